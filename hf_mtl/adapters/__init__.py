@@ -1,0 +1,34 @@
+"""Adapters and how a mixed stream of tokens reaches them.
+
+A stream is cut into spans, one per route; each routed layer applies to each span the updates of that span's
+adapter:
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from hf_mtl.adapters import LoraUpdate, RoutedLinear, RoutedPass, Span, install
+    >>> layer = RoutedLinear(nn.Linear(2, 2, bias=False).requires_grad_(False))
+    >>> _ = layer.base_layer.weight.copy_(torch.eye(2))
+    >>> layer.adapters["mtl_0"] = LoraUpdate(torch.eye(2), torch.eye(2), scale=1.0, dropout=0.0, path="")
+    >>> with install(RoutedPass(spans=(Span("mtl_0", 1, 2),), lengths=(1, 1))):
+    ...     layer(torch.ones(2, 2)).tolist()
+    [[1.0, 1.0], [2.0, 2.0]]
+"""
+
+from hf_mtl.adapters.lora import LoraUpdate, plan_lora
+from hf_mtl.adapters.routed_linear import RoutedLinear
+from hf_mtl.adapters.routing import RoutedPass, Span, current_pass, install, recompute_contexts
+from hf_mtl.adapters.segment_linear import Term, segment_delta, segment_linear
+
+__all__ = [
+    "LoraUpdate",
+    "RoutedLinear",
+    "RoutedPass",
+    "Span",
+    "Term",
+    "current_pass",
+    "install",
+    "plan_lora",
+    "recompute_contexts",
+    "segment_delta",
+    "segment_linear",
+]

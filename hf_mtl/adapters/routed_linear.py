@@ -1,0 +1,73 @@
+"""A layer of the base together with the updates of all the adapters that change it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hf_mtl.adapters.lora import LoraUpdate
+from hf_mtl.adapters.routing import current_pass
+from hf_mtl.adapters.segment_linear import segment_delta, segment_linear
+
+__all__ = ["RoutedLinear"]
+
+
+class RoutedLinear(nn.Module):
+    """Stands in for a linear layer of the base; each token gets the updates that its route asks for.
+
+    Args:
+        base_layer: The frozen layer: `nn.Linear`, or any module that maps `[..., D_in]` to `[..., D_out]`.
+    """
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.adapters = nn.ModuleDict()
+
+    @property
+    def weight(self) -> Tensor:
+        """The base layer's weight; some models look at its dtype."""
+        return self.base_layer.weight  # type: ignore[return-value]  # nn.Module types attributes as Tensor | Module
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The base layer's bias."""
+        return self.base_layer.bias  # type: ignore[return-value]
+
+    def update(self, name: str) -> LoraUpdate:
+        """The update that the adapter `name` makes here."""
+        update = self.adapters[name]
+        assert isinstance(update, LoraUpdate)
+        return update
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[..., D_in]` to `[..., D_out]`; the leading dimensions together are the token stream.
+
+        Raises:
+            RoutingError: If no pass is installed, or one that describes another stream.
+        """
+        routed = current_pass()
+        tokens = x.shape[:-1].numel()
+        spans = [span for span in routed.spans_over(tokens) if span.adapter in self.adapters]
+        if not spans:
+            return self.base_layer(x)  # type: ignore[no-any-return]  # modules are untyped callables
+        base = self.base_layer
+        stream = x.reshape(tokens, x.shape[-1])
+        if self._is_plain(x) and isinstance(base, nn.Linear):
+            terms = [self.update(span.adapter).term(span, stream, routed) for span in spans]
+            y = segment_linear(stream, base.weight, base.bias, terms)
+        else:
+            y = base(stream)
+            stream = stream.to(y.dtype)
+            terms = [self.update(span.adapter).term(span, stream, routed) for span in spans]
+            y = segment_delta(y, stream, terms)
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    def _is_plain(self, x: Tensor) -> bool:
+        """Whether the base product may be computed by us: an ordinary linear layer, and nothing casts around it."""
+        base = self.base_layer
+        return (
+            type(base) is nn.Linear
+            and base.weight.dtype == x.dtype
+            and not torch.is_autocast_enabled(x.device.type)
+        )

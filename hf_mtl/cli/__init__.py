@@ -1,0 +1,9 @@
+"""The program `hf-mtl`: `train`, `evaluate` and `predict`, and `recipes` with `list`, `copy` and `validate`.
+
+Each verb is one module that parses its arguments and calls the library. torch and transformers are imported when a verb
+runs, so that `--help` answers at once.
+"""
+
+from hf_mtl.cli.program import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,60 @@
+"""The verbs put together, and what happens to an error on its way to the terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+from hf_mtl.cli import evaluate, predict, recipes, train
+from hf_mtl.errors import HfMtlError
+
+__all__ = ["app", "main"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, what shells expect
+_FAILED = 2
+
+
+class _Program(TyperGroup):
+    """Prints the library's own errors without a traceback; all others are bugs and keep theirs."""
+
+    def invoke(self, ctx: Any) -> Any:  # Any: typer's context class is not public in every version
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            Console(stderr=True).print("Interrupted.", style="yellow")
+            raise typer.Exit(_INTERRUPTED) from None
+        except HfMtlError as error:
+            if ctx.params["traceback"]:
+                raise
+            Console(stderr=True).print(Text(f"{type(error).__name__}: {error}", style="red"), soft_wrap=True)
+            raise typer.Exit(_FAILED) from None
+
+
+app = typer.Typer(
+    cls=_Program,
+    help="Fine-tune one frozen language model on many tasks at once and get one ordinary PEFT adapter per task.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(recipes.app, name="recipes")
+
+
+@app.callback()
+def _options(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Take the options that stand before the verb; `_Program` reads them."""
+
+
+def main() -> None:
+    """Run the program with the arguments of the command line."""
+    app(prog_name="hf-mtl")

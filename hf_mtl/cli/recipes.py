@@ -1,0 +1,72 @@
+"""`hf-mtl recipes`: the recipes that come with hf_mtl, and the check of any recipe."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.cli.shipped import description, shipped_recipes
+from hf_mtl.errors import ConfigError, did_you_mean, listing
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List, copy and validate recipes.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """Show the recipes that come with hf_mtl."""
+    table = Table.grid(padding=(0, 2))
+    for name, folder in shipped_recipes().items():
+        table.add_row(name, description(folder))
+    Console().print(table)
+
+
+@app.command("copy")
+def copy(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A name that `hf-mtl recipes list` shows.", show_default=False),
+    ],
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The folder to create.", show_default=False)
+    ],
+) -> None:
+    """Copy a recipe with its data into a new folder, to change it there."""
+    known = shipped_recipes()
+    if name not in known:
+        raise ConfigError(
+            f"there is no recipe {name!r}.{did_you_mean(name, known)} Recipes: {listing(known)}."
+        )
+    if destination.exists():
+        raise ConfigError(f"{destination} exists; expected the name of a folder to create.")
+    shutil.copytree(known[name], destination, ignore=shutil.ignore_patterns("__pycache__"))
+    Console().print(f"hf-mtl train {destination / 'recipe.yaml'}", highlight=False, soft_wrap=True)
+
+
+@app.command("validate")
+def validate(
+    recipes: Annotated[
+        list[Path], typer.Argument(metavar="RECIPE...", help="YAML files.", show_default=False)
+    ],
+) -> None:
+    """Check recipes and their data without running them; every problem is listed."""
+    be_quiet()
+    from hf_mtl.recipe import load_recipe
+
+    problems: list[str] = []
+    for path in recipes:
+        try:
+            recipe = load_recipe(path)
+        except ConfigError as error:
+            problems += [f"{path}: {problem}" for problem in error.problems]
+        else:
+            Console().print(f"{path}: valid, tasks {', '.join(recipe.tasks)}", markup=False, soft_wrap=True)
+    if problems:
+        raise ConfigError(problems)

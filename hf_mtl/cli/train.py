@@ -1,0 +1,36 @@
+"""`hf-mtl train`: run a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hf_mtl.cli.quiet import be_quiet
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.", show_default=False)
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one key, such as training.max_steps=10. May be repeated.",
+        ),
+    ] = None,
+    output_dir: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Write there instead of the recipe's output_dir.")
+    ] = None,
+) -> None:
+    """Train the tasks of a recipe together: evaluate, train, evaluate again, and save one adapter per task."""
+    be_quiet()
+    from hf_mtl.recipe import load_recipe, run_recipe
+
+    run_recipe(load_recipe(recipe, settings or (), output_dir=output_dir), Console())

@@ -1,0 +1,44 @@
+"""Rows, templates, tokens, streams and packed batches; nothing here knows a task or a model.
+
+>>> from hf_mtl.data import PromptCompletion
+>>> PromptCompletion("{lemma} ->", " {past}").fields
+('lemma', 'past')
+"""
+
+from hf_mtl.data.encoding import IGNORED, Encoded, encode_rendered, encode_rows
+from hf_mtl.data.files import read_rows
+from hf_mtl.data.packing import (
+    Chunk,
+    PackedBatch,
+    Segment,
+    Sequence,
+    cut_into_chunks,
+    fill_micro_batches,
+    pack,
+)
+from hf_mtl.data.streams import TaskStream, derived_seed
+from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, Row, RowTemplate, render
+
+__all__ = [
+    "IGNORED",
+    "Chat",
+    "Chunk",
+    "Encoded",
+    "PackedBatch",
+    "Piece",
+    "PromptCompletion",
+    "Rendered",
+    "Row",
+    "RowTemplate",
+    "Segment",
+    "Sequence",
+    "TaskStream",
+    "cut_into_chunks",
+    "derived_seed",
+    "encode_rendered",
+    "encode_rows",
+    "fill_micro_batches",
+    "pack",
+    "read_rows",
+    "render",
+]

@@ -1,0 +1,201 @@
+"""Fetch one published file: ask pip where it lies, download it with resume, check its sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from hf_mtl.errors import DataError
+
+__all__ = ["PublishedFile", "check_sha256", "download", "locate"]
+
+_CHUNK = 1 << 20
+_TIMEOUT_S = 60
+# Waits between attempts that brought no byte; an attempt that brought some starts the list anew.
+_BACKOFF_S = (1, 2, 4, 8)
+_RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 206, 416
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """Where the package index says that a file lies, and the sha256 that it states (None: it states none)."""
+
+    url: str
+    sha256: str | None
+
+
+def locate(package: str, version: str) -> PublishedFile:
+    """Ask pip, with whatever index the user has configured, for the address of a package's wheel.
+
+    Raises:
+        DataError: pip is missing or finds no such wheel.
+    """
+    requirement = f"{package}=={version}"
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed"]
+    command += ["--only-binary", ":all:", "--disable-pip-version-check", "--report", "-", "-q", requirement]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise DataError(
+            f"pip could not find {requirement} (exit status {ran.returncode}).\n{ran.stderr.strip()}\n"
+            f"Expected `pip install --dry-run --report - {requirement}` to work (pip 22.2 or newer): check "
+            "the network, the index and the proxy that pip is configured with."
+        )
+    return _read_report(ran.stdout, requirement)
+
+
+def _read_report(report: str, requirement: str) -> PublishedFile:
+    try:
+        found = json.loads(report)["install"][0]["download_info"]
+        return PublishedFile(found["url"], found.get("archive_info", {}).get("hashes", {}).get("sha256"))
+    except (ValueError, LookupError) as error:
+        raise DataError(
+            f"pip's report on {requirement} could not be read ({error!r}): expected an `install` list with a "
+            f"`download_info`, found {report[:200]!r}. Upgrade pip (22.2 or newer) and try again."
+        ) from error
+
+
+def download(url: str, target: Path, sha256: str) -> Path:
+    """Download `url` to `target`, resuming `<target>.part`; `target` appears only whole and verified.
+
+    Args:
+        url: an http, https or file address; proxies are taken from the environment.
+        target: where the file goes; if it is there with the right sum, nothing is fetched.
+        sha256: the sum that we pinned, in hexadecimal.
+
+    Raises:
+        DataError: the server cannot be reached, answers with an error, or sends other bytes than pinned.
+    """
+    if target.exists():
+        check_sha256(target, sha256)
+        return target
+    part = target.with_name(target.name + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    _fetch_with_retries(url, part)
+    check_sha256(part, sha256)
+    part.replace(target)
+    return target
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Delete `path` and raise unless its sha256 is `expected`.
+
+    Raises:
+        DataError: the sums differ.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    found = digest.hexdigest()
+    if found == expected:
+        return
+    size = path.stat().st_size
+    path.unlink()
+    raise DataError(
+        f"{path.name} is not the file that was expected: expected sha256 {expected}, found {found} "
+        f"({size} bytes). It was deleted. Try again; if the sums still differ, the index or a proxy serves "
+        "another file under this name."
+    )
+
+
+def _fetch_with_retries(url: str, part: Path) -> None:
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            _fetch(url, part)
+            return
+        except (OSError, http.client.HTTPException) as error:
+            failures = failures + 1 if _size(part) <= before else 1
+            if not _is_worth_retrying(error) or failures > len(_BACKOFF_S):
+                raise DataError(
+                    f"could not download {url}: {error!r}. {_size(part)} bytes are kept in {part}; the next "
+                    "call goes on from there. Check the network and the proxy, then try again."
+                ) from error
+        time.sleep(_BACKOFF_S[failures - 1])
+
+
+def _is_worth_retrying(error: Exception) -> bool:
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code in _RETRIED_STATUS
+    if isinstance(error, urllib.error.URLError):
+        # A missing local file (file://) or a malformed address does not mend itself.
+        return isinstance(error.reason, OSError) and not isinstance(error.reason, FileNotFoundError)
+    return isinstance(error, (ConnectionError, TimeoutError, http.client.HTTPException))
+
+
+def _fetch(url: str, part: Path) -> None:
+    """One attempt: append to `part` where the server honours the range, begin anew where it does not."""
+    have = _size(part)
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if error.code != _RANGE_NOT_SATISFIABLE or not have:
+            raise
+        error.close()
+        _settle_unsatisfiable(error, part, have)
+        return
+    with response:
+        resumed = response.status == _PARTIAL_CONTENT
+        if resumed and _range_start(response.headers.get("Content-Range")) != have:
+            part.unlink()
+            raise ConnectionError(f"the server sent another range than the one asked for (from byte {have})")
+        length = response.headers.get("Content-Length")
+        start = have if resumed else 0
+        with part.open("ab" if resumed else "wb") as file:
+            _copy(response, file, start, None if length is None else start + int(length), part.stem)
+
+
+def _settle_unsatisfiable(error: urllib.error.HTTPError, part: Path, have: int) -> None:
+    """Nothing lies behind our last byte: the part is whole, or it is longer than the file and of no use."""
+    if error.headers.get("Content-Range", "").removeprefix("bytes */") != str(have):
+        part.unlink()
+        raise ConnectionError(f"the partial file ({have} bytes) does not fit the server's file") from error
+
+
+def _range_start(content_range: str | None) -> int | None:
+    if content_range is None or not content_range.startswith("bytes "):
+        return None
+    start = content_range.removeprefix("bytes ").partition("-")[0]
+    return int(start) if start.isdigit() else None
+
+
+def _copy(
+    source: http.client.HTTPResponse, file: BinaryIO, start: int, total: int | None, title: str
+) -> None:
+    done = start
+    with _progress() as progress:
+        bar = progress.add_task(title, total=total, completed=start)
+        while chunk := source.read(_CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+            progress.update(bar, completed=done)
+    # A read with a size gives what came when the line breaks off, and raises nothing.
+    if total is not None and done < total:
+        raise ConnectionError(f"the connection closed after {done} of {total} bytes")
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,209 @@
+r"""How a row becomes text: pieces that are read and pieces that are learned.
+
+    >>> template = PromptCompletion("Review: {text}\nSentiment:", " {label}")
+    >>> template.render({"text": "A joy.", "label": "positive"}).pieces
+    (Piece(text='Review: A joy.\nSentiment:', learned=False), Piece(text=' positive', learned=True))
+
+A task takes one of three templates: `PromptCompletion` (two format strings), `Chat` (a column of messages,
+rendered by the tokenizer's own chat template, the loss on the assistant's turns only), or any callable that
+turns a row into `{"prompt": ..., "completion": ...}` or `{"messages": [...]}`.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+
+__all__ = ["Chat", "Piece", "PromptCompletion", "Rendered", "Row", "RowTemplate", "render"]
+
+Row: TypeAlias = Mapping[str, Any]  # Any: a row's values are whatever the user's data set holds
+RowTemplate: TypeAlias = "PromptCompletion | Chat | Callable[[Row], Row]"
+
+
+class Piece(NamedTuple):
+    """A stretch of text; `learned` says whether its tokens carry a loss."""
+
+    text: str
+    learned: bool
+
+
+class Rendered(NamedTuple):
+    """A row as text.
+
+    Args:
+        pieces: In order.
+        special_tokens: Whether the tokenizer's begin and end tokens are to be added; a chat template writes
+            its own.
+    """
+
+    pieces: tuple[Piece, ...]
+    special_tokens: bool
+
+
+def _fields(pattern: str) -> tuple[str, ...]:
+    try:
+        parsed = list(string.Formatter().parse(pattern))
+    except ValueError as error:
+        raise ConfigError(f"The template {pattern!r} is not a valid format string: {error}.") from error
+    return tuple(dict.fromkeys(name for _, name, _, _ in parsed if name is not None))
+
+
+def _fill(pattern: str, row: Row) -> str:
+    for field in _fields(pattern):
+        if field not in row or row[field] is None:
+            found = listing(name for name, value in row.items() if value is not None)
+            raise DataError(
+                f"the template {pattern!r} needs the field {field!r}; this row has {found or 'no fields'}."
+                f"{did_you_mean(field, row)}"
+            )
+    return pattern.format_map(row)
+
+
+@dataclass(frozen=True)
+class PromptCompletion:
+    r"""A prompt that is read and a completion that is learned, both as format strings with `{field}`.
+
+    Nothing is added between the two: start the completion with the space or line break that belongs there.
+    The end token is appended to the completion and learned with it.
+
+    Args:
+        prompt: For example `"Review: {text}\nSentiment:"`.
+        completion: For example `" {label}"`.
+
+    Raises:
+        ConfigError: If a pattern has unbalanced braces or unnamed fields.
+    """
+
+    prompt: str
+    completion: str
+
+    def __post_init__(self) -> None:
+        for pattern in (self.prompt, self.completion):
+            for field in _fields(pattern):
+                if not field.isidentifier():
+                    raise ConfigError(
+                        f"The template {pattern!r} has the field {{{field}}}; name a column, as in {{text}} "
+                        f"(write {{{{ and }}}} for literal braces)."
+                    )
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns that both patterns need."""
+        return tuple(dict.fromkeys(_fields(self.prompt) + _fields(self.completion)))
+
+    def render(self, row: Row) -> Rendered:
+        """Return the prompt and the completion of a row."""
+        pieces = (Piece(_fill(self.prompt, row), False), Piece(_fill(self.completion, row), True))
+        return Rendered(pieces, special_tokens=True)
+
+    def prompt_text(self, row: Row) -> str:
+        """Return the prompt alone, as a model that is to answer receives it."""
+        return _fill(self.prompt, row)
+
+    def candidate(self, label: str) -> str:
+        """Return the completion that stands for `label`, one value of the completion's only field."""
+        fields = _fields(self.completion)
+        if len(fields) != 1:
+            raise ConfigError(
+                f"Labels can be ranked when the completion has exactly one field; {self.completion!r} has "
+                f"{len(fields)}."
+            )
+        return self.completion.format_map({fields[0]: label})
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A column of chat messages, `[{"role": ..., "content": ...}, ...]`; the assistant's turns are learned.
+
+    Args:
+        messages: The column's name.
+    """
+
+    messages: str = "messages"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The column that holds the messages."""
+        return (self.messages,)
+
+    def render(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> Rendered:
+        """Return a row's conversation as pieces.
+
+        Raises:
+            DataError: If the column is missing, holds no assistant turn, or the chat template does not render
+                a conversation as an extension of its beginning.
+        """
+        if row.get(self.messages) is None:
+            raise DataError(f"the chat column {self.messages!r} is missing; this row has {listing(row)}.")
+        return _chat_pieces(row[self.messages], tokenizer)
+
+
+def _chat_pieces(messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase) -> Rendered:
+    """Cut the rendered conversation after every header that opens an assistant's turn and after every turn's end."""
+    if tokenizer.chat_template is None:
+        raise ConfigError(
+            "The tokenizer has no chat template, so chat messages cannot be rendered. Set tokenizer.chat_template, or "
+            "use PromptCompletion(prompt=..., completion=...)."
+        )
+    pieces: list[Piece] = []
+    done = ""
+    for i, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+            raise DataError(f"message {i} is {message!r}; expected a mapping with 'role' and 'content'.")
+        if message["role"] != "assistant":
+            continue
+        read = _rendered(tokenizer, messages[:i], done, add_generation_prompt=True)
+        turn = _rendered(tokenizer, messages[: i + 1], done + read, add_generation_prompt=False)
+        pieces += [Piece(read, False), Piece(turn, True)]
+        done += read + turn
+    if not pieces:
+        raise DataError(
+            "the conversation has no turn of the role 'assistant', so there is nothing to learn from it."
+        )
+    return Rendered(tuple(pieces), special_tokens=False)
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, str]],
+    done: str,
+    *,
+    add_generation_prompt: bool,
+) -> str:
+    text = tokenizer.apply_chat_template(
+        [dict(message) for message in messages], tokenize=False, add_generation_prompt=add_generation_prompt
+    )
+    if not isinstance(text, str) or not text.startswith(done):
+        raise DataError(
+            "the tokenizer's chat template renders a conversation differently once more turns follow, so the "
+            "assistant's tokens cannot be told apart. Use PromptCompletion, or a template that only appends."
+        )
+    return text[len(done) :]
+
+
+def render(template: RowTemplate, row: Row, tokenizer: PreTrainedTokenizerBase) -> Rendered:
+    """Render a row with any of the three forms of a template.
+
+    Raises:
+        DataError: If the row lacks a field or the callable returns something else than promised.
+    """
+    if isinstance(template, PromptCompletion):
+        return template.render(row)
+    if isinstance(template, Chat):
+        return template.render(row, tokenizer)
+    made = template(row)
+    if isinstance(made, Mapping) and "messages" in made:
+        return _chat_pieces(made["messages"], tokenizer)
+    if isinstance(made, Mapping) and {"prompt", "completion"} <= set(made):
+        pieces = (Piece(str(made["prompt"]), False), Piece(str(made["completion"]), True))
+        return Rendered(pieces, special_tokens=True)
+    raise DataError(
+        f"the template function returned {made!r}; expected {{'prompt': ..., 'completion': ...}} or "
+        f"{{'messages': [...]}}."
+    )

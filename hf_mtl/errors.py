@@ -1,0 +1,69 @@
+"""The errors that users meet, and the two phrases that make them helpful.
+
+Every message says what was expected, what was found and where, which choices are valid, and what to do next.
+All errors derive from `HfMtlError`, so one `except` clause catches whatever the library itself raises.
+
+    >>> did_you_mean("sentimant", ["sentiment", "topic"])
+    " Did you mean 'sentiment'?"
+    >>> listing(["topic", "sentiment"])
+    "'sentiment', 'topic'"
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "HfMtlError",
+    "RoutingError",
+    "did_you_mean",
+    "listing",
+]
+
+
+class HfMtlError(Exception):
+    """Base of all errors that this library raises."""
+
+
+class ConfigError(HfMtlError):
+    """Settings that cannot work: in a recipe, in arguments, in a task's declaration.
+
+    Args:
+        problems: One message, or all the problems that were found, which are then listed one below the other.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        if len(self.problems) == 1:
+            return self.problems[0]
+        return f"{len(self.problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in self.problems)
+
+
+class DataError(HfMtlError):
+    """A row, a file or a field that cannot be used; the message names task, file, row and field."""
+
+
+class RoutingError(HfMtlError):
+    """A forward pass for which it is not known which adapter the tokens belong to."""
+
+
+class CheckpointError(HfMtlError):
+    """A saved folder that is incomplete, foreign, or made by a newer version."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return `" Did you mean 'x'?"` for the choice nearest to `word`, or an empty string when none is near."""
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def listing(items: Iterable[str]) -> str:
+    """Return the items quoted, sorted and separated by commas, as messages list valid choices."""
+    return ", ".join(repr(item) for item in sorted(items))

@@ -1,0 +1,142 @@
+"""Evaluation of many tasks in shared packed passes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.data import Chunk, Sequence, fill_micro_batches, pack
+from hf_mtl.evaluation.ranking import best_label, extra_prefixes
+from hf_mtl.metrics import METRICS, Outcome, constant_answer
+from hf_mtl.models import RoutedModel, generate
+from hf_mtl.tasks import Task, TaskSuite, encode_candidates, encode_split, prompt_of
+
+__all__ = ["Evaluator"]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One evaluation row: its own sequence first, then the extra prefixes that ranking its labels takes."""
+
+    task: str
+    row: int
+    sequences: tuple[Sequence, ...]
+    completions: tuple[tuple[int, ...], ...]
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(sequence.input_ids) for sequence in self.sequences)
+
+
+class Evaluator:
+    """Measures the tasks of a suite on their `eval` rows.
+
+    Args:
+        model: The routed model; each task names an adapter of it.
+        tokenizer: The base's tokenizer.
+        suite: The tasks; those without `eval` rows are left out.
+        token_budget: Most tokens of one pass.
+    """
+
+    def __init__(
+        self, model: RoutedModel, tokenizer: PreTrainedTokenizerBase, suite: TaskSuite, *, token_budget: int
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.tasks = {name: task for name, task in suite.items() if task.eval is not None}
+        self.token_budget = token_budget
+        self.splits = {
+            name: encode_split(task, task.eval, tokenizer, split="eval")
+            for name, task in self.tasks.items()
+            if task.eval is not None
+        }
+        self.candidates = {name: encode_candidates(task, tokenizer) for name, task in self.tasks.items()}
+
+    @torch.no_grad()
+    def run(self, on_progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, float]]:
+        """Measure every task.
+
+        Args:
+            on_progress: Called with the rows done and the rows in all after each pass.
+
+        Returns:
+            For each task its figures: `loss` (mean over tokens, nats), `rows`, `constant` (what the best
+            constant answer would score), and its metrics.
+        """
+        was_training = self.model.training
+        self.model.eval()
+        outcomes: dict[str, list[Outcome]] = defaultdict(list)
+        rows = [self._row(name, row) for name, split in self.splits.items() for row in range(len(split))]
+        done = 0
+        for group in fill_micro_batches(rows, self.token_budget):
+            for row, outcome in zip(group, self._measure(group), strict=True):
+                outcomes[row.task].append(outcome)
+            done += len(group)
+            if on_progress is not None:
+                on_progress(done, len(rows))
+        self.model.train(was_training)
+        return {name: self._figures(task, outcomes[name]) for name, task in self.tasks.items()}
+
+    def _row(self, name: str, row: int) -> _Row:
+        split = self.splits[name]
+        own = split.sequence(row)
+        reference = tuple(own.label_ids)
+        extra = extra_prefixes(self.candidates[name], reference) if self.candidates[name] else []
+        prompt = own.input_ids[: own.label_positions[0] + 1]
+        last = len(prompt) - 1
+        sequences = [own] + [
+            Sequence(
+                name, prompt + list(prefix), list(range(last, last + len(prefix) + 1)), [*prefix, 0], row
+            )
+            for prefix in extra
+        ]
+        return _Row(name, row, tuple(sequences), (reference, *extra))
+
+    def _measure(self, group: list[_Row]) -> list[Outcome]:
+        """One pass over the rows of a group, which are sorted by task."""
+        by_task: dict[str, Chunk] = {}
+        for row in group:
+            by_task.setdefault(row.task, Chunk(row.task, [])).sequences.extend(row.sequences)
+        batch = pack(by_task.values()).to(self.model.device)
+        log_probabilities_NV = self.model(batch).float().log_softmax(dim=-1)
+        outputs = iter(log_probabilities_NV.split(batch.label_counts))
+        ordered = sorted(group, key=lambda row: row.task)  # as pack lays them out; sorted is stable
+        measured = {
+            (row.task, row.row): self._outcome(row, [next(outputs) for _ in row.sequences]) for row in ordered
+        }
+        return [measured[row.task, row.row] for row in group]
+
+    def _outcome(self, row: _Row, outputs: list[Tensor]) -> Outcome:
+        own_NV, reference = outputs[0], torch.tensor(row.completions[0], device=outputs[0].device)
+        candidates = self.candidates[row.task]
+        return Outcome(
+            loss_sum=-float(own_NV.gather(1, reference[:, None]).double().sum()),
+            tokens=len(reference),
+            exact=bool((own_NV.argmax(dim=-1) == reference).all()),
+            reference=str(self.tokenizer.decode(list(row.completions[0]), skip_special_tokens=True)),
+            ranked=best_label(candidates, list(zip(row.completions, outputs, strict=True)))
+            if candidates
+            else None,
+        )
+
+    def _figures(self, task: Task, outcomes: list[Outcome]) -> dict[str, float]:
+        figures = {
+            "loss": sum(o.loss_sum for o in outcomes) / sum(o.tokens for o in outcomes),
+            "rows": float(len(outcomes)),
+            "constant": constant_answer(outcomes),
+        }
+        figures |= {m: METRICS[m].compute(outcomes) for m in task.metrics if isinstance(m, str)}
+        texts = [metric for metric in task.metrics if not isinstance(metric, str)]
+        if texts and task.eval is not None:
+            prompts = [prompt_of(task, row, self.tokenizer) for row in task.eval]
+            longest = max(outcome.tokens for outcome in outcomes)
+            answers = generate(self.model, self.tokenizer, task.name, prompts, max_new_tokens=longest)
+            references = [outcome.reference for outcome in outcomes]
+            for metric in texts:
+                figures |= metric(answers, references)
+        return figures

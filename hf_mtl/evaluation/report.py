@@ -1,0 +1,256 @@
+"""What a run gave: every task's scores before and after, next to what a constant answer would score.
+
+`build_report` collects, `Report.print` shows a table, `Report.save` and `Report.load` keep it as JSON.
+
+    >>> score = Score(metric="exact_match", constant=0.5, before=0.2, after=0.85)
+    >>> report = Report(results=(TaskResult("sentiment", rows=300, seconds=41.0, scores=(score,)),))
+    >>> report.results[0].scores[0].after
+    0.85
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hf_mtl.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from hf_mtl.tasks import TaskSuite
+
+__all__ = ["LossPoint", "Report", "Score", "TaskResult", "build_report", "losses_by_task"]
+
+FORMAT_VERSION = 1
+
+LOSS = "loss"
+NOT_METRICS = frozenset({LOSS, "rows", "constant"})
+# Metrics that an unchanging answer can score on: the share of rows that have the most frequent reference.
+CONSTANT_ANSWER_METRICS = frozenset({"exact_match", "accuracy"})
+TITLES = {"exact_match": "exact match", "accuracy": "labels ranked"}
+CAPTION = (
+    "Exact match: greedy decoding gives the reference to the last token. "
+    "Labels ranked: the likeliest label is the right one. "
+    "Constant answer: the most frequent reference, given to every row. "
+    "Seconds: the task's share of the training time, by its tokens."
+)
+
+# JSON has no NaN, and a loss that became NaN must survive the file.
+FILE_RULES = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
+
+LossPoint = tuple[int, float]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one task, before and after training; None where there is no such number."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = FILE_RULES
+
+    metric: str
+    constant: float | None = None
+    before: float | None = None
+    after: float | None = None
+
+    @property
+    def improved(self) -> bool | None:
+        """Whether training made this score better; None when nothing changed or a number is missing."""
+        if self.before is None or self.after is None or self.before == self.after:
+            return None
+        return self.after < self.before if self.metric == LOSS else self.after > self.before
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One task of a `Report`.
+
+    Args:
+        task: The task's name.
+        rows: Evaluation rows behind the scores.
+        seconds: The task's share of the training's wall time, by its tokens.
+        scores: One entry per metric.
+        losses: The training loss over the rounds, as (round, loss).
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = FILE_RULES
+
+    task: str
+    rows: int | None = None
+    seconds: float | None = None
+    scores: tuple[Score, ...] = ()
+    losses: tuple[LossPoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a run, one `TaskResult` per task in the suite's order.
+
+    Args:
+        results: The tasks.
+        model: Facts about the base model and the run, such as its name and number of trained parameters.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = FILE_RULES
+
+    results: tuple[TaskResult, ...]
+    model: Mapping[str, str | int | float | None] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write the report as JSON."""
+        content = {"format_version": FORMAT_VERSION, **json.loads(_adapter().dump_json(self))}
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Report:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: The file is no report, or was written by a newer version of hf_mtl.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{path} should hold a report as JSON, but cannot be read: {error}"
+            ) from error
+        version = content.pop("format_version", None) if isinstance(content, dict) else None
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path} should be a report with format_version {FORMAT_VERSION}, found {version!r}. "
+                "A higher number was written by a newer hf_mtl: upgrade it to read this file."
+            )
+        try:
+            return _adapter().validate_python(content)
+        except ValidationError as error:
+            raise CheckpointError(f"{path} is not a whole report: {error}") from error
+
+    def print(self, console: Console | None = None) -> None:
+        """Show the table of all tasks and metrics."""
+        (console or Console()).print(self.table())
+
+    def table(self) -> Table:
+        """Return the table that `print` shows: one line per metric of a task."""
+        table = Table(box=box.SIMPLE_HEAD, caption=CAPTION, caption_justify="left", caption_style="dim")
+        table.add_column("task", overflow="fold", style="bold")
+        table.add_column("metric", no_wrap=True)
+        for title in ("rows", "constant answer", "before", "after", "seconds"):
+            table.add_column(title, justify="right")
+        for result in self.results:
+            for cells in _lines(result):
+                table.add_row(*cells)
+            table.add_section()
+        return table
+
+
+def build_report(
+    suite: TaskSuite,
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    log_history: Sequence[Mapping[str, float]],
+    seconds: Mapping[str, float],
+    model_info: Mapping[str, str | int | float | None],
+) -> Report:
+    """Collect what a run measured.
+
+    Args:
+        suite: The tasks of the run.
+        before: What `MultiTaskTrainer.evaluate` gave before training, keyed like `eval_sentiment/accuracy`.
+        after: The same after training.
+        log_history: `trainer.state.log_history`; its entries `sentiment/loss` become the tasks' losses.
+        seconds: By task, its share of the training's wall time (by its tokens), in seconds.
+        model_info: Facts about the base model and the run.
+    """
+    losses = losses_by_task(log_history, suite.names)
+    results = []
+    for name in suite.names:
+        metrics = _metric_names(suite, name, (*before, *after))
+        rows = _value(after, before, key=f"eval_{name}/rows")
+        results.append(
+            TaskResult(
+                task=name,
+                rows=None if rows is None else int(rows),
+                seconds=seconds.get(name),
+                scores=tuple(_score(name, metric, before, after) for metric in metrics),
+                losses=losses[name],
+            )
+        )
+    return Report(results=tuple(results), model=dict(model_info))
+
+
+def losses_by_task(
+    log_history: Iterable[Mapping[str, float]], tasks: Iterable[str]
+) -> dict[str, tuple[LossPoint, ...]]:
+    """Return the training losses of each task as (round, loss).
+
+    Only entries with a `loss` of their own count, as these are the training's: in an evaluation's entries the
+    loss of a task `a` has the key `eval_a/loss`, the same as the training loss of a task called `eval_a`.
+    """
+    training = [entry for entry in log_history if LOSS in entry]
+    return {
+        task: tuple(
+            (int(entry["step"]), entry[f"{task}/loss"]) for entry in training if f"{task}/loss" in entry
+        )
+        for task in tasks
+    }
+
+
+def _adapter() -> TypeAdapter[Report]:
+    return TypeAdapter(Report)
+
+
+def _metric_names(suite: TaskSuite, task: str, keys: Iterable[str]) -> list[str]:
+    """Return the task's metrics: those it names, those that its callables returned, and the loss."""
+    declared = suite[task].metrics
+    names = [metric for metric in declared if isinstance(metric, str)]
+    if len(names) < len(declared):
+        prefix = f"eval_{task}/"
+        # A key of a task "a/b" starts with the prefix of a task "a" too: the longest name owns it.
+        longer = tuple(f"eval_{name}/" for name in suite.names if name.startswith(f"{task}/"))
+        own = (key for key in keys if key.startswith(prefix) and not key.startswith(longer))
+        names += [key.removeprefix(prefix) for key in own]
+    return [*dict.fromkeys(name for name in names if name not in NOT_METRICS), LOSS]
+
+
+def _score(task: str, metric: str, before: Mapping[str, float], after: Mapping[str, float]) -> Score:
+    has_constant = metric in CONSTANT_ANSWER_METRICS
+    return Score(
+        metric=metric,
+        constant=_value(after, before, key=f"eval_{task}/constant") if has_constant else None,
+        before=before.get(f"eval_{task}/{metric}"),
+        after=after.get(f"eval_{task}/{metric}"),
+    )
+
+
+def _value(*sources: Mapping[str, float], key: str) -> float | None:
+    return next((source[key] for source in sources if key in source), None)
+
+
+def _lines(result: TaskResult) -> Iterable[tuple[Text | str, ...]]:
+    for number, score in enumerate(result.scores):
+        first = number == 0
+        yield (
+            Text(result.task) if first else "",
+            TITLES.get(score.metric, score.metric.replace("_", " ")),
+            _cell(result.rows, "{:,}") if first else "",
+            _cell(score.constant, "{:.3f}"),
+            _cell(score.before, "{:.3f}"),
+            Text(_cell(score.after, "{:.3f}"), style=_style(score)),
+            _cell(result.seconds, "{:,.1f}") if first else "",
+        )
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
+
+
+def _style(score: Score) -> str:
+    return {True: "bold green", False: "bold red", None: ""}[score.improved]

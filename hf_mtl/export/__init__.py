@@ -1,0 +1,21 @@
+"""Adapters as ordinary PEFT folders, and back.
+
+>>> from hf_mtl.export import folder_names
+>>> folder_names(["q&a", "layers"])
+{'q&a': 'q-a', 'layers': 'layers'}
+"""
+
+from hf_mtl.export.adapter_folder import read_adapter_folder, restore_parameters, write_adapter_folder
+from hf_mtl.export.manifest import MANIFEST_FILE, Manifest, folder_names
+from hf_mtl.export.suite_folder import load_suite, save_suite
+
+__all__ = [
+    "MANIFEST_FILE",
+    "Manifest",
+    "folder_names",
+    "load_suite",
+    "read_adapter_folder",
+    "restore_parameters",
+    "save_suite",
+    "write_adapter_folder",
+]

@@ -1,0 +1,98 @@
+"""The manifest of a saved suite: which base, which tasks, in which folders.
+
+Task names may be any text, folder names may not; so each task gets a folder whose name is a harmless form of
+its own, and the manifest (`hf_mtl.json`) keeps the pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hf_mtl.errors import CheckpointError
+from hf_mtl.models import BaseIdentity
+
+__all__ = ["MANIFEST_FILE", "Manifest", "folder_names"]
+
+MANIFEST_FILE = "hf_mtl.json"
+FORMAT_VERSION = 1
+
+
+def folder_names(names: Iterable[str]) -> dict[str, str]:
+    """Give each task a folder name of its own.
+
+    >>> folder_names(["q&a", "Q A", "mlp"])
+    {'q&a': 'q-a', 'Q A': 'Q-A-2', 'mlp': 'mlp'}
+    """
+    folders: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+        stem = re.sub(r"[^A-Za-z0-9_.]+", "-", ascii_name).strip("-.")[:80] or "task"
+        folder, count = stem, 1
+        while folder.lower() in taken:
+            count += 1
+            folder = f"{stem}-{count}"
+        taken.add(folder.lower())
+        folders[name] = folder
+    return folders
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a saved suite holds.
+
+    Args:
+        base: The base that the adapters were trained on.
+        tasks: Folder by task name, relative to the manifest.
+    """
+
+    base: BaseIdentity
+    tasks: Mapping[str, str]
+
+    def save(self, folder: Path) -> None:
+        """Write `hf_mtl.json`; call it after everything that it names is in place."""
+        content = {"format_version": FORMAT_VERSION, "base": asdict(self.base), "tasks": dict(self.tasks)}
+        (folder / MANIFEST_FILE).write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """Read the manifest of a folder.
+
+        Raises:
+            CheckpointError: If there is none, it is broken, made by a newer version, or names a folder
+                outside.
+        """
+        file = folder / MANIFEST_FILE
+        if not file.is_file():
+            raise CheckpointError(
+                f"{folder} holds no {MANIFEST_FILE}; give the folder that save_model or `hf-mtl train` wrote."
+            )
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            version, base, tasks = (
+                content["format_version"],
+                BaseIdentity(**content["base"]),
+                dict(content["tasks"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
+        if version > FORMAT_VERSION:
+            raise CheckpointError(
+                f"{file} has format {version}; this version reads up to {FORMAT_VERSION}. Upgrade hf-mtl."
+            )
+        outside = [path for path in tasks.values() if not _inside(folder, path)]
+        if outside:
+            raise CheckpointError(f"{file} names folders outside its own: {outside}. It is refused.")
+        return cls(base, tasks)
+
+
+def _inside(folder: Path, relative: str) -> bool:
+    resolved = (folder / relative).resolve()
+    return resolved != folder.resolve() and resolved.is_relative_to(folder.resolve())

@@ -1,0 +1,91 @@
+"""A whole suite on disk: one PEFT folder per task and the manifest that lists them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.errors import CheckpointError
+from hf_mtl.export.adapter_folder import read_adapter_folder, restore_parameters, write_adapter_folder
+from hf_mtl.export.manifest import Manifest, folder_names
+from hf_mtl.models import RoutedModel, load_base
+
+__all__ = ["load_suite", "save_suite"]
+
+logger = logging.getLogger(__name__)
+
+
+def save_suite(
+    model: RoutedModel,
+    folder: Path,
+    *,
+    names: Iterable[str] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None,
+) -> Manifest:
+    """Write every adapter as a PEFT folder, then the manifest.
+
+    Args:
+        model: The routed model.
+        folder: Where the adapters' folders go.
+        names: The adapters to save; default all.
+        tokenizer: Saved beside each adapter, so that each folder stands alone.
+
+    Returns:
+        The manifest that was written.
+    """
+    if model.identity.hub_id is None:
+        logger.warning(
+            "The base has no Hub id, so the adapters cannot name their base. Pass hub_id=... to load_base if it "
+            "has one."
+        )
+    folders = folder_names(names if names is not None else model.adapter_names)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, place in folders.items():
+        write_adapter_folder(
+            folder / place,
+            model.adapter_configs[name],
+            model.adapter_parameters(name),
+            base_hub_id=model.identity.hub_id,
+        )
+        if tokenizer is not None:
+            tokenizer.save_pretrained(str(folder / place))
+    manifest = Manifest(model.identity, folders)
+    manifest.save(folder)
+    return manifest
+
+
+def load_suite(
+    folder: str | Path, *, base: str | Path | None = None, dtype: str | None = None
+) -> RoutedModel:
+    """Load a base and all adapters of a saved suite.
+
+    Args:
+        folder: The folder with `hf_mtl.json`.
+        base: Where the base is loaded from; default: where it was loaded from when the suite was saved.
+        dtype: The base's dtype; default that of its files.
+
+    Raises:
+        CheckpointError: If a part is missing or broken, or the base's weights are not those that the adapters
+            belong to.
+    """
+    folder = Path(folder)
+    manifest = Manifest.load(folder)
+    source = base or manifest.base.source or manifest.base.hub_id
+    if source is None:
+        raise CheckpointError(f"{folder}: the manifest names no base that could be loaded; pass base=... .")
+    loaded, identity = load_base(source, dtype=dtype, hub_id=manifest.base.hub_id)
+    if identity.fingerprint != manifest.base.fingerprint:
+        raise CheckpointError(
+            f"{folder}: the adapters were trained on a base with the fingerprint {manifest.base.fingerprint}, but "
+            f"{str(source)!r} has {identity.fingerprint}: other weights, for which they were not made."
+            + (f" The base was: {manifest.base.note}." if manifest.base.note else "")
+        )
+    model = RoutedModel(loaded, identity=identity)
+    for name, place in manifest.tasks.items():
+        config, tensors = read_adapter_folder(folder / place)
+        model.add_adapter(name, config)
+        restore_parameters(model.adapter_parameters(name), tensors, where=str(folder / place))
+    return model

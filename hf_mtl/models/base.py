@@ -1,0 +1,131 @@
+"""The base: where it comes from, and what its adapters will call it.
+
+An adapter names its base by Hub id, never by a path of the machine that it was trained on. Where the weights
+at hand are not the Hub's own (a converted or de-quantised copy), a file `hf_mtl_base.json` beside them says
+so, and the fingerprint of the weights goes into every manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_mtl.data.assets import resolve_asset
+from hf_mtl.errors import ConfigError, listing
+from hf_mtl.models.fingerprint import fingerprint
+
+__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer"]
+
+ORIGIN_FILE = "hf_mtl_base.json"
+ASSET_PREFIX = "asset:"
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+
+@dataclass(frozen=True)
+class BaseIdentity:
+    """What is known about the base's weights.
+
+    Args:
+        hub_id: The base's id on the Hub, or None if it has none.
+        fingerprint: See `hf_mtl.models.fingerprint`.
+        note: What a user should know about this copy, or None.
+        source: Where the weights were loaded from: a Hub id, a folder or an asset.
+    """
+
+    hub_id: str | None
+    fingerprint: str
+    note: str | None = None
+    source: str | None = None
+
+
+def _located(source: str | Path) -> str:
+    """The folder or Hub id that `source` stands for; assets are fetched."""
+    text = str(source)
+    if text.startswith(ASSET_PREFIX):
+        return str(resolve_asset(text.removeprefix(ASSET_PREFIX)))
+    path = Path(text).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ConfigError(
+                f"The model folder {text!r} holds no config.json; it has {listing(p.name for p in path.iterdir())}."
+            )
+        return str(path)
+    looks_like_path = isinstance(source, Path) or text.startswith(("/", ".", "~")) or text.count("/") > 1
+    if looks_like_path:
+        near = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        beside = f" Folders in {str(path.parent)!r}: {listing(near[:10])}." if near else ""
+        raise ConfigError(
+            f"There is no model folder {text!r}.{beside} Give a folder with config.json, a Hub id such as "
+            f"'HuggingFaceTB/SmolLM2-135M-Instruct', or 'asset:NAME'."
+        )
+    return text
+
+
+def _dtype(name: str | torch.dtype | None) -> torch.dtype | str:
+    if isinstance(name, torch.dtype):
+        return name
+    if name is None or name == "auto":
+        return "auto"
+    if name not in DTYPES:
+        raise ConfigError(f"dtype {name!r} is unknown; choose one of {listing(DTYPES)}.")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer that belongs to a Hub id, a folder or an asset."""
+    located = _located(source)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(located)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"No tokenizer could be loaded from {str(source)!r}: {error}") from error
+    return tokenizer
+
+
+def load_base(
+    source: str | Path, *, dtype: str | torch.dtype | None = None, hub_id: str | None = None
+) -> tuple[PreTrainedModel, BaseIdentity]:
+    """Load a causal language model and say what it is.
+
+    Args:
+        source: A Hub id, a folder, or `asset:NAME` for a model that ships in a package
+            (`hf_mtl.data.assets`).
+        dtype: `"float32"`, `"bfloat16"`, ...; `"auto"` or None keeps that of the files.
+        hub_id: The id that the adapters shall name; default: what the folder itself says, or the Hub id it
+            came from.
+
+    Returns:
+        The model, on the CPU, and its identity.
+
+    Raises:
+        ConfigError: If there is no such model, or it cannot be loaded.
+    """
+    located = _located(source)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(located, dtype=_dtype(dtype))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"The model {str(source)!r} could not be loaded: {error}\n"
+            f"Check the id, the network and the access rights, or give a folder that holds the model."
+        ) from error
+    return model, identify(model, source=str(source), hub_id=hub_id)
+
+
+def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str | None = None) -> BaseIdentity:
+    """Say what a loaded model is; must be called before adapters are attached."""
+    loaded_from = model.name_or_path or ""
+    origin: dict[str, str] = {}
+    file = Path(loaded_from) / ORIGIN_FILE
+    if loaded_from and file.is_file():
+        origin = json.loads(file.read_text(encoding="utf-8"))
+    is_hub_id = bool(loaded_from) and not Path(loaded_from).exists() and loaded_from.count("/") <= 1
+    return BaseIdentity(
+        hub_id=hub_id or origin.get("hub_id") or (loaded_from if is_hub_id else None),
+        fingerprint=fingerprint(model),
+        note=origin.get("note"),
+        source=source or (loaded_from if is_hub_id else None),
+    )

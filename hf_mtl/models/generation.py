@@ -1,0 +1,63 @@
+"""Text from prompts, through one task's adapter, with the base's own `generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.models.routed_model import RoutedModel
+
+__all__ = ["generate"]
+
+
+@torch.no_grad()
+def generate(
+    model: RoutedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    name: str | None,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    batch_size: int = 16,
+) -> list[str]:
+    """Complete prompts greedily.
+
+    Args:
+        model: The routed model.
+        tokenizer: The base's tokenizer.
+        name: The adapter that all prompts go through; None is the bare base.
+        prompts: The texts to continue.
+        max_new_tokens: Most tokens of an answer.
+        batch_size: Prompts completed together, sorted by length and padded on the left.
+
+    Returns:
+        The answers without the prompts, in the prompts' order.
+    """
+    encoded = [tokenizer(prompt, add_special_tokens=True)["input_ids"] for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
+    answers = [""] * len(prompts)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    was_training = model.training
+    model.eval()
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        width = max(len(encoded[i]) for i in chosen)
+        input_ids = torch.tensor([[pad_id] * (width - len(encoded[i])) + encoded[i] for i in chosen])
+        mask = torch.tensor([[0] * (width - len(encoded[i])) + [1] * len(encoded[i]) for i in chosen])
+        with model.route(name) as base:
+            output = base.generate(  # type: ignore[operator]  # nn.Module types attributes loosely
+                input_ids=input_ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                use_cache=True,
+                pad_token_id=pad_id,
+                eos_token_id=tokenizer.eos_token_id,
+            )
+        texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+        for i, text in zip(chosen, texts, strict=True):
+            answers[i] = text
+    model.train(was_training)
+    return answers

@@ -1,0 +1,43 @@
+"""A whole run as data: read, checked, built and run in one place.
+
+    from hf_mtl.recipe import load_recipe, run_recipe
+
+    report = run_recipe(load_recipe("recipes/quickstart/recipe.yaml"))
+
+A recipe with several mistakes is answered by one `ConfigError` that lists them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from hf_mtl.recipe.loading import load_recipe, read_resolved, save_recipe
+from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec, TemplateSpec
+
+if TYPE_CHECKING:
+    from hf_mtl.recipe.factory import Run, build
+    from hf_mtl.recipe.run import run_recipe
+
+__all__ = [
+    "ModelSpec",
+    "Recipe",
+    "Run",
+    "TaskSpec",
+    "TemplateSpec",
+    "build",
+    "load_recipe",
+    "read_resolved",
+    "run_recipe",
+    "save_recipe",
+]
+
+_HEAVY = {"Run": "factory", "build": "factory", "run_recipe": "run"}
+
+
+def __getattr__(name: str) -> object:
+    # Reading a recipe takes a fraction of a second; torch and transformers come with what runs it.
+    if name in _HEAVY:
+        module = importlib.import_module(f"hf_mtl.recipe.{_HEAVY[name]}")
+        return vars(module)[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

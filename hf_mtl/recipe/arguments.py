@@ -1,0 +1,52 @@
+"""From the `training` section of a recipe to training arguments."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hf_mtl.errors import ConfigError
+from hf_mtl.recipe.settings import field_problems
+from hf_mtl.training import MultiTaskTrainingArguments
+
+__all__ = ["argument_problems", "training_arguments"]
+
+_OUTPUT_DIR = "output_dir"
+
+
+def training_arguments(values: Mapping[str, object], output_dir: str) -> MultiTaskTrainingArguments:
+    """Return the arguments; the progress bars of transformers are off unless `values` wants them.
+
+    Raises:
+        ConfigError: The values do not go together, or not with this machine.
+    """
+    fields: dict[str, Any] = copy.deepcopy(dict(values))  # Any: the types are checked by `field_problems`
+    try:
+        return MultiTaskTrainingArguments(**{"disable_tqdm": True, **fields, _OUTPUT_DIR: output_dir})
+    except (ImportError, TypeError, ValueError) as error:
+        raise ConfigError(f"transformers refuses these training arguments: {error}") from error
+
+
+def argument_problems(values: Mapping[str, object], report: Callable[[str, str], None]) -> None:
+    """Report what keeps `values` from being training arguments.
+
+    Args:
+        values: By the names of fields.
+        report: Takes a field's name (or "" for all of them) and what is wrong.
+    """
+    right = dict(values)
+
+    def note(name: str, text: str) -> None:
+        del right[name]
+        report(name, text)
+
+    if _OUTPUT_DIR in right:
+        note(_OUTPUT_DIR, "write output_dir at the recipe's top level.")
+    field_problems(MultiTaskTrainingArguments, dict(right), [_OUTPUT_DIR], note)
+    try:
+        # The class itself knows which of its fields do not go together.
+        training_arguments(right, output_dir=".")
+    except ConfigError as error:
+        for problem in error.problems:
+            report("", problem)

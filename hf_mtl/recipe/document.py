@@ -1,0 +1,211 @@
+"""A YAML file as plain data that remembers where each of its keys stands, so that every message can name a line.
+
+Two habits of YAML 1.1 that surprise are gone: `yes`, `no` and dates are text, and `1e-3` is a number. Keys are always
+text. A key that is written twice is an error, not a silent overwrite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from hf_mtl.errors import ConfigError, did_you_mean, listing
+
+__all__ = ["ABSENT", "Document", "KeyPath", "child", "dotted", "parse_yaml", "read_document"]
+
+KeyPath = tuple[str | int, ...]
+ABSENT: Final = object()
+"""Stands for a value that is not there, where None may be one that is."""
+
+_TASKS = "tasks"
+
+
+@dataclass(frozen=True)
+class Document:
+    """The data of a recipe and the origin of its parts.
+
+    Args:
+        path: The file.
+        data: What it says: mappings, lists, text, numbers, booleans and None.
+        places: Where a key was written, as messages name it: `recipe.yaml:12`, or `--set`.
+        problems: What is wrong with the file's form although it can be read: keys that are written twice.
+    """
+
+    path: Path
+    data: dict[str, object]
+    places: dict[KeyPath, str]
+    problems: tuple[str, ...] = ()
+
+    def problem(self, path: KeyPath, text: str) -> str:
+        """Return the message `text` headed by the place of the key `path` (or of the nearest key around it)."""
+        known = path
+        while known and known not in self.places:
+            known = known[:-1]
+        place = self.places.get(known, self.path.name)
+        return f"{place} {dotted(path)}: {text}" if path else f"{place}: {text}"
+
+    def value(self, path: KeyPath) -> object:
+        """Return what the file says at `path`, or None when it says nothing there."""
+        found: object = self.data
+        for key in path:
+            found = child(found, key)
+        return None if found is ABSENT else found
+
+
+def child(data: object, key: str | int) -> object:
+    """Return what stands under one key of a mapping or at one place of a list, or `ABSENT`."""
+    if isinstance(data, dict):
+        return data.get(key, ABSENT)
+    if isinstance(data, list) and isinstance(key, int) and key < len(data):
+        return data[key]
+    return ABSENT
+
+
+def dotted(path: KeyPath) -> str:
+    """Return a path as messages write it.
+
+    >>> dotted(("tasks", "sentiment", "labels", 0))
+    'tasks.sentiment.labels[0]'
+    """
+    text = ""
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}"
+    return text.removeprefix(".")
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader with YAML 1.2's booleans and floats."""
+
+
+def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    replaced = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "float", "timestamp")}
+    kept = yaml.SafeLoader.yaml_implicit_resolvers.items()
+    return {first: [(tag, form) for tag, form in rules if tag not in replaced] for first, rules in kept}
+
+
+_FLOAT = re.compile(
+    r"^(?:[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?|[-+]?\d[\d_]*[eE][-+]?\d+|[-+]?\.(?:inf|Inf|INF)"
+    r"|\.(?:nan|NaN|NAN))$"
+)
+_Loader.yaml_implicit_resolvers = _resolvers()
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def parse_yaml(text: str) -> object:
+    """Return the value that `text` stands for in a recipe.
+
+    >>> parse_yaml("1e-3"), parse_yaml("[no, yes]"), parse_yaml("8")
+    (0.001, ['no', 'yes'], 8)
+    """
+    value: object = yaml.load(text, Loader=_Loader)
+    return value
+
+
+class _Walk:
+    """Turns composed nodes into data and notes where every key stands."""
+
+    def __init__(self, loader: _Loader, file_name: str) -> None:
+        self.loader = loader
+        self.file_name = file_name
+        self.places: dict[KeyPath, str] = {}
+        self.problems: list[str] = []
+        self._open: list[yaml.Node] = []
+
+    def value(self, node: yaml.Node, path: KeyPath) -> object:
+        if any(node is outer for outer in self._open):
+            raise ConfigError(
+                f"{self._place(node)} {dotted(path)}: this alias contains itself; write the value out."
+            )
+        self._open.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            if isinstance(node, yaml.SequenceNode):
+                return [self._item(child, (*path, index)) for index, child in enumerate(node.value)]
+            scalar: object = self.loader.construct_object(node)
+            return scalar
+        finally:
+            self._open.pop()
+
+    def _item(self, node: yaml.Node, path: KeyPath) -> object:
+        self.places[path] = self._place(node)
+        return self.value(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
+        self._refuse_duplicates(node, path)
+        self.loader.flatten_mapping(node)
+        data: dict[str, object] = {}
+        for key_node, child in node.value:
+            key = str(key_node.value)
+            self.places[(*path, key)] = self._place(key_node)
+            data[key] = self.value(child, (*path, key))
+        return data
+
+    def _refuse_duplicates(self, node: yaml.MappingNode, path: KeyPath) -> None:
+        first: dict[Hashable, yaml.Node] = {}
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key not in first:
+                first[key] = key_node
+                continue
+            what = "two tasks of one name" if path == (_TASKS,) else "the same key twice"
+            lines = f"lines {first[key].start_mark.line + 1} and {key_node.start_mark.line + 1}"
+            self.problems.append(
+                f"{self._place(key_node)} {dotted((*path, key))}: {what}, on {lines}; rename or remove one."
+            )
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self.file_name}:{node.start_mark.line + 1}"
+
+
+def read_document(path: Path) -> Document:
+    """Read a recipe's YAML.
+
+    Raises:
+        ConfigError: There is no such file, it is not YAML, or its top level is not a mapping.
+    """
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is a folder; expected a recipe file. Did you mean {str(path / 'recipe.yaml')!r}?"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(_no_such_file(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as a recipe: {error}") from error
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        walk = _Walk(loader, path.name)
+        data = {} if node is None else walk.value(node, ())
+    except yaml.YAMLError as error:
+        raise ConfigError(_syntax_problem(path, error)) from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path.name}:1: expected `key: value` lines at the top level, found {data!r:.60}.")
+    return Document(path, data, walk.places, tuple(walk.problems))
+
+
+def _no_such_file(path: Path) -> str:
+    beside = [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, beside)
+    there = f" Recipes in {path.parent}: {listing(beside)}." if beside else ""
+    return f"There is no recipe {path}.{hint}{there} `hf-mtl recipes list` names the recipes that come with hf_mtl."
+
+
+def _syntax_problem(path: Path, error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"{path.name}: not valid YAML: {error}"
+    mark = error.problem_mark
+    reasons = ", ".join(reason for reason in (error.context, error.problem) if reason)
+    line = path.read_text(encoding="utf-8").splitlines()[mark.line : mark.line + 1]
+    shown = f"\n    {line[0].strip()}" if line else ""
+    return f"{path.name}:{mark.line + 1}:{mark.column + 1}: not valid YAML: {reasons}.{shown}"

@@ -1,0 +1,113 @@
+"""A finished run, opened again: to measure its adapters, or to let one of them answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from rich.console import Console
+
+from hf_mtl.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
+from hf_mtl.evaluation import Report, build_report
+from hf_mtl.export import Manifest, load_suite
+from hf_mtl.models import RoutedModel, generate, load_tokenizer
+from hf_mtl.recipe.factory import build, build_task
+from hf_mtl.recipe.loading import load_recipe, read_resolved
+from hf_mtl.recipe.run import RECIPE_FILE, measure, model_info, without_prints
+from hf_mtl.tasks import prompt_of
+from hf_mtl.training import MultiTaskTrainer
+
+__all__ = ["EVALUATION_FILE", "FinishedRun", "run_folder"]
+
+EVALUATION_FILE = "evaluation.json"
+
+
+def run_folder(run_or_recipe: Path) -> Path:
+    """Return the folder of a run, given that folder or the recipe that was run."""
+    if run_or_recipe.is_dir():
+        return run_or_recipe
+    return Path(read_resolved(run_or_recipe).output_dir)
+
+
+class FinishedRun:
+    """What `run_recipe` left in a folder.
+
+    Args:
+        folder: The recipe's `output_dir`.
+
+    Raises:
+        CheckpointError: The folder holds no finished run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = Manifest.load(folder)
+        if not (folder / RECIPE_FILE).is_file():
+            raise CheckpointError(
+                f"{folder} holds no {RECIPE_FILE}; expected a folder that `hf-mtl train` wrote."
+            )
+        self.recipe = read_resolved(folder / RECIPE_FILE)
+        self._source = self.recipe.model.source or self.recipe.model.id
+        self._tokenizer = load_tokenizer(self._source)
+
+    @cached_property
+    def model(self) -> RoutedModel:
+        """The base with the adapters of all tasks, on the GPU if there is one."""
+        model = load_suite(self.folder, base=self._source, dtype=self.recipe.model.dtype)
+        return model.to("cuda") if torch.cuda.is_available() else model
+
+    def evaluate(self, console: Console) -> Report:
+        """Measure all tasks on their `eval` rows; writes `evaluation.json` into the folder and shows the table.
+
+        Raises:
+            ConfigError: The run's data files are gone, or it has none to measure on.
+        """
+        run = build(load_recipe(self.folder / RECIPE_FILE))
+        trainer = MultiTaskTrainer(self.model, run.args, run.suite, processing_class=self._tokenizer)
+        without_prints(trainer)
+        figures = measure(trainer, console, self.folder.name)
+        if not figures:
+            raise ConfigError(
+                f"no task of {self.folder} has eval rows; give them in {self.folder / RECIPE_FILE}."
+            )
+        report = build_report(run.suite, {}, figures, [], {}, model_info(trainer))
+        report.save(self.folder / EVALUATION_FILE)
+        report.print(console)
+        return report
+
+    def prompts(self, task: str, rows: Sequence[Mapping[str, object]]) -> list[str]:
+        """Return what the task's template makes of rows, up to the answer.
+
+        Args:
+            task: The task's name.
+            rows: With the fields that the template's prompt names; those of the answer are not needed.
+
+        Raises:
+            DataError: A row lacks a field; it is named.
+        """
+        spec = self.recipe.tasks[self._known(task)]
+        built = build_task(task, spec, train=None, eval=Dataset.from_list([dict(row) for row in rows]))
+        prompts = []
+        for number, row in enumerate(rows, start=1):
+            try:
+                prompts.append(prompt_of(built, row, self._tokenizer))
+            except DataError as error:
+                raise DataError(f"task {task!r}, input row {number}: {error}") from error
+        return prompts
+
+    def predict(self, task: str, prompts: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        """Return the answers of the task's adapter, decoded greedily, in the order of the prompts."""
+        return generate(
+            self.model, self._tokenizer, self._known(task), prompts, max_new_tokens=max_new_tokens
+        )
+
+    def _known(self, task: str) -> str:
+        tasks = self.manifest.tasks
+        if task not in tasks:
+            raise ConfigError(
+                f"{self.folder} has no task {task!r}.{did_you_mean(task, tasks)} Tasks: {listing(tasks)}."
+            )
+        return task

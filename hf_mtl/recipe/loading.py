@@ -1,0 +1,119 @@
+"""Reading and writing recipes.
+
+    recipe = load_recipe("recipes/quickstart/recipe.yaml", ["training.max_steps=10"])
+    save_recipe(recipe, "runs/quickstart/recipe.yaml")
+
+In a loaded recipe, and so in a saved one, the tasks have taken over the defaults and all paths are absolute: the folder
+of a finished run may be moved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from hf_mtl.errors import ConfigError
+from hf_mtl.recipe.checks import check
+from hf_mtl.recipe.document import Document, read_document
+from hf_mtl.recipe.overrides import override
+from hf_mtl.recipe.parsing import parse
+from hf_mtl.recipe.schema import ASSET_PREFIX, ModelSpec, Recipe, TaskSpec, merged_task
+
+__all__ = ["load_recipe", "read_resolved", "save_recipe"]
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, output_dir: str | None = None) -> Recipe:
+    """Read a recipe and check all of it.
+
+    Args:
+        path: The YAML file.
+        overrides: Settings `key=value` with dotted keys and YAML values, as the command line's `--set` takes them.
+        output_dir: Takes the place of the recipe's own.
+
+    Returns:
+        The recipe with its defaults merged into the tasks and with absolute paths.
+
+    Raises:
+        ConfigError: It lists everything that is wrong, with places and valid choices.
+    """
+    document = _read(Path(path), overrides)
+    if output_dir is not None:
+        document = _with_output_dir(document, output_dir)
+    recipe, problems = parse(document)
+    problems = [*document.problems, *problems, *check(recipe, document)]
+    if problems:
+        # A mistake in the defaults shows in every task that takes them.
+        raise ConfigError(sorted(dict.fromkeys(problems), key=_line))
+    return _resolved(recipe, Path(path).parent)
+
+
+def read_resolved(path: str | Path) -> Recipe:
+    """Read the recipe of a finished run: its form is checked, but its data need not be there any more.
+
+    Raises:
+        ConfigError: There is no such file or its form is wrong.
+    """
+    document = _read(Path(path), ())
+    recipe, problems = parse(document)
+    if problems := [*document.problems, *problems]:
+        raise ConfigError(problems)
+    return _resolved(recipe, Path(path).parent)
+
+
+def save_recipe(recipe: Recipe, path: str | Path) -> None:
+    """Write a recipe as YAML, headed by the command that runs it."""
+    content = recipe.model_dump(mode="json", exclude_unset=True, exclude={"format"})
+    # Aliases for repeated parts would make the file hard to read and to edit.
+    dumper = type("_Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
+    text = yaml.dump(
+        {"format": recipe.format, **content}, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100
+    )
+    Path(path).write_text(f"# hf-mtl train {Path(path).as_posix()}\n{text}", encoding="utf-8")
+
+
+def _line(problem: str) -> int:
+    """Return the line that a problem names; those without one come first."""
+    named = re.match(r"\S+:(\d+)[: ]", problem)
+    return int(named.group(1)) if named else 0
+
+
+def _read(path: Path, overrides: Sequence[str]) -> Document:
+    document = read_document(path)
+    for setting in overrides:
+        document = override(document, setting)
+    return document
+
+
+def _with_output_dir(document: Document, output_dir: str) -> Document:
+    data = {**document.data, "output_dir": output_dir}
+    return Document(document.path, data, document.places, document.problems)
+
+
+def _resolved(recipe: Recipe, folder: Path) -> Recipe:
+    tasks = {name: merged_task(task, recipe.defaults) for name, task in recipe.tasks.items()}
+    fields = {name: value for name, value in recipe if name in recipe.model_fields_set and name != "defaults"}
+    return _with_paths(
+        Recipe.model_construct(**{**fields, "tasks": tasks}), lambda path: str((folder / path).resolve())
+    )
+
+
+def _with_paths(recipe: Recipe, changed: Callable[[str], str]) -> Recipe:
+    """Return the recipe with its folder of weights and its data files renamed."""
+    tasks = {name: _task_with_paths(task, changed) for name, task in recipe.tasks.items()}
+    return recipe.model_copy(update={"model": _model_with_path(recipe.model, changed), "tasks": tasks})
+
+
+def _model_with_path(model: ModelSpec, changed: Callable[[str], str]) -> ModelSpec:
+    if model.source is None or model.source.startswith(ASSET_PREFIX):
+        return model
+    return model.model_copy(update={"source": changed(model.source)})
+
+
+def _task_with_paths(task: TaskSpec, changed: Callable[[str], str]) -> TaskSpec:
+    written = {"train": task.train, "eval": task.eval}
+    return task.model_copy(
+        update={split: changed(path) for split, path in written.items() if path is not None}
+    )

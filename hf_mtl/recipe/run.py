@@ -1,0 +1,162 @@
+"""A recipe from start to end: evaluate, train, evaluate again, save, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import peft
+import torch
+import transformers
+from rich.console import Console
+
+from hf_mtl import __version__
+from hf_mtl.errors import ConfigError
+from hf_mtl.evaluation import Report, build_report, plot_losses
+from hf_mtl.export import Manifest
+from hf_mtl.models import RoutedModel, load_base, load_tokenizer
+from hf_mtl.recipe.factory import Run, build
+from hf_mtl.recipe.loading import save_recipe
+from hf_mtl.recipe.schema import Recipe
+from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
+
+__all__ = [
+    "LOSSES_FILE",
+    "RECIPE_FILE",
+    "REPORT_FILE",
+    "measure",
+    "model_info",
+    "run_recipe",
+    "without_prints",
+]
+
+RECIPE_FILE = "recipe.yaml"
+REPORT_FILE = "report.json"
+LOSSES_FILE = "loss_curve.png"
+
+
+def run_recipe(recipe: Recipe, console: Console | None = None) -> Report:
+    """Run a recipe.
+
+    Its `output_dir` then holds one PEFT folder per task, the manifest, the recipe with all defaults filled in, the
+    report and a picture of the losses.
+
+    Args:
+        recipe: A recipe as `load_recipe` gives it.
+        console: Where progress and result are shown; None is the standard output.
+    """
+    console = console or Console()
+    if all(spec.train is None for spec in recipe.tasks.values()):
+        raise ConfigError("no task has rows to learn from: give at least one task its train file.")
+    run = build(recipe)
+    display = ProgressDisplay(run.suite.names, console)
+    trainer = _trainer(run, display)
+    _line(console, _header(trainer))
+    before = measure(trainer, console, "before training")
+    try:
+        trainer.train()
+    finally:
+        display.close()
+    after = measure(trainer, console, "after training")
+    report = build_report(
+        run.suite, before, after, trainer.state.log_history, trainer.task_seconds(), model_info(trainer)
+    )
+    _save(run, trainer, report)
+    _show(run, report, console)
+    return report
+
+
+def _trainer(run: Run, display: ProgressDisplay) -> MultiTaskTrainer:
+    model = run.recipe.model
+    base, identity = load_base(run.source, dtype=model.dtype, hub_id=model.id)
+    trainer = MultiTaskTrainer(
+        RoutedModel(base, identity=identity),
+        run.args,
+        run.suite,
+        processing_class=load_tokenizer(run.source),
+        callbacks=[display],
+    )
+    without_prints(trainer)
+    return trainer
+
+
+def without_prints(trainer: MultiTaskTrainer) -> None:
+    """Take out the callback that prints every log entry as a dictionary; `disable_tqdm` brings it along."""
+    for callback in [*trainer.callback_handler.callbacks]:
+        if type(callback).__name__ == "PrinterCallback":
+            trainer.remove_callback(callback)
+
+
+def measure(trainer: MultiTaskTrainer, console: Console, when: str) -> dict[str, float]:
+    """Return the figures of all tasks that have rows to measure on."""
+    if all(task.eval is None for task in trainer.suite.values()):
+        return {}
+    with console.status(f"Evaluating {when} ..."):
+        return trainer.evaluate()
+
+
+def model_info(trainer: MultiTaskTrainer) -> dict[str, str | int | float | None]:
+    """Return what a report says about the model."""
+    identity = trainer.model.identity
+    return {
+        "base": identity.hub_id,
+        "fingerprint": identity.fingerprint,
+        "note": identity.note,
+        "dtype": str(trainer.model.base.dtype).removeprefix("torch."),
+        "device": str(trainer.args.device),
+        "trainable_parameters": sum(_trainable(trainer).values()),
+        "hf_mtl": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+    }
+
+
+def _trainable(trainer: MultiTaskTrainer) -> dict[str, int]:
+    return {
+        name: sum(parameter.numel() for parameter in trainer.model.adapter_parameters(name).values())
+        for name in trainer.suite
+    }
+
+
+def _header(trainer: MultiTaskTrainer) -> str:
+    info, sizes = model_info(trainer), sorted(set(_trainable(trainer).values()))
+    size = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    train, measured = (
+        sum(len(rows) for rows in splits if rows is not None)
+        for splits in zip(*((task.train, task.eval) for task in trainer.suite.values()), strict=True)
+    )
+    tasks = "1 task" if len(trainer.suite) == 1 else f"{len(trainer.suite)} tasks"
+    facts = (
+        f"{train:,} rows to learn from",
+        f"{measured:,} to measure on",
+        f"{size} trainable parameters per task",
+    )
+    note = f"\n{info['note']}" if info["note"] else ""
+    return f"{info['base']} in {info['dtype']} on {info['device']}: {tasks}, {', '.join(facts)}{note}"
+
+
+def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
+    folder = Path(run.recipe.output_dir)
+    trainer.save_model(str(folder))
+    save_recipe(run.recipe, folder / RECIPE_FILE)
+    report.save(folder / REPORT_FILE)
+    plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
+
+
+def _show(run: Run, report: Report, console: Console) -> None:
+    folder = Path(run.recipe.output_dir)
+    manifest = Manifest.load(folder)
+    report.print(console)
+    for name, place in manifest.tasks.items():
+        _line(console, f"{name}: {folder / place}")
+    _line(console, f"report: {folder / REPORT_FILE}  losses: {folder / LOSSES_FILE}")
+    first = folder / next(iter(manifest.tasks.values()))
+    console.print("\nLoad an adapter with plain peft:")
+    _line(console, "  from peft import PeftModel; from transformers import AutoModelForCausalLM")
+    _line(console, f"  base = AutoModelForCausalLM.from_pretrained({manifest.base.hub_id!r})")
+    _line(console, f"  model = PeftModel.from_pretrained(base, {first.as_posix()!r})")
+
+
+def _line(console: Console, text: str) -> None:
+    """Print text that is to be copied: not wrapped, no markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

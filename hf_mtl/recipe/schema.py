@@ -1,0 +1,141 @@
+"""What a recipe may say: the keys, their types and their defaults. Nothing heavy is imported here.
+
+Every key has a default, also those that a recipe must give: what is missing is told by `checks`, together with
+everything else that is wrong.
+
+    >>> recipe = Recipe(model=ModelSpec(id="HuggingFaceTB/SmolLM2-135M-Instruct"), output_dir="runs/quickstart")
+    >>> recipe.model.dtype
+    'auto'
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["ASSET_PREFIX", "ModelSpec", "Recipe", "TaskSpec", "TemplateSpec", "merged_task"]
+
+ASSET_PREFIX = "asset:"
+
+Count = Annotated[int, Field(gt=0)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+"""A list of YAML, kept as a tuple."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelSpec(_Section):
+    """The base model.
+
+    Args:
+        id: Its Hub id. The adapters name it as their base, so it is given even when the weights come from elsewhere.
+        source: Where the weights come from instead of the Hub: a folder, or `asset:NAME` for a model in a package.
+        dtype: The numbers that the base is loaded in; `auto` takes those of its files.
+    """
+
+    id: str = ""
+    source: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+
+class TemplateSpec(_Section):
+    """How a row becomes a prompt and a completion: either both texts with `{field}` places, or a column of messages.
+
+    Args:
+        prompt: The text that the model sees.
+        completion: The text that it learns to answer; the loss is on this part only.
+        messages: The column that holds a conversation (`[{"role": ..., "content": ...}, ...]`).
+    """
+
+    prompt: str | None = None
+    completion: str | None = None
+    messages: str | None = None
+
+
+class TaskSpec(_Section):
+    """One task; under the recipe's `defaults`, what the tasks have in common.
+
+    Args:
+        train: File of the rows to learn from (.jsonl, .json, .csv, .parquet), relative to the recipe.
+        eval: File of the rows to evaluate on.
+        template: How a row becomes a prompt and a completion.
+        labels: The values of the completion's one field; the metric `accuracy` ranks them by likelihood.
+        adapter: Fields of the task's peft configuration; `peft_type` says which (default LORA).
+        metrics: What is measured on the rows of `eval`.
+        max_train_rows: Use the first so many rows of `train`.
+        max_eval_rows: Use the first so many rows of `eval`.
+        max_length: Most tokens of a row.
+        batch_size: Rows of the task per step and device.
+        learning_rate: As in `training`, but for this task; so are the following.
+        num_train_epochs: Passes over the task's rows.
+        max_steps: Steps after which the task is done.
+        lr_scheduler_type: Name of the schedule.
+        warmup_steps: Steps of warm-up; below 1 a share of the task's steps.
+        weight_decay: AdamW's weight decay.
+        max_grad_norm: Norm that the task's gradient is clipped to.
+    """
+
+    train: str | None = None
+    eval: str | None = None
+    template: TemplateSpec | None = None
+    labels: Names | None = None
+    adapter: dict[str, object] = Field(default_factory=dict)
+    metrics: Names = ("exact_match",)
+    max_train_rows: Count | None = None
+    max_eval_rows: Count | None = None
+    max_length: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: float | None = Field(default=None, gt=0)
+    num_train_epochs: float | None = Field(default=None, gt=0)
+    max_steps: Count | None = None
+    lr_scheduler_type: str | None = None
+    warmup_steps: float | None = Field(default=None, ge=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    max_grad_norm: float | None = Field(default=None, ge=0)
+
+
+class Recipe(_Section):
+    """A whole run as data.
+
+    Args:
+        format: The version of this form.
+        model: The base model.
+        output_dir: Where the run writes, relative to the working directory.
+        defaults: What a task that does not say otherwise has; `adapter` is merged field by field.
+        tasks: The tasks by name; any text is a name.
+        training: Fields of `MultiTaskTrainingArguments`, all but `output_dir`.
+    """
+
+    format: Literal[1] = 1
+    model: ModelSpec = Field(default_factory=ModelSpec)
+    output_dir: str = ""
+    defaults: TaskSpec = Field(default_factory=TaskSpec)
+    tasks: dict[str, TaskSpec] = Field(default_factory=dict)
+    training: dict[str, object] = Field(default_factory=dict)
+
+
+def merged_task(task: TaskSpec, defaults: TaskSpec) -> TaskSpec:
+    """Return the task with the fields that it leaves out taken from `defaults`.
+
+    The fields of the adapter are merged one by one, unless the task asks for another `peft_type` than the defaults do.
+
+    >>> merged_task(TaskSpec(adapter={"r": 4}), TaskSpec(adapter={"r": 8, "lora_alpha": 16}, max_length=128)).adapter
+    {'r': 4, 'lora_alpha': 16}
+    """
+    absent = defaults.model_fields_set - task.model_fields_set
+    taken = {name: value for name, value in defaults if name in absent}
+    own = task.adapter
+    if "adapter" in task.model_fields_set and own.get("peft_type", peft_type(defaults)) == peft_type(
+        defaults
+    ):
+        taken["adapter"] = {**copy.deepcopy(defaults.adapter), **own}
+    return task.model_copy(update=taken)
+
+
+def peft_type(task: TaskSpec) -> object:
+    """Return the kind of the task's adapter, as peft names it."""
+    return task.adapter.get("peft_type", "LORA")

@@ -1,0 +1,143 @@
+"""A task: its name, its data, how a row becomes text, its adapter, its metrics and its own training settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+
+from datasets import Dataset
+from peft import LoraConfig, PeftConfig
+
+from hf_mtl.data import PromptCompletion, RowTemplate
+from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.metrics import METRICS, TextMetric
+
+__all__ = ["Task"]
+
+_POSITIVE = ("max_length", "batch_size", "learning_rate", "num_train_epochs", "max_steps")
+_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "max_grad_norm")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a suite.
+
+    Args:
+        name: Any text; it names the task in logs, reports and files.
+        train: Rows to learn from; without them the task is only evaluated.
+        eval: Rows to measure on.
+        template: How a row becomes text: `PromptCompletion`, `Chat`, or a callable that gives
+            `{"prompt": ..., "completion": ...}` or `{"messages": [...]}`.
+        labels: The values of the completion's one field, if it is one of a closed set; they are ranked by
+            likelihood for the metric `accuracy`.
+        adapter: Any supported PEFT config object; the default is a LoRA of rank 8 on all linear layers.
+        metrics: Names (`hf_mtl.metrics.METRICS`) or callables `(predictions, references) -> {name: value}`.
+        max_length: Most tokens of an example; longer ones are cut at the end and counted. None keeps all.
+        batch_size: Rows of one optimizer step; default `per_device_train_batch_size *
+            gradient_accumulation_steps`.
+        learning_rate: Peak learning rate of this task's adapter. This and all further settings default to the
+            training arguments' values of the same name, and mean the same.
+        num_train_epochs: Passes over the task's rows.
+        max_steps: Optimizer steps of this task; overrides `num_train_epochs`.
+        lr_scheduler_type: Name of the schedule, counted in this task's own steps.
+        warmup_steps: Steps of warm-up; below 1 a share of the task's steps.
+        weight_decay: Decoupled weight decay.
+        max_grad_norm: Largest norm of this task's own gradient; 0 does not clip.
+
+    Raises:
+        ConfigError: With all problems of the declaration at once.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> rows = Dataset.from_list([{"text": "A joy.", "label": "positive"}])
+        >>> task = Task("sentiment", train=rows, template=PromptCompletion("{text} It was", " {label}"))
+        >>> task.adapter.r
+        8
+    """
+
+    name: str
+    _: KW_ONLY
+    train: Dataset | None = None
+    eval: Dataset | None = None
+    template: RowTemplate = PromptCompletion("{prompt}", "{completion}")
+    labels: tuple[str, ...] | list[str] | None = None
+    adapter: PeftConfig | None = None
+    metrics: tuple[str | TextMetric, ...] | list[str | TextMetric] = ("exact_match",)
+    max_length: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    num_train_epochs: float | None = None
+    max_steps: int | None = None
+    lr_scheduler_type: str | None = None
+    warmup_steps: float | None = None
+    weight_decay: float | None = None
+    max_grad_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.adapter is None:
+            object.__setattr__(self, "adapter", LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
+        object.__setattr__(self, "metrics", tuple(self.metrics))
+        object.__setattr__(self, "labels", tuple(self.labels) if self.labels is not None else None)
+        problems = [
+            *self._name_problems(),
+            *self._number_problems(),
+            *self._metric_problems(),
+            *self._label_problems(),
+        ]
+        if self.train is None and self.eval is None:
+            problems.append("it has neither train nor eval rows; give it at least one of the two.")
+        if problems:
+            raise ConfigError([f"task {self.name!r}: {problem}" for problem in problems])
+
+    def _name_problems(self) -> list[str]:
+        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
+            return ["a task's name must be printable text that is not blank."]
+        return []
+
+    def _number_problems(self) -> list[str]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return [
+            f"{name} must be greater than 0, found {values[name]!r}."
+            for name in _POSITIVE
+            if values[name] is not None and values[name] <= 0
+        ] + [
+            f"{name} must not be negative, found {values[name]!r}."
+            for name in _NOT_NEGATIVE
+            if values[name] is not None and values[name] < 0
+        ]
+
+    def _metric_problems(self) -> list[str]:
+        problems = []
+        for metric in self.metrics:
+            if callable(metric):
+                continue
+            if metric not in METRICS:
+                problems.append(
+                    f"there is no metric {metric!r}; known are {listing(METRICS)}, and any callable "
+                    f"(predictions, references) -> {{name: value}}.{did_you_mean(metric, METRICS)}"
+                )
+            elif METRICS[metric].needs_labels and self.labels is None:
+                problems.append(f"the metric {metric!r} ranks the task's labels; declare labels=[...].")
+        return problems
+
+    def _label_problems(self) -> list[str]:
+        if self.labels is None:
+            return []
+        if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
+            return [f"labels must be at least two different values, found {list(self.labels)!r}."]
+        if isinstance(self.template, PromptCompletion):
+            try:
+                self.template.candidate(self.labels[0])
+            except ConfigError as error:
+                return [str(error)]
+        return []
+
+    def completion_of(self, label: str) -> str:
+        """The completion that stands for a label."""
+        return self.template.candidate(label) if isinstance(self.template, PromptCompletion) else label
+
+    @property
+    def settings(self) -> Mapping[str, float | str]:
+        """The training settings that the task sets itself, keyed by the training arguments' names."""
+        names = (*_POSITIVE[1:], *_NOT_NEGATIVE, "lr_scheduler_type")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

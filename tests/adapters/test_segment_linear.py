@@ -1,0 +1,92 @@
+"""The autograd functions against the formula written out, and against numerical gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from hf_mtl.adapters import Term, segment_delta, segment_linear
+
+D_IN, D_OUT, TOKENS = 5, 4, 9
+
+
+def _terms(generator: torch.Generator, *, dropout: bool) -> list[Term]:
+    """Uneven segments, one of them empty, one token without any, and two that overlap."""
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
+
+    terms = []
+    for start, stop, rank, scale in ((0, 3, 2, 0.5), (3, 3, 1, 1.0), (3, 8, 3, 2.0), (1, 5, 2, -0.7)):
+        multiplier = None
+        if dropout:
+            kept = torch.rand(stop - start, D_IN, dtype=torch.float64, generator=generator) > 0.3
+            multiplier = kept / 0.7
+        terms.append(Term(start, stop, scale, random(rank, D_IN), random(D_OUT, rank), multiplier))
+    return terms
+
+
+def _by_formula(y: Tensor, x: Tensor, terms: list[Term]) -> Tensor:
+    for start, stop, scale, a, b, multiplier in terms:
+        part = x[start:stop] if multiplier is None else x[start:stop] * multiplier
+        update = torch.zeros_like(y)
+        update[start:stop] = scale * (part @ a.t()) @ b.t()
+        y = y + update
+    return y
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_equals_the_formula_with_its_gradients(dropout: bool, contiguous: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    terms = _terms(generator, dropout=dropout)
+    weight = torch.randn(D_OUT, D_IN, dtype=torch.float64, generator=generator)
+    bias = torch.randn(D_OUT, dtype=torch.float64, generator=generator)
+    shape = (TOKENS, D_IN) if contiguous else (D_IN, TOKENS)
+    leaf = torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
+    x = leaf if contiguous else leaf.t()
+    leaves = [leaf, *(t.a_RI for t in terms), *(t.b_OR for t in terms)]
+    direction = torch.randn(TOKENS, D_OUT, dtype=torch.float64, generator=generator)
+
+    expected = _by_formula(linear(x, weight, bias), x, terms)
+    wanted = torch.autograd.grad((expected * direction).sum(), leaves)
+    for actual in (
+        segment_linear(x, weight, bias, terms),
+        segment_delta(linear(x, weight, bias), x, terms),
+    ):
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+        gradients = torch.autograd.grad((actual * direction).sum(), leaves)
+        torch.testing.assert_close(gradients, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_gradcheck(dropout: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    terms = _terms(generator, dropout=dropout)
+    weight = torch.randn(D_OUT, D_IN, dtype=torch.float64, generator=generator)
+    x = torch.randn(TOKENS, D_IN, dtype=torch.float64, generator=generator).requires_grad_()
+    count = len(terms)
+
+    def function(x: Tensor, *ab: Tensor) -> Tensor:
+        changed = [t._replace(a_RI=ab[i], b_OR=ab[count + i]) for i, t in enumerate(terms)]
+        return segment_linear(x, weight, None, changed)
+
+    def delta(x: Tensor, *ab: Tensor) -> Tensor:
+        changed = [t._replace(a_RI=ab[i], b_OR=ab[count + i]) for i, t in enumerate(terms)]
+        return segment_delta(linear(x, weight), x, changed)
+
+    inputs = (x, *(t.a_RI for t in terms), *(t.b_OR for t in terms))
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradcheck(delta, inputs)
+
+
+def test_no_gradient_for_an_input_that_needs_none() -> None:
+    generator = torch.Generator().manual_seed(2)
+    terms = _terms(generator, dropout=False)
+    weight = torch.randn(D_OUT, D_IN, dtype=torch.float64, generator=generator)
+    x = torch.randn(TOKENS, D_IN, dtype=torch.float64, generator=generator)
+    segment_linear(x, weight, None, terms).sum().backward()
+    assert x.grad is None and weight.grad is None
+    assert all(term.a_RI.grad is not None for term in terms)

@@ -1,0 +1,158 @@
+"""A whole run through the command line on a tiny model: train, load the result in plain peft, evaluate, predict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hf_mtl.cli import app
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+RECIPE = """\
+# hf-mtl train recipe.yaml
+model: {{id: someone/tiny-llama, source: {model}, dtype: float32}}
+output_dir: runs/tiny
+defaults: {{adapter: {{r: 4, lora_alpha: 8, target_modules: all-linear}}, max_length: 64}}
+tasks:
+  words:
+    train: words.jsonl
+    eval: words.jsonl
+    template: {{prompt: "{{text}} is", completion: " {{label}}"}}
+    labels: [negative, positive]
+    metrics: [exact_match, accuracy]
+  past tense:
+    train: verbs.jsonl
+    eval: verbs.jsonl
+    template: {{prompt: "{{lemma}}:", completion: " {{past}}"}}
+training: {{max_steps: 2, per_device_train_batch_size: 3, learning_rate: 1e-2, logging_steps: 1, use_cpu: true}}
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(
+    hf_mtl_program: Program,
+    tiny_llama: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    two_tasks_rows: dict[str, str],
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("run")
+    for name, text in two_tasks_rows.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "recipe.yaml").write_text(RECIPE.format(model=tiny_llama), encoding="utf-8")
+    done = hf_mtl_program("train", "recipe.yaml", "--set", "training.max_steps=3", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_output(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, done = finished
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(
+        "someone/tiny-llama in float32 on cpu: 2 tasks, 12 rows to learn from, 12 to measure on, "
+    )
+    assert lines[0].endswith("trainable parameters per task")
+    assert [line.split()[1] for line in lines[1:] if line.startswith("round ")] == ["1/3", "2/3", "3/3"]
+    assert lines[-1] == "  model = PeftModel.from_pretrained(base, 'runs/tiny/words')"
+    assert "{'" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_files(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    run = finished[0] / "runs" / "tiny"
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    assert [result["task"] for result in report["results"]] == ["words", "past tense"]
+    assert {score["metric"] for score in report["results"][0]["scores"]} == {
+        "exact_match",
+        "accuracy",
+        "loss",
+    }
+    assert report["model"]["base"] == "someone/tiny-llama"
+    assert (run / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((run / "hf_mtl.json").read_text(encoding="utf-8"))["tasks"] == {
+        "words": "words",
+        "past tense": "past-tense",
+    }
+
+
+# peft still asks transformers by the old name.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_adapters_load_in_plain_peft(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tiny_llama: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    model = PeftModel.from_pretrained(base, finished[0] / "runs" / "tiny" / "past-tense")
+    assert model.peft_config["default"].base_model_name_or_path == "someone/tiny-llama"
+    trained = [tensor for name, tensor in model.named_parameters() if "lora_B" in name]
+    assert trained
+    assert all(bool(tensor.abs().sum() > 0) for tensor in trained)
+
+
+def test_evaluate_gives_the_same_figures(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], hf_mtl_program: Program
+) -> None:
+    run = finished[0] / "runs" / "tiny"
+    done = hf_mtl_program("evaluate", "recipe.yaml", cwd=finished[0])
+    assert done.returncode == 0, done.stderr
+    assert "past tense" in done.stdout
+    again = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["results"]
+    first = json.loads((run / "report.json").read_text(encoding="utf-8"))["results"]
+    for was, now in zip(first, again, strict=True):
+        assert {s["metric"]: s["after"] for s in now["scores"]} == pytest.approx(
+            {s["metric"]: s["after"] for s in was["scores"]}, rel=1e-6
+        )
+
+
+def test_predict_rows(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], hf_mtl_program: Program
+) -> None:
+    rows = '{"lemma": "walk"}\n{"lemma": "run"}\n'
+    arguments = ("predict", "runs/tiny", "--task", "past tense", "--max-new-tokens", "3")
+    done = hf_mtl_program(*arguments, "--input", "-", cwd=finished[0], stdin=rows)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["prompt"] for answer in answers] == ["walk:", "run:"]
+    assert all(isinstance(answer["prediction"], str) for answer in answers)
+    raw = hf_mtl_program(*arguments, "--prompt", "walk:", "--output", "out.jsonl", cwd=finished[0])
+    assert raw.stdout == ""
+    assert json.loads((finished[0] / "out.jsonl").read_text(encoding="utf-8")) == answers[0]
+
+
+def test_predict_needs_no_training_data(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished[0] / "runs" / "tiny", tmp_path / "tiny")
+    done = CliRunner().invoke(app, ["predict", str(run), "--task", "words", "--prompt", "good is"])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["prompt"] == "good is"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "expected"),
+    [
+        (("--task", "past tens", "--prompt", "x"), "", "has no task 'past tens'. Did you mean 'past tense'?"),
+        (("--task", "words", "--input", "-"), '{"txt": "x"}\n', "task 'words', input row 1: the template"),
+        (("--task", "words", "--input", "-"), "{\n", "stdin, line 1: not valid JSON"),
+        (("--task", "words", "--input", "none.jsonl"), "", "none.jsonl cannot be read"),
+    ],
+)
+def test_predict_mistakes(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    arguments: tuple[str, ...],
+    stdin: str,
+    expected: str,
+) -> None:
+    run = finished[0] / "runs" / "tiny"
+    done = CliRunner().invoke(app, ["predict", str(run), *arguments], input=stdin)
+    assert done.exit_code == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,130 @@
+"""The verbs and their flags, how fast they explain themselves, and what happens to mistakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from hf_mtl.cli import app
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = {
+    (): {"--traceback", "--help"},
+    ("train",): {"RECIPE", "--set", "--output-dir", "--help"},
+    ("evaluate",): {"RUN_OR_RECIPE", "--help"},
+    ("predict",): {"RUN", "--task", "--input", "--prompt", "--output", "--max-new-tokens", "--help"},
+    ("recipes",): {"--help"},
+    ("recipes", "list"): {"--help"},
+    ("recipes", "copy"): {"NAME", "DEST", "--help"},
+    ("recipes", "validate"): {"RECIPE...", "--help"},
+}
+MAX_SECONDS = 1.5
+
+
+def flags() -> dict[tuple[str, ...], set[str]]:
+    found: dict[tuple[str, ...], set[str]] = {}
+    pending = [((), typer.main.get_command(app))]
+    while pending:
+        path, command = pending.pop()
+        options = {
+            option for parameter in command.params for option in parameter.opts if option.startswith("-")
+        }
+        arguments = {p.metavar for p in command.params if p.param_type_name == "argument"}
+        found[path] = {*options, *arguments, "--help"}
+        pending += [((*path, name), inner) for name, inner in getattr(command, "commands", {}).items()]
+    return found
+
+
+def test_verbs_and_flags() -> None:
+    assert flags() == FLAGS
+
+
+@pytest.mark.parametrize("verb", FLAGS, ids=" ".join)
+def test_help_answers_at_once(hf_mtl_program: Program, verb: tuple[str, ...]) -> None:
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = hf_mtl_program(*verb, "--help")
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        if seconds[-1] < MAX_SECONDS:
+            break
+    assert min(seconds) < MAX_SECONDS
+
+
+def test_nothing_heavy_is_imported() -> None:
+    heavy = ("torch", "transformers", "peft", "datasets", "pydantic", "yaml")
+    code = f"import sys, hf_mtl.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_list_copy_validate(hf_mtl_program: Program, tmp_path: Path) -> None:
+    assert hf_mtl_program("recipes", "list").stdout.startswith("quickstart")
+    done = hf_mtl_program("recipes", "copy", "quickstart", "mine", cwd=tmp_path)
+    assert done.stdout.strip() == f"hf-mtl train {Path('mine') / 'recipe.yaml'}", done.stderr
+    done = hf_mtl_program("recipes", "validate", "mine/recipe.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout.strip()
+        == "mine/recipe.yaml: valid, tasks sentiment, supersense, past tense, part of speech"
+    )
+
+
+def test_copy_overwrites_nothing(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["recipes", "copy", "quickstart", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "expected the name of a folder to create" in done.stderr
+
+
+def test_unknown_recipe(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["recipes", "copy", "quickstrat", str(tmp_path / "new")])
+    assert done.exit_code == 2
+    assert "Did you mean 'quickstart'?" in done.stderr
+
+
+def test_mistake_is_told_without_a_traceback(hf_mtl_program: Program, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("modle: {}\n", encoding="utf-8")
+    done = hf_mtl_program("train", "recipe.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("ConfigError: 4 problems:\n")
+    assert "recipe.yaml:1 modle: unknown key 'modle'. Did you mean 'model'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_traceback_on_demand(hf_mtl_program: Program, tmp_path: Path) -> None:
+    done = hf_mtl_program("--traceback", "recipes", "copy", "nothing", "new", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_interrupt() -> None:
+    code = (
+        "import os, signal\nfrom hf_mtl.cli import main\nfrom hf_mtl.cli import recipes\n"
+        "recipes.shipped_recipes = lambda: os.kill(os.getpid(), signal.SIGINT)\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "recipes", "list"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr.strip() == "Interrupted."
+
+
+@pytest.mark.parametrize("arguments", [[], ["--input", "-", "--prompt", "x"]])
+def test_predict_wants_one_source(arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, ["predict", "run", "--task", "words", *arguments])
+    assert done.exit_code == 2
+    assert "found both or neither" in done.stderr

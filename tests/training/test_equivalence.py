@@ -1,0 +1,220 @@
+"""Promise 1: a task trained jointly ends with the weights that plain PEFT and the stock Trainer give it alone."""
+
+from __future__ import annotations
+
+import copy
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from torch.utils.data import SequentialSampler
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+
+from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
+from hf_mtl.data import pack
+from hf_mtl.data.packing import Chunk
+
+STEPS, ROWS = 20, 4
+SETTINGS: dict[str, Any] = {
+    "max_steps": STEPS,
+    "per_device_train_batch_size": ROWS,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "warmup_steps": 3,
+    "max_grad_norm": 0.5,
+    "lr_scheduler_type": "linear",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "logging_steps": 5,
+    "use_cpu": True,
+}
+
+
+def _tasks(**changes: Any) -> list[Task]:
+    verbs = [{"lemma": f"walk{'k' * (i % 7)}", "past": f"walked{i % 5}"} for i in range(24)]
+    words = [{"text": "good " * (1 + i % 5), "label": ["negative", "positive"][i % 2]} for i in range(30)]
+    targets = ["q_proj", "v_proj", "down_proj"]
+    return [
+        Task(
+            "past tense",
+            train=Dataset.from_list(verbs),
+            template=PromptCompletion("{lemma}:", " {past}"),
+            adapter=LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"),
+            **changes,
+        ),
+        Task(
+            "layers",
+            train=Dataset.from_list(words),
+            template=PromptCompletion("{text} is", " {label}"),
+            adapter=LoraConfig(r=2, lora_alpha=4, target_modules=targets),
+            **changes,
+        ),
+    ]
+
+
+def _base(folder: Path, dtype: torch.dtype) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+
+
+class _InOrder(Trainer):
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset or self.train_dataset)
+
+
+def _padded(rows: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+    width = max(len(row["input_ids"]) for row in rows)
+
+    def column(name: str, fill: int) -> Tensor:
+        return torch.tensor([row[name] + [fill] * (width - len(row[name])) for row in rows])
+
+    mask = [{"mask": [1] * len(row["input_ids"])} for row in rows]
+    return {
+        "input_ids": column("input_ids", 0),
+        "labels": column("labels", -100),
+        "attention_mask": torch.tensor([m["mask"] + [0] * (width - len(m["mask"])) for m in mask]),
+    }
+
+
+def _alone(
+    trainer: MultiTaskTrainer, name: str, start: dict[str, Tensor], base: Any, out: Path
+) -> dict[str, Tensor]:
+    """Train the task alone with plain peft and the stock Trainer, on the rows that the joint run gave it."""
+    plan = trainer.round_plan()
+    order = [row for step in range(STEPS) for row in plan.streams[name].batch(step)]
+    rows = trainer.splits[name].rows
+    batches = [len(plan.streams[name].batch(step)) for step in range(STEPS)]
+    assert set(batches) == {ROWS}, "the stock Trainer cannot follow short batches inside an epoch"
+    plain = get_peft_model(
+        base, copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
+    )
+    parameters = {
+        key.replace(".default.", "."): p for key, p in plain.named_parameters() if p.requires_grad
+    }
+    with torch.no_grad():
+        for key, parameter in parameters.items():
+            parameter.copy_(start[key])
+    data = Dataset.from_list(
+        [{"input_ids": rows[i]["input_ids"], "labels": rows[i]["labels"]} for i in order]
+    )
+    _InOrder(
+        plain,
+        TrainingArguments(str(out), save_strategy="no", **SETTINGS),
+        train_dataset=data,
+        data_collator=_padded,
+    ).train()
+    return {key: p.detach() for key, p in parameters.items()}
+
+
+def _largest_difference(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
+    assert a.keys() == b.keys()
+    return max(float((a[key] - b[key]).norm() / b[key].norm()) for key in a)
+
+
+def _joint(folder: Path, out: Path, dtype: torch.dtype, tasks: list[Task], **changes: Any) -> MultiTaskTrainer:
+    args = MultiTaskTrainingArguments(str(out), **(SETTINGS | changes))
+    model = RoutedModel(_base(folder, dtype))
+    for task in tasks:
+        model.add_adapter(task.name, task.adapter, seed=args.seed)  # type: ignore[arg-type]
+    for name in model.adapter_names:
+        for parameter in model.adapter_parameters(name).values():
+            parameter.data = parameter.data.to(dtype)
+    return MultiTaskTrainer(model, args, tasks, processing_class=AutoTokenizer.from_pretrained(folder))
+
+
+def _snapshot(trainer: MultiTaskTrainer, name: str) -> dict[str, Tensor]:
+    return {key: p.detach().clone() for key, p in trainer.model.adapter_parameters(name).items()}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_joint_equals_plain_peft_alone(
+    tiny_llama: Path, tmp_path: Path, dtype: torch.dtype, tolerance: float
+) -> None:
+    tasks = _tasks()
+    tasks = [Task(**{**_fields(task), "train": task.train.select(range(24))}) for task in tasks]
+    trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks)
+    start = {task.name: _snapshot(trainer, task.name) for task in tasks}
+    trainer.train()
+    for task in tasks:
+        joint = _snapshot(trainer, task.name)
+        alone = _alone(trainer, task.name, start[task.name], _base(tiny_llama, dtype), tmp_path / "alone")
+        assert _largest_difference(joint, start[task.name]) > 1e-2, "nothing was learned, so nothing was compared"
+        assert _largest_difference(joint, alone) < tolerance
+
+
+def _fields(task: Task) -> dict[str, Any]:
+    return {name: getattr(task, name) for name in task.__dataclass_fields__}
+
+
+def test_a_neighbour_changes_nothing(tiny_llama: Path, tmp_path: Path) -> None:
+    first, second = _tasks()
+    other = Task(**{**_fields(second), "learning_rate": 0.5, "max_grad_norm": 0.0, "max_steps": 7, "batch_size": 9})
+    ends = []
+    for tasks in ([first, second], [first, other]):
+        trainer = _joint(tiny_llama, tmp_path, torch.float64, tasks)
+        trainer.train()
+        ends.append(_snapshot(trainer, first.name))
+    assert _largest_difference(ends[0], ends[1]) < 1e-12
+
+
+def test_the_token_budget_changes_memory_and_not_results(tiny_llama: Path, tmp_path: Path) -> None:
+    ends, passes = [], []
+    for budget in (4096, 40):
+        trainer = _joint(
+            tiny_llama, tmp_path, torch.float64, _tasks(), token_budget=budget, max_chunk_tokens=40, max_steps=4
+        )
+        passes.append(len(trainer.round_plan()[0].micro_batches))
+        trainer.train()
+        ends.append({n + key: p for n in ("layers", "past tense") for key, p in _snapshot(trainer, n).items()})
+    assert passes[0] == 1 and passes[1] > 2
+    assert _largest_difference(ends[0], ends[1]) < 1e-12
+
+
+def test_a_finished_task_stands_still(tiny_llama: Path, tmp_path: Path) -> None:
+    first, second = _tasks()
+    short = Task(**{**_fields(second), "max_steps": 3})
+    trainer = _joint(tiny_llama, tmp_path, torch.float32, [first, short], max_steps=10)
+    seen: list[dict[str, Tensor]] = []
+    step = trainer.training_step
+
+    def watched(model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        seen.append(_snapshot(trainer, short.name))
+        assert (short.name in inputs.label_counts) == (len(seen) <= 3)
+        return step(model, inputs, num_items_in_batch)
+
+    trainer.training_step = watched  # type: ignore[method-assign]
+    trainer.train()
+    assert len(seen) == 10
+    assert not all(torch.equal(seen[2][key], seen[3][key]) for key in seen[3])
+    assert all(torch.equal(seen[3][key], seen[9][key]) for key in seen[3])
+
+
+def test_batch_times_accumulation_is_one_batch(tiny_llama: Path, tmp_path: Path) -> None:
+    ends = []
+    for batch, accumulation in ((4, 1), (2, 2), (1, 4)):
+        changes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+        trainer = _joint(tiny_llama, tmp_path, torch.float64, _tasks(), max_steps=5, **changes)
+        trainer.train()
+        ends.append(_snapshot(trainer, "layers"))
+    assert _largest_difference(ends[0], ends[1]) == _largest_difference(ends[0], ends[2]) == 0.0
+
+
+def test_exported_folder_in_plain_peft_gives_the_same_logits(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer = _joint(tiny_llama, tmp_path, torch.float32, _tasks(), max_steps=5, learning_rate=0.01)
+    trainer.train()
+    trainer.save_model(str(tmp_path / "saved"))
+    for name, folder in {"past tense": "past-tense", "layers": "layers"}.items():
+        plain = PeftModel.from_pretrained(_base(tiny_llama, torch.float32), tmp_path / "saved" / folder)
+        sequence = trainer.splits[name].sequence(3)
+        with torch.no_grad():
+            routed = trainer.model.eval()(pack([Chunk(name, [sequence])]))
+            expected = plain.eval()(torch.tensor([sequence.input_ids])).logits[0, sequence.label_positions]
+            bare = _base(tiny_llama, torch.float32)(torch.tensor([sequence.input_ids])).logits[0, sequence.label_positions]
+        assert (routed - expected).abs().max() < 1e-5
+        assert (routed - bare).abs().max() > 1e-3, "the adapter does nothing, so nothing was compared"
+
+
