@@ -45,7 +45,9 @@ def read_rows(path: str | Path) -> Dataset:
         _check_json_lines(path)
     try:
         rows = _load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
-    except DatasetGenerationError as error:
+    except (DatasetGenerationError, ValueError) as error:
+        if "corresponds to no data" in str(error):
+            raise DataError(f"{path}: the file holds no rows.") from error
         raise DataError(
             f"{path}: cannot be read as {FORMATS[path.suffix]}: {error.__cause__ or error}"
         ) from error

@@ -103,7 +103,9 @@ class Evaluator:
         for row in group:
             by_task.setdefault(row.task, Chunk(row.task, [])).sequences.extend(row.sequences)
         batch = pack(by_task.values()).to(self.model.device)
-        log_probabilities_NV = self.model(batch).float().log_softmax(dim=-1)
+        logits_NV = self.model(batch)
+        wide = torch.promote_types(logits_NV.dtype, torch.float32)
+        log_probabilities_NV = logits_NV.log_softmax(dim=-1, dtype=wide)
         outputs = iter(log_probabilities_NV.split(batch.label_counts))
         ordered = sorted(group, key=lambda row: row.task)  # as pack lays them out; sorted is stable
         measured = {

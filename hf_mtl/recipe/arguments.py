@@ -16,14 +16,14 @@ _OUTPUT_DIR = "output_dir"
 
 
 def training_arguments(values: Mapping[str, object], output_dir: str) -> MultiTaskTrainingArguments:
-    """Return the arguments; the progress bars of transformers are off unless `values` wants them.
+    """Return the arguments.
 
     Raises:
         ConfigError: The values do not go together, or not with this machine.
     """
     fields: dict[str, Any] = copy.deepcopy(dict(values))  # Any: the types are checked by `field_problems`
     try:
-        return MultiTaskTrainingArguments(**{"disable_tqdm": True, **fields, _OUTPUT_DIR: output_dir})
+        return MultiTaskTrainingArguments(**{**fields, _OUTPUT_DIR: output_dir})
     except (ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"transformers refuses these training arguments: {error}") from error
 

@@ -16,7 +16,7 @@ from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, generate, load_tokenizer
 from hf_mtl.recipe.factory import build, build_task
 from hf_mtl.recipe.loading import load_recipe, read_resolved
-from hf_mtl.recipe.run import RECIPE_FILE, measure, model_info, without_prints
+from hf_mtl.recipe.run import RECIPE_FILE, measure, model_info
 from hf_mtl.tasks import prompt_of
 from hf_mtl.training import MultiTaskTrainer
 
@@ -67,7 +67,6 @@ class FinishedRun:
         """
         run = build(load_recipe(self.folder / RECIPE_FILE))
         trainer = MultiTaskTrainer(self.model, run.args, run.suite, processing_class=self._tokenizer)
-        without_prints(trainer)
         figures = measure(trainer, console, self.folder.name)
         if not figures:
             raise ConfigError(

@@ -26,7 +26,6 @@ __all__ = [
     "measure",
     "model_info",
     "run_recipe",
-    "without_prints",
 ]
 
 RECIPE_FILE = "recipe.yaml"
@@ -68,22 +67,13 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Report:
 def _trainer(run: Run, display: ProgressDisplay) -> MultiTaskTrainer:
     model = run.recipe.model
     base, identity = load_base(run.source, dtype=model.dtype, hub_id=model.id)
-    trainer = MultiTaskTrainer(
+    return MultiTaskTrainer(
         RoutedModel(base, identity=identity),
         run.args,
         run.suite,
         processing_class=load_tokenizer(run.source),
         callbacks=[display],
     )
-    without_prints(trainer)
-    return trainer
-
-
-def without_prints(trainer: MultiTaskTrainer) -> None:
-    """Take out the callback that prints every log entry as a dictionary; `disable_tqdm` brings it along."""
-    for callback in [*trainer.callback_handler.callbacks]:
-        if type(callback).__name__ == "PrinterCallback":
-            trainer.remove_callback(callback)
 
 
 def measure(trainer: MultiTaskTrainer, console: Console, when: str) -> dict[str, float]:

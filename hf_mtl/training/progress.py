@@ -3,9 +3,9 @@
 In a terminal a bar with a compact table under it, redrawn in place; elsewhere (a file, a CI log) one plain
 line per logging step.
 
-    trainer = MultiTaskTrainer(model, args, tasks, callbacks=[ProgressDisplay(suite.names)])
+    trainer = MultiTaskTrainer(model, args, tasks, callbacks=[ProgressDisplay(suite.names, console)])
 
-Set `disable_tqdm=True` in the arguments, or two bars compete for the same lines.
+The trainer adds one by itself, unless `disable_tqdm=True` asks for plain log entries instead.
 """
 
 from __future__ import annotations

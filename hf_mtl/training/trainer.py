@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+)
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from hf_mtl.data import PackedBatch
 from hf_mtl.errors import ConfigError
@@ -28,6 +35,7 @@ from hf_mtl.tasks import Task, TaskSuite, encode_split
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.meter import TaskMeter
 from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOptimizer
+from hf_mtl.training.progress import ProgressDisplay
 from hf_mtl.training.rounds import Round, RoundLoader, RoundPlan
 from hf_mtl.training.settings import TaskSettings
 
@@ -94,16 +102,25 @@ class MultiTaskTrainer(Trainer):
         }
         args = copy.copy(args)
         args.gradient_accumulation_steps = (
-            1  # a round is one item and brings its accumulation along (in batch_size)
+            1  # a round is one item of the loader, with its accumulation inside
         )
         self.meter = TaskMeter()
         self.task_optimizers: dict[str, TaskOptimizer] = {}
         self._evaluator: Evaluator | None = None
         super().__init__(model=routed, args=args, processing_class=tokenizer, callbacks=callbacks)
         self.args: MultiTaskTrainingArguments = args
+        self._show_progress(callbacks or [])
 
-    # ---- rounds
-    # ------------------------------------------------------------------------------------------------------
+    def _show_progress(self, callbacks: list[TrainerCallback]) -> None:
+        """One display of ours in the place of the parent's, unless `disable_tqdm` asks for plain log entries."""
+        own = any(isinstance(callback, ProgressDisplay) for callback in callbacks)
+        if own or not self.args.disable_tqdm:
+            for stock in (PrinterCallback, DEFAULT_PROGRESS_CALLBACK):
+                self.remove_callback(stock)
+        if not own and not self.args.disable_tqdm:
+            self.add_callback(ProgressDisplay(self.suite.names))
+
+    # ---- rounds ----
 
     def round_plan(self) -> RoundPlan:
         """All rounds of this run.
@@ -146,8 +163,7 @@ class MultiTaskTrainer(Trainer):
         round_ = next(epoch_iterator, None)
         return ([] if round_ is None else [round_]), None
 
-    # ---- one step
-    # ----------------------------------------------------------------------------------------------------
+    # ---- one step ----
 
     def training_step(self, model: nn.Module, inputs: Round, num_items_in_batch: None = None) -> Tensor:  # type: ignore[override]
         """Forward and backward of a whole round; returns the mean of the tasks' losses, for the log."""
@@ -229,8 +245,7 @@ class MultiTaskTrainer(Trainer):
             logs |= self.meter.drain(self.task_optimizers)
         super().log(logs, start_time)
 
-    # ---- measuring and saving
-    # ----------------------------------------------------------------------------------------
+    # ---- measuring and saving ----
 
     def evaluate(  # type: ignore[override]  # the parent takes one data set; here they are keyed by task
         self,

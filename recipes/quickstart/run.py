@@ -7,8 +7,15 @@ from pathlib import Path
 from peft import LoraConfig
 from rich import print
 
-from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
-from hf_mtl.data import read_rows
+from hf_mtl import (
+    MultiTaskTrainer,
+    MultiTaskTrainingArguments,
+    PromptCompletion,
+    RoutedModel,
+    Task,
+    load_base,
+    read_rows,
+)
 
 DATA = Path(__file__).parent / "data"
 MODEL = "asset:smollm2-135m-instruct"  # from the Hub: "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -32,8 +39,13 @@ def task(name: str, prompt: str, completion: str, labels: list[str] | None = Non
 KINDS = ["animal", "artifact", "body", "feeling", "food", "person", "place", "plant", "substance", "time"]
 SPEECH = ["adjective", "adverb", "article", "conjunction", "noun", "preposition", "pronoun", "verb"]
 TASKS = [
-    task("sentiment", "Review: {text}\nSentiment:", " {label}", ["negative", "positive"]),
-    task("supersense", "Definition: {definition}\nKind of thing:", " {label}", KINDS),
+    task(
+        "sentiment",
+        "{text}\nIs this review positive or negative? Answer:",
+        " {label}",
+        ["negative", "positive"],
+    ),
+    task("supersense", "Definition: {definition}\nCategory:", " {label}", KINDS),
     task("past tense", "Verb: {lemma}\nPast tense:", " {past}"),
     task("part of speech", "Sentence: {sentence}\nWord: {word}\nPart of speech:", " {label}", SPEECH),
 ]
@@ -41,15 +53,16 @@ TASKS = [
 if __name__ == "__main__":
     args = MultiTaskTrainingArguments(
         output_dir="runs/quickstart-python",
-        max_steps=120,
+        max_steps=100,
         per_device_train_batch_size=5,
         learning_rate=1e-3,
         lr_scheduler_type="cosine",
         warmup_steps=10,
-        logging_steps=10,
+        logging_steps=5,
         save_strategy="no",
     )
-    trainer = MultiTaskTrainer(MODEL, args, TASKS)
+    base, identity = load_base(MODEL, dtype="float32")
+    trainer = MultiTaskTrainer(RoutedModel(base, identity=identity), args, TASKS)
     trainer.train()
     print(trainer.evaluate())
     trainer.save_model()

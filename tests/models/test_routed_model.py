@@ -82,7 +82,7 @@ def test_packed_pass_equals_plain_peft_one_by_one(kind: str, tmp_path: Path) -> 
     logits.sum().backward()
     routed = _gradients(model)
     parts = dict(zip(batch.rows, logits.split(batch.label_counts), strict=True))
-    total = {name: 0 for name in NAMES}
+    total = dict.fromkeys(NAMES, 0)
     for name in NAMES:
         config = copy.deepcopy(model.adapter_configs[name])
         plain = get_peft_model(_base(kind), config)
@@ -96,7 +96,9 @@ def test_packed_pass_equals_plain_peft_one_by_one(kind: str, tmp_path: Path) -> 
             torch.testing.assert_close(parts[name, sequence.row], expected, rtol=1e-10, atol=1e-10)
             expected.sum().backward()
         for key, parameter in model.adapter_parameters(name).items():
-            torch.testing.assert_close(parameter.grad, plain_parameters[keys[key]].grad, rtol=1e-9, atol=1e-10)
+            torch.testing.assert_close(
+                parameter.grad, plain_parameters[keys[key]].grad, rtol=1e-9, atol=1e-10
+            )
             total[name] += 1
     assert total == {"mlp": 28, "q&a": 28, "layers": 28}
     assert len(routed) == sum(total.values())
@@ -174,7 +176,9 @@ def test_dropout_masks_belong_to_the_row() -> None:
     for row in rows:
         alone = model(_packed([row]))
         torch.testing.assert_close(parts[row.route, row.row], alone, rtol=1e-12, atol=1e-12)
-    other_step = Sequence("a", rows[0].input_ids, rows[0].label_positions, rows[0].label_ids, 0, dropout_key=7)
+    other_step = Sequence(
+        "a", rows[0].input_ids, rows[0].label_positions, rows[0].label_ids, 0, dropout_key=7
+    )
     assert not torch.allclose(model(_packed([other_step])), parts["a", 0])
     model.eval()
     assert not torch.allclose(model(_packed([rows[0]])), parts["a", 0])
@@ -211,7 +215,11 @@ def test_generation_through_a_route_equals_plain_peft() -> None:
 def test_planning_leaves_no_trace_on_the_base() -> None:
     model = _model()
     before = {name: p.clone() for name, p in _base().named_parameters()}
-    kept = {name.replace(".base_layer", ""): p for name, p in model.base.named_parameters() if "adapters" not in name}
+    kept = {
+        name.replace(".base_layer", ""): p
+        for name, p in model.base.named_parameters()
+        if "adapters" not in name
+    }
     assert kept.keys() == before.keys()
     assert all(torch.equal(kept[name], before[name]) for name in before)
     assert not isinstance(model.base, PeftModel)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +91,7 @@ def _alone(
     plain = get_peft_model(
         base, copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
     )
-    parameters = {
-        key.replace(".default.", "."): p for key, p in plain.named_parameters() if p.requires_grad
-    }
+    parameters = {key.replace(".default.", "."): p for key, p in plain.named_parameters() if p.requires_grad}
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(start[key])
@@ -115,7 +112,9 @@ def _largest_difference(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     return max(float((a[key] - b[key]).norm() / b[key].norm()) for key in a)
 
 
-def _joint(folder: Path, out: Path, dtype: torch.dtype, tasks: list[Task], **changes: Any) -> MultiTaskTrainer:
+def _joint(
+    folder: Path, out: Path, dtype: torch.dtype, tasks: list[Task], **changes: Any
+) -> MultiTaskTrainer:
     args = MultiTaskTrainingArguments(str(out), **(SETTINGS | changes))
     model = RoutedModel(_base(folder, dtype))
     for task in tasks:
@@ -142,7 +141,9 @@ def test_joint_equals_plain_peft_alone(
     for task in tasks:
         joint = _snapshot(trainer, task.name)
         alone = _alone(trainer, task.name, start[task.name], _base(tiny_llama, dtype), tmp_path / "alone")
-        assert _largest_difference(joint, start[task.name]) > 1e-2, "nothing was learned, so nothing was compared"
+        assert _largest_difference(joint, start[task.name]) > 1e-2, (
+            "nothing was learned, so nothing was compared"
+        )
         assert _largest_difference(joint, alone) < tolerance
 
 
@@ -152,7 +153,9 @@ def _fields(task: Task) -> dict[str, Any]:
 
 def test_a_neighbour_changes_nothing(tiny_llama: Path, tmp_path: Path) -> None:
     first, second = _tasks()
-    other = Task(**{**_fields(second), "learning_rate": 0.5, "max_grad_norm": 0.0, "max_steps": 7, "batch_size": 9})
+    other = Task(
+        **{**_fields(second), "learning_rate": 0.5, "max_grad_norm": 0.0, "max_steps": 7, "batch_size": 9}
+    )
     ends = []
     for tasks in ([first, second], [first, other]):
         trainer = _joint(tiny_llama, tmp_path, torch.float64, tasks)
@@ -165,11 +168,19 @@ def test_the_token_budget_changes_memory_and_not_results(tiny_llama: Path, tmp_p
     ends, passes = [], []
     for budget in (4096, 40):
         trainer = _joint(
-            tiny_llama, tmp_path, torch.float64, _tasks(), token_budget=budget, max_chunk_tokens=40, max_steps=4
+            tiny_llama,
+            tmp_path,
+            torch.float64,
+            _tasks(),
+            token_budget=budget,
+            max_chunk_tokens=40,
+            max_steps=4,
         )
         passes.append(len(trainer.round_plan()[0].micro_batches))
         trainer.train()
-        ends.append({n + key: p for n in ("layers", "past tense") for key, p in _snapshot(trainer, n).items()})
+        ends.append(
+            {n + key: p for n in ("layers", "past tense") for key, p in _snapshot(trainer, n).items()}
+        )
     assert passes[0] == 1 and passes[1] > 2
     assert _largest_difference(ends[0], ends[1]) < 1e-12
 
@@ -213,8 +224,8 @@ def test_exported_folder_in_plain_peft_gives_the_same_logits(tiny_llama: Path, t
         with torch.no_grad():
             routed = trainer.model.eval()(pack([Chunk(name, [sequence])]))
             expected = plain.eval()(torch.tensor([sequence.input_ids])).logits[0, sequence.label_positions]
-            bare = _base(tiny_llama, torch.float32)(torch.tensor([sequence.input_ids])).logits[0, sequence.label_positions]
+            bare = _base(tiny_llama, torch.float32)(torch.tensor([sequence.input_ids])).logits[
+                0, sequence.label_positions
+            ]
         assert (routed - expected).abs().max() < 1e-5
         assert (routed - bare).abs().max() > 1e-3, "the adapter does nothing, so nothing was compared"
-
-

@@ -1,0 +1,156 @@
+"""The quickstart's joint adapters beside the same adapters trained alone with plain peft and transformers.Trainer.
+
+    python benchmarks/joint_vs_alone.py            # writes benchmarks/results/joint_vs_alone.json
+
+Same base, same initial weights, same rows in the same batches, same steps and schedule; 300 held-out rows a task. The figures
+should agree but for rounding: private adapters share nothing (README, "What joint training changes").
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+import transformers
+from rich.console import Console
+from rich.table import Table
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainingArguments
+
+from hf_mtl import MultiTaskTrainer, RoutedModel, __version__, load_base
+from hf_mtl.models import load_tokenizer
+from hf_mtl.recipe import build, load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "recipes" / "quickstart" / "recipe.yaml"
+RESULT = ROOT / "benchmarks" / "results" / "joint_vs_alone.json"
+ROWS = 300
+
+
+class InOrder(Trainer):
+    """The stock Trainer, reading its rows in the order in which they lie."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+
+def padded(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+    """The collation of an ordinary causal-lm fine-tuning: padded to the longest row, padding masked."""
+    width = max(len(row["input_ids"]) for row in rows)
+    fill = {"input_ids": 0, "labels": -100, "attention_mask": 0}
+    full = [row | {"attention_mask": [1] * len(row["input_ids"])} for row in rows]
+    return {
+        name: torch.tensor([row[name] + [value] * (width - len(row[name])) for row in full])
+        for name, value in fill.items()
+    }
+
+
+def train_alone(
+    joint: MultiTaskTrainer, name: str, start: dict[str, torch.Tensor], source: str, dtype: str
+) -> dict[str, Any]:
+    """Train one adapter with plain peft on the batches that the joint run gave its task; return weights and seconds."""
+    plan, settings = joint.round_plan(), joint.task_settings[name]
+    batches = [plan.streams[name].batch(step) for step in range(settings.steps)]
+    assert {len(batch) for batch in batches} == {settings.batch_size}
+    rows = joint.splits[name].rows.select_columns(["input_ids", "labels"])
+    base, _ = load_base(source, dtype=dtype)
+    model = peft.get_peft_model(base, copy.deepcopy(joint.model.adapter_configs[name]))
+    parameters = {key.replace(".default.", "."): p for key, p in model.named_parameters() if p.requires_grad}
+    with torch.no_grad():
+        for key, parameter in parameters.items():
+            parameter.copy_(start[key])
+    arguments = TrainingArguments(
+        "runs/alone",
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        logging_strategy="no",
+    )
+    trainer = InOrder(model, arguments, data_collator=padded, train_dataset=rows.select(sum(batches, [])))
+    started = time.perf_counter()
+    trainer.train()
+    return {
+        "seconds": time.perf_counter() - started,
+        "weights": {k: p.detach() for k, p in parameters.items()},
+    }
+
+
+def main() -> None:
+    console = Console()
+    overrides = [f"defaults.max_eval_rows={ROWS}", "training.disable_tqdm=true", *sys.argv[1:]]
+    run = build(load_recipe(RECIPE, overrides))
+    dtype = run.recipe.model.dtype
+    base, identity = load_base(run.source, dtype=dtype, hub_id=run.recipe.model.id)
+    joint = MultiTaskTrainer(
+        RoutedModel(base, identity=identity), run.args, run.suite, processing_class=load_tokenizer(run.source)
+    )
+    start = {
+        n: {k: p.detach().clone() for k, p in joint.model.adapter_parameters(n).items()} for n in run.suite
+    }
+    started = time.perf_counter()
+    joint.train()
+    joint_seconds = time.perf_counter() - started
+    together = joint.evaluate()
+    tasks: dict[str, Any] = {}
+    for name in run.suite:
+        alone = train_alone(joint, name, start[name], run.source, dtype)
+        parameters = joint.model.adapter_parameters(name)
+        difference = max(
+            float((alone["weights"][k] - p.detach()).norm() / p.detach().norm())
+            for k, p in parameters.items()
+        )
+        with torch.no_grad():
+            for key, parameter in parameters.items():
+                parameter.copy_(alone["weights"][key])
+        tasks[name] = {"seconds_alone": round(alone["seconds"], 1), "largest_weight_difference": difference}
+        console.print(f"{name}: alone in {alone['seconds']:.0f} s", highlight=False)
+    apart = joint.evaluate()
+    for name, task in run.suite.items():
+        for metric in task.metrics:
+            key = f"eval_{name}/{metric}"
+            tasks[name][str(metric)] = {"joint": together[key], "alone": apart[key]}
+    result = {
+        "rows_per_task": ROWS,
+        "steps": run.args.max_steps,
+        "dtype": str(dtype),
+        "seconds_joint": round(joint_seconds, 1),
+        "seconds_alone": round(sum(task["seconds_alone"] for task in tasks.values()), 1),
+        "tasks": tasks,
+        "versions": {"hf_mtl": __version__, "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__},
+        "device": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip(),
+    }  # fmt: skip
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    show(result, console)
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    table = Table("task", "metric", "joint", "alone", "difference", "largest weight difference")
+    for name, task in result["tasks"].items():
+        for metric in ("exact_match", "accuracy"):
+            if metric in task:
+                joint, alone = task[metric]["joint"], task[metric]["alone"]
+                weights = f"{task['largest_weight_difference']:.1e}"
+                table.add_row(name, metric, f"{joint:.3f}", f"{alone:.3f}", f"{joint - alone:+.3f}", weights)
+    console.print(table)
+    console.print(f"joint {result['seconds_joint']} s, one after the other {result['seconds_alone']} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Tasks and suites: problems are found at declaration, all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from transformers import AutoTokenizer
+
+from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task, TaskSuite, load_base
+from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.tasks import encode_candidates, encode_split
+
+ROWS = Dataset.from_list([{"text": "good", "label": "positive"}, {"text": "bad", "label": "negative"}])
+TEMPLATE = PromptCompletion("{text} is", " {label}")
+
+
+def _task(**changes: Any) -> Task:
+    return Task(**({"name": "t", "train": ROWS, "template": TEMPLATE} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"metrics": ["exact_mach"]},
+            "task 't': there is no metric 'exact_mach'; known are 'accuracy', 'exact_match'",
+        ),
+        ({"metrics": ["exact_mach"]}, "Did you mean 'exact_match'?"),
+        ({"metrics": ["accuracy"]}, "the metric 'accuracy' ranks the task's labels; declare labels=[...]."),
+        ({"labels": ["one"]}, "labels must be at least two different values, found ['one']"),
+        (
+            {"labels": ["a", "b"], "template": PromptCompletion("{text}", "{a}{b}")},
+            "the completion has exactly one field; '{a}{b}' has 2",
+        ),
+        ({"learning_rate": -1.0}, "learning_rate must be greater than 0, found -1.0"),
+        ({"warmup_steps": -1}, "warmup_steps must not be negative, found -1"),
+        ({"name": " "}, "a task's name must be printable text that is not blank"),
+        ({"train": None}, "neither train nor eval rows"),
+    ],
+)
+def test_declarations_that_cannot_work(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _task(**changes)
+    assert message in str(caught.value)
+
+
+def test_all_problems_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        _task(metrics=["bleu", "accuracy"], batch_size=0, labels=None, weight_decay=-0.1)
+    assert len(caught.value.problems) == 4 and str(caught.value).startswith("4 problems:\n  - task 't': ")
+
+
+def test_names_must_differ_and_are_suggested() -> None:
+    with pytest.raises(ConfigError, match="used more than once: 't'"):
+        TaskSuite([_task(), _task()])
+    with pytest.raises(ConfigError, match="at least one task"):
+        TaskSuite([])
+    with pytest.raises(
+        KeyError, match="no task 'sentimant'; there are 'sentiment'. Did you mean 'sentiment'"
+    ):
+        TaskSuite([_task(name="sentiment")])["sentimant"]
+
+
+def test_rows_are_checked_before_training(tiny_llama: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    lacks = Dataset.from_list([{"text": "good", "label": "x"}, {"text": "good", "label": None}])
+    with pytest.raises(
+        DataError, match="task 't', train, row 1: the template ' {label}' needs the field 'label'"
+    ):
+        encode_split(_task(train=lacks), lacks, tokenizer, split="train")
+    empty = ROWS.select([])
+    with pytest.raises(DataError, match="task 't', train: the data set is empty; at least one row is needed"):
+        encode_split(_task(train=empty), empty, tokenizer, split="train")
+    long = Dataset.from_list([{"text": "good " * 90, "label": "x"}])
+    with pytest.raises(DataError, match="task 't', train, row 0: the row has .* lie behind max_length=16"):
+        encode_split(_task(train=long, max_length=16), long, tokenizer, split="train")
+    cut = Dataset.from_list([{"text": "good", "label": "positive " * 20}, {"text": "good", "label": "x"}])
+    assert encode_split(_task(train=cut, max_length=16), cut, tokenizer, split="train").truncated == 1
+    blank = Dataset.from_list([{"text": "good", "label": ""}])
+    task = _task(train=blank, template=PromptCompletion("{text}", "{label}"))
+    with pytest.raises(DataError, match="row 0: the completion '' becomes no token at all"):
+        MultiTaskTrainer(tiny_llama, MultiTaskTrainingArguments(str(tmp_path), report_to="none"), [task])
+
+
+def test_labels_of_the_same_tokens_are_refused(tiny_llama: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    task = _task(labels=["good", " good"], template=lambda row: {"prompt": "a", "completion": row["label"]})
+    assert len(encode_candidates(task, tokenizer)) == 2
+    with pytest.raises(ConfigError, match="two of the labels .* become the same tokens"):
+        encode_candidates(_task(labels=["", "good"], template=lambda row: row), tokenizer)
+
+
+@pytest.mark.parametrize("source", ["./nowhere", "/nowhere/at/all", "runs/mine/model"])
+def test_unknown_model_folder(source: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"There is no model folder '{source}'.*Give a folder with config.json"
+    ):
+        load_base(source)
+
+
+def test_model_folders_that_hold_no_model(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "readme.txt").write_text("")
+    with pytest.raises(ConfigError, match=r"holds no config\.json; it has 'readme\.txt'"):
+        load_base(tmp_path / "weights")
+    with pytest.raises(ConfigError, match="There is no model folder .*Folders in .*: 'weights'"):
+        load_base(tmp_path / "weight")
+    with pytest.raises(ConfigError, match="could not be loaded"):
+        load_base("someone/never-uploaded")
+    with pytest.raises(ConfigError, match="dtype 'float12' is unknown; choose one of 'auto', 'bfloat16'"):
+        load_base("someone/never-uploaded", dtype="float12")

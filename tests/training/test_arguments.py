@@ -1,0 +1,131 @@
+"""Arguments: the vocabulary of transformers, and what is refused instead of being ignored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from transformers import Trainer, TrainingArguments
+
+from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
+from hf_mtl.errors import ConfigError
+from hf_mtl.training import TaskSettings
+
+ROWS = Dataset.from_list([{"a": str(i), "b": "x"} for i in range(10)])
+TEMPLATE = PromptCompletion("{a}", " {b}")
+
+
+def _args(folder: Path, **changes: Any) -> MultiTaskTrainingArguments:
+    return MultiTaskTrainingArguments(
+        str(folder), report_to="none", disable_tqdm=True, use_cpu=True, **changes
+    )
+
+
+def test_real_subclasses() -> None:
+    assert issubclass(MultiTaskTrainer, Trainer) and issubclass(MultiTaskTrainingArguments, TrainingArguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"save_strategy": "steps"}, "save_strategy=.* is refused: checkpoints are not supported yet"),
+        ({"torch_compile": True}, "torch_compile=True is refused"),
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor=0.1 is refused"),
+        ({"optim": "adafactor"}, "optim=.*adafactor.* is refused: choose one of 'adagrad'"),
+        ({"push_to_hub": True}, "push_to_hub=True is refused"),
+        ({"token_budget": 0}, "token_budget must be greater than 0, found 0"),
+        ({"token_budget": 100}, "token_budget=100 cannot hold a chunk of max_chunk_tokens=1024"),
+    ],
+)
+def test_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _args(tmp_path, **changes)
+
+
+def test_all_refusals_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _args(tmp_path, label_smoothing_factor=0.1, neftune_noise_alpha=5.0, token_budget=-1)
+    assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize(
+    ("task", "args", "steps", "batch"),
+    [
+        ({}, {"num_train_epochs": 2, "per_device_train_batch_size": 4}, 6, 4),
+        ({}, {"max_steps": 7, "per_device_train_batch_size": 4}, 7, 4),
+        ({"num_train_epochs": 1}, {"max_steps": 7, "per_device_train_batch_size": 4}, 3, 4),
+        ({"max_steps": 9}, {"max_steps": 7}, 7, 8),
+        ({"max_steps": 9}, {"num_train_epochs": 1}, 9, 8),
+        ({"batch_size": 5}, {"num_train_epochs": 1, "gradient_accumulation_steps": 3}, 2, 5),
+        (
+            {},
+            {"num_train_epochs": 1, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 3},
+            2,
+            6,
+        ),
+    ],
+)
+def test_steps_and_batches(
+    tmp_path: Path, task: dict[str, Any], args: dict[str, Any], steps: int, batch: int
+) -> None:
+    settings = TaskSettings.resolve(
+        Task("t", train=ROWS, template=TEMPLATE, **task), _args(tmp_path, **args), rows=len(ROWS)
+    )
+    assert (settings.steps, settings.batch_size) == (steps, batch)
+
+
+def test_a_task_overrides_the_arguments(tmp_path: Path) -> None:
+    own: dict[str, Any] = {
+        "learning_rate": 0.3, "weight_decay": 0.2, "max_grad_norm": 0.0, "lr_scheduler_type": "constant",
+        "warmup_steps": 0.5,
+    }  # fmt: skip
+    settings = TaskSettings.resolve(Task("t", train=ROWS, template=TEMPLATE, **own), _args(tmp_path), rows=10)
+    assert {name: getattr(settings, name) for name in own} == own
+    assert settings.warmup() == 3  # half of 3 epochs x 2 steps
+
+
+def test_epochs_end_where_the_longest_task_ends_one(tiny_llama: Path, tmp_path: Path) -> None:
+    tasks = [
+        Task("long", train=ROWS, template=TEMPLATE, batch_size=2),
+        Task("short", train=ROWS.select(range(3)), template=TEMPLATE, batch_size=2),
+    ]
+    trainer = MultiTaskTrainer(
+        tiny_llama, _args(tmp_path, num_train_epochs=2, logging_strategy="epoch"), tasks
+    )
+    trainer.train()
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert [entry["epoch"] for entry in logged] == [1.0, 2.0] and trainer.state.global_step == 10
+    assert "long/loss" in logged[1] and "short/loss" not in logged[1]
+    assert trainer.meter.tokens.keys() == {"long", "short"}
+    assert sum(trainer.task_seconds().values()) == pytest.approx(trainer.meter.seconds)
+
+
+def test_what_the_trainer_refuses(tiny_llama: Path, tmp_path: Path) -> None:
+    only_train = Task("t", train=ROWS, template=TEMPLATE)
+    trainer = MultiTaskTrainer(tiny_llama, _args(tmp_path), [only_train])
+    with pytest.raises(ConfigError, match="No task has eval rows"):
+        trainer.evaluate()
+    with pytest.raises(ConfigError, match="checkpoints are not supported yet"):
+        trainer.train(resume_from_checkpoint=True)
+    with pytest.raises(ConfigError, match=r"Use evaluate\(\{'task': rows\}\)"):
+        trainer.predict(ROWS)
+    assert trainer.evaluate({"t": ROWS}, metric_key_prefix="test")["test_t/rows"] == 10
+    only_eval = Task("t", eval=ROWS, template=TEMPLATE)
+    with pytest.raises(ConfigError, match="No task has train rows"):
+        MultiTaskTrainer(tiny_llama, _args(tmp_path), [only_eval]).train()
+
+
+def test_overridden_hooks_of_the_parent_still_exist() -> None:
+    """Private and public methods of the stock Trainer that we replace; a new transformers that drops one fails here."""
+    replaced = {
+        name
+        for name in vars(MultiTaskTrainer)
+        if callable(vars(MultiTaskTrainer)[name]) and name in dir(Trainer)
+    } - set(dir(object))
+    assert replaced == {
+        "_clip_grad_norm", "_get_grad_norm", "create_optimizer", "create_scheduler", "evaluate", "floating_point_ops",
+        "get_batch_samples", "get_train_dataloader", "log", "predict", "save_model", "set_initial_training_values",
+        "train", "training_step",
+    }  # fmt: skip
