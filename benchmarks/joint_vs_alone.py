@@ -2,8 +2,9 @@
 
     python benchmarks/joint_vs_alone.py            # writes benchmarks/results/joint_vs_alone.json
 
-Same base, same initial weights, same rows in the same batches, same steps and schedule; 300 held-out rows a task. The figures
-should agree but for rounding: private adapters share nothing (README, "What joint training changes").
+Same base, same initial weights, same rows in the same batches, same steps and schedule; 300 held-out rows a
+task. The figures should agree but for rounding: private adapters share nothing (README, "What joint training
+changes").
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import platform
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,7 @@ def train_alone(
         disable_tqdm=True,
         logging_strategy="no",
     )
-    trainer = InOrder(model, arguments, data_collator=padded, train_dataset=rows.select(sum(batches, [])))
+    trainer = InOrder(model, arguments, data_collator=padded, train_dataset=rows.select(chain(*batches)))
     started = time.perf_counter()
     trainer.train()
     return {
@@ -131,13 +133,24 @@ def main() -> None:
         "seconds_joint": round(joint_seconds, 1),
         "seconds_alone": round(sum(task["seconds_alone"] for task in tasks.values()), 1),
         "tasks": tasks,
-        "versions": {"hf_mtl": __version__, "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__},
+        "versions": {
+            "hf_mtl": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "peft": peft.__version__,
+        },
         "device": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-        "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip(),
-    }  # fmt: skip
+        "commit": commit(),
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     show(result, console)
+
+
+def commit() -> str:
+    """The commit that was measured."""
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
+    return asked.stdout.strip()
 
 
 def show(result: dict[str, Any], console: Console) -> None:
