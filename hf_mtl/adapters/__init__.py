@@ -14,20 +14,26 @@ adapter:
     [[1.0, 1.0], [2.0, 2.0]]
 """
 
-from hf_mtl.adapters.lora import LoraUpdate, plan_lora
+from hf_mtl.adapters.lora import LoraUpdate
+from hf_mtl.adapters.plan import KINDS, plan_adapter
 from hf_mtl.adapters.routed_linear import RoutedLinear
 from hf_mtl.adapters.routing import RoutedPass, Span, current_pass, install, recompute_contexts
 from hf_mtl.adapters.segment_linear import Term, segment_delta, segment_linear
+from hf_mtl.adapters.update import AdapterPlan, LayerUpdate, OwnEffect
 
 __all__ = [
+    "KINDS",
+    "AdapterPlan",
+    "LayerUpdate",
     "LoraUpdate",
+    "OwnEffect",
     "RoutedLinear",
     "RoutedPass",
     "Span",
     "Term",
     "current_pass",
     "install",
-    "plan_lora",
+    "plan_adapter",
     "recompute_contexts",
     "segment_delta",
     "segment_linear",

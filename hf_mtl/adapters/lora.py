@@ -11,13 +11,14 @@ import copy
 import dataclasses
 
 import torch
-from peft import LoraConfig, LoraModel
+from peft import LoraConfig, LoraModel, PeftConfig
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from hf_mtl.adapters.dropout import keyed_multiplier, layer_key
 from hf_mtl.adapters.routing import RoutedPass, Span
 from hf_mtl.adapters.segment_linear import Term
+from hf_mtl.adapters.update import AdapterPlan, LayerUpdate
 from hf_mtl.errors import ConfigError, listing
 
 __all__ = ["LoraUpdate", "plan_lora"]
@@ -35,7 +36,7 @@ _HONOURED = {
 _INITIALISATIONS = (True, False, "gaussian", "orthogonal")
 
 
-class LoraUpdate(nn.Module):
+class LoraUpdate(LayerUpdate):
     """The low-rank update of one layer: `scale * dropout(x) A^T B^T`.
 
     Args:
@@ -53,6 +54,10 @@ class LoraUpdate(nn.Module):
         self.scale = scale
         self.dropout = dropout
         self._key = layer_key(path)
+
+    def file_parameters(self) -> dict[str, nn.Parameter]:
+        """`lora_A.weight` and `lora_B.weight`."""
+        return {"lora_A.weight": self.lora_A, "lora_B.weight": self.lora_B}
 
     def term(self, span: Span, x: Tensor, routed: RoutedPass) -> Term:
         """The update of one span of `x [T, D_in]`, its matrices in the input's dtype."""
@@ -91,7 +96,7 @@ def _check(config: LoraConfig) -> None:
         raise ConfigError(problems)
 
 
-def plan_lora(base: nn.Module, config: LoraConfig, *, seed: int) -> tuple[LoraConfig, dict[str, LoraUpdate]]:
+def plan_lora(base: nn.Module, config: PeftConfig, seed: int) -> AdapterPlan:
     """Let PEFT place a LoRA on the base, without leaving a trace on the base.
 
     Args:
@@ -100,12 +105,12 @@ def plan_lora(base: nn.Module, config: LoraConfig, *, seed: int) -> tuple[LoraCo
         seed: The initial weights depend on this seed alone, not on what else was created before.
 
     Returns:
-        The config with its targets resolved, as PEFT saves it, and one update per changed layer, keyed by the
-        layer's path in the base, in fp32 or wider.
+        One update per changed layer, its weights in fp32 or wider.
 
     Raises:
         ConfigError: If an option is not supported or no layer matches.
     """
+    assert isinstance(config, LoraConfig)
     _check(config)
     config = copy.deepcopy(config)
     devices = {p.device.index for p in base.parameters() if p.device.type == "cuda"}
@@ -123,9 +128,7 @@ def plan_lora(base: nn.Module, config: LoraConfig, *, seed: int) -> tuple[LoraCo
     layers = {path: layer for path, layer in base.named_modules() if isinstance(layer, LoraLayer)}
     updates = {path: _take(path, layer) for path, layer in layers.items()}
     tuner.unload()
-    if isinstance(config.target_modules, set):
-        config.target_modules = sorted(config.target_modules)  # a set would be saved in any order
-    return config, updates
+    return AdapterPlan(config, updates)
 
 
 def _take(path: str, layer: LoraLayer) -> LoraUpdate:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from hf_mtl.adapters.lora import LoraUpdate
-from hf_mtl.adapters.routing import current_pass
+from hf_mtl.adapters.routing import RoutedPass, Span, current_pass
 from hf_mtl.adapters.segment_linear import segment_delta, segment_linear
+from hf_mtl.adapters.update import LayerUpdate, OwnEffect
 
 __all__ = ["RoutedLinear"]
 
@@ -34,10 +37,10 @@ class RoutedLinear(nn.Module):
         """The base layer's bias."""
         return self.base_layer.bias  # type: ignore[return-value]
 
-    def update(self, name: str) -> LoraUpdate:
+    def update(self, name: str) -> LayerUpdate:
         """The update that the adapter `name` makes here."""
         update = self.adapters[name]
-        assert isinstance(update, LoraUpdate)
+        assert isinstance(update, LayerUpdate)
         return update
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,20 +51,41 @@ class RoutedLinear(nn.Module):
         """
         routed = current_pass()
         tokens = x.shape[:-1].numel()
-        spans = [span for span in routed.spans_over(tokens) if span.adapter in self.adapters]
-        if not spans:
+        found = [(s, self.update(s.adapter)) for s in routed.spans_over(tokens) if s.adapter in self.adapters]
+        if not found:
             return self.base_layer(x)  # type: ignore[no-any-return]  # modules are untyped callables
-        base = self.base_layer
         stream = x.reshape(tokens, x.shape[-1])
-        if self._is_plain(x) and isinstance(base, nn.Linear):
-            terms = [self.update(span.adapter).term(span, stream, routed) for span in spans]
+        low_rank = [(span, update) for span, update in found if isinstance(update, LoraUpdate)]
+        others = [(span, update) for span, update in found if isinstance(update, OwnEffect)]
+        base = self.base_layer
+        if not others and isinstance(base, nn.Linear) and self._is_plain(x):
+            terms = [update.term(span, stream, routed) for span, update in low_rank]
             y = segment_linear(stream, base.weight, base.bias, terms)
         else:
-            y = base(stream)
-            stream = stream.to(y.dtype)
-            terms = [self.update(span.adapter).term(span, stream, routed) for span in spans]
-            y = segment_delta(y, stream, terms)
+            y = self._beside(stream, low_rank, others, routed)
         return y.view(*x.shape[:-1], y.shape[-1])
+
+    def _beside(
+        self,
+        stream: Tensor,
+        low_rank: Sequence[tuple[Span, LoraUpdate]],
+        others: Sequence[tuple[Span, OwnEffect]],
+        routed: RoutedPass,
+    ) -> Tensor:
+        """The base layer by itself, then the updates added to its output."""
+        y = self.base_layer(stream)
+        effects = [
+            update.effect(
+                stream[span.start : span.stop], y[span.start : span.stop], self.base_layer, span, routed
+            )
+            for span, update in others
+        ]
+        for (span, _), effect in zip(others, effects, strict=True):
+            y[span.start : span.stop] += effect
+        if not low_rank:
+            return y  # type: ignore[no-any-return]
+        stream = stream.to(y.dtype)
+        return segment_delta(y, stream, [update.term(span, stream, routed) for span, update in low_rank])
 
     def _is_plain(self, x: Tensor) -> bool:
         """Whether the base product may be computed by us: an ordinary linear layer, and nothing casts around it."""

@@ -46,15 +46,15 @@ class RoutedPass:
             tokens that no span covers go through the bare base.
         lengths: The lengths of the packed sequences, in stream order; their sum is the stream's length. Empty
             for a batch that is not packed: then the base's ordinary attention is used.
-        everywhere: An adapter that takes every token, whatever the batch's shape (generation); excludes
-            `spans`.
+        everywhere: Adapters with their weights that take every token, whatever the batch's shape (generation);
+            excludes `spans`.
         dropout_keys: One integer per packed sequence that names its random stream (seed, task, step, row).
             Required where an adapter with dropout is trained.
     """
 
     spans: tuple[Span, ...] = ()
     lengths: tuple[int, ...] = ()
-    everywhere: tuple[str, ...] = ()
+    everywhere: tuple[tuple[str, float], ...] = ()
     dropout_keys: tuple[int, ...] = ()
 
     @property
@@ -69,7 +69,7 @@ class RoutedPass:
             RoutingError: If the stream at hand is not the one that this pass describes.
         """
         if self.everywhere:
-            return tuple(Span(name, 0, tokens) for name in self.everywhere)
+            return tuple(Span(name, 0, tokens, weight) for name, weight in self.everywhere)
         if self.lengths and tokens != self.tokens:
             raise RoutingError(
                 f"A routed layer received {tokens} tokens, but the pass in flight describes {self.tokens}. The base "

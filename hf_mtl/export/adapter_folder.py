@@ -37,8 +37,17 @@ def write_adapter_folder(
     config.inference_mode = True
     config.base_model_name_or_path = base_hub_id
     config.save_pretrained(str(folder))
+    _sort_targets(folder / CONFIG_FILE)
     tensors = {key: parameter.detach().cpu().clone().contiguous() for key, parameter in parameters.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def _sort_targets(file: Path) -> None:
+    """PEFT keeps targets as a set, whose order changes from process to process; equal adapters shall be equal files."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if isinstance(content.get("target_modules"), list):
+        content["target_modules"].sort()
+        file.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def read_adapter_folder(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:

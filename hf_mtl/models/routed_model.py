@@ -8,11 +8,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, TaskType
+from peft import PeftConfig, TaskType
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_mtl.adapters import LoraUpdate, RoutedLinear, RoutedPass, Span, install, plan_lora, recompute_contexts
+from hf_mtl.adapters import (
+    LayerUpdate,
+    RoutedLinear,
+    RoutedPass,
+    Span,
+    install,
+    plan_adapter,
+    recompute_contexts,
+)
 from hf_mtl.data import PackedBatch, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.models.attention import PACKED, register_packed_attention
@@ -51,6 +59,7 @@ class RoutedModel(nn.Module):
         self.identity = identity or identify(base)
         self.base = base
         self.adapter_configs: dict[str, PeftConfig] = {}
+        self.routes: dict[str, dict[str, float]] = {}  # route -> the weight of each of its adapters
         self._inner: dict[str, str] = {}  # adapter name -> neutral name, which occurs in no path of the base
         self._routed: dict[str, RoutedLinear] = {}  # path in the base -> the layer that stands there
         base.requires_grad_(False)
@@ -87,45 +96,62 @@ class RoutedModel(nn.Module):
         """
         if name in self.adapter_configs:
             raise ConfigError(f"There is an adapter {name!r} already; names must differ.")
-        if not isinstance(config, LoraConfig) or type(config) is not LoraConfig:
-            raise ConfigError(
-                f"adapter {name!r}: {type(config).__name__} is not supported; supported is LoraConfig."
-            )
-        with self._bare_base():
-            resolved, updates = plan_lora(self.base, config, seed=derived_seed(seed, "adapter", name))
-        self._check_targets(name, updates)
+        try:
+            with self._bare_base():
+                plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
+            self._check_targets(plan.updates)
+        except ConfigError as error:
+            raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
         inner = f"mtl_{len(self._inner)}"
-        for path, update in updates.items():
+        for path, update in plan.updates.items():
             self._layer(path).adapters[inner] = update
-        resolved.task_type = resolved.task_type or TaskType.CAUSAL_LM
+        plan.config.task_type = plan.config.task_type or TaskType.CAUSAL_LM
         self._inner[name] = inner
-        self.adapter_configs[name] = resolved
+        self.adapter_configs[name] = plan.config
+        self.routes.setdefault(name, {name: 1.0})
+
+    def add_route(self, name: str, adapters: Mapping[str, float]) -> None:
+        """Name a stack of adapters whose effects add up. Each adapter has a route of its own name by itself.
+
+        Args:
+            name: What sequences call it; a route of this name is replaced.
+            adapters: The weight of each adapter's effect; empty for the bare base.
+
+        Raises:
+            ConfigError: If there is no such adapter.
+        """
+        for adapter in adapters:
+            self._known(adapter)
+        self.routes[name] = dict(adapters)
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """The parameters of an adapter, keyed as in PEFT's files (`base_model.model.<path>.lora_A.weight`)."""
         inner = self._inner[self._known(name)]
-        parameters: dict[str, nn.Parameter] = {}
-        for path, layer in self._routed.items():
-            if inner in layer.adapters:
-                update = layer.update(inner)
-                parameters[f"base_model.model.{path}.lora_A.weight"] = update.lora_A
-                parameters[f"base_model.model.{path}.lora_B.weight"] = update.lora_B
-        return parameters
+        return {
+            f"base_model.model.{path}.{ending}": parameter
+            for path, layer in self._routed.items()
+            if inner in layer.adapters
+            for ending, parameter in layer.update(inner).file_parameters().items()
+        }
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """One pass of the base over a packed batch.
 
         Args:
-            batch: On the model's device. Each route names an adapter.
+            batch: On the model's device. Each of its routes is an adapter's name or one made by `add_route`.
 
         Returns:
             Logits `[N, V]` at the batch's `N` label positions; the vocabulary head runs on no other token.
 
         Raises:
-            RoutingError: If a route names no adapter.
+            ConfigError: If a route is unknown.
         """
         routed = RoutedPass(
-            spans=tuple(Span(self._inner[self._known(s.route)], s.start, s.stop) for s in batch.segments),
+            spans=tuple(
+                Span(self._inner[adapter], start, stop, weight)
+                for route, start, stop in batch.segments
+                for adapter, weight in self._stack(route).items()
+            ),
             lengths=batch.lengths,
             dropout_keys=batch.dropout_keys,
         )
@@ -141,15 +167,16 @@ class RoutedModel(nn.Module):
 
     @contextlib.contextmanager
     def route(self, name: str | None) -> Iterator[PreTrainedModel]:
-        """Send every token of the base through one adapter, or through none.
+        """Send every token of the base through one route, or through no adapter at all.
 
         Args:
-            name: An adapter, or None for the bare base.
+            name: A route, or None for the bare base.
 
         Yields:
             The base, for example to call its `generate`.
         """
-        everywhere = () if name is None else (self._inner[self._known(name)],)
+        stack = {} if name is None else self._stack(name)
+        everywhere = tuple((self._inner[adapter], weight) for adapter, weight in stack.items())
         with install(RoutedPass(everywhere=everywhere)):
             yield self.base
 
@@ -173,6 +200,13 @@ class RoutedModel(nn.Module):
         self.base.activation_checkpointing_enable(
             activation_checkpointing_kwargs=options, every_n_layers=every_n_layers, offload=offload
         )
+
+    def _stack(self, route: str) -> Mapping[str, float]:
+        if route not in self.routes:
+            raise ConfigError(
+                f"There is no route {route!r}; there are {listing(self.routes)}.{did_you_mean(route, self.routes)}"
+            )
+        return self.routes[route]
 
     def _known(self, name: str) -> str:
         if name not in self._inner:
@@ -199,13 +233,13 @@ class RoutedModel(nn.Module):
             for path, layer in self._routed.items():
                 self.base.set_submodule(path, layer)
 
-    def _check_targets(self, name: str, updates: Mapping[str, LoraUpdate]) -> None:
+    def _check_targets(self, updates: Mapping[str, LayerUpdate]) -> None:
         head = self.base.get_output_embeddings()
         for path in updates:
             if self.base.get_submodule(path) is head:
                 raise ConfigError(
-                    f"adapter {name!r}: the vocabulary head {path!r} runs on the labelled tokens only and cannot be a "
-                    f"target. Leave it out of target_modules."
+                    f"the vocabulary head {path!r} runs on the labelled tokens only and cannot be a target. "
+                    f"Leave it out of target_modules."
                 )
 
 

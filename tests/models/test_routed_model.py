@@ -184,11 +184,37 @@ def test_dropout_masks_belong_to_the_row() -> None:
     assert not torch.allclose(model(_packed([rows[0]])), parts["a", 0])
 
 
+def test_a_stack_adds_its_adapters_effects() -> None:
+    model, sequence = _model(), MIXED[1]
+    model.add_route("both", {"q&a": 1.0, "layers": 0.25})
+    model.add_route("none", {})
+    rows = [
+        Sequence(route, sequence.input_ids, [3], [0], row=i)
+        for i, route in enumerate(("both", "none", "q&a"))
+    ]
+    batch = _packed(rows)
+    parts = dict(zip(batch.rows, model(batch), strict=True))
+    folded = get_peft_model(_base(), copy.deepcopy(model.adapter_configs["q&a"]), adapter_name="x")
+    folded.add_adapter("y", copy.deepcopy(model.adapter_configs["layers"]))
+    parameters = dict(folded.named_parameters())
+    with torch.no_grad():
+        for name, inner in (("q&a", "x"), ("layers", "y")):
+            for key, parameter in model.adapter_parameters(name).items():
+                parameters[key.replace(".weight", f".{inner}.weight")].copy_(parameter)
+    folded.add_weighted_adapter(["x", "y"], [1.0, 0.25], "sum", combination_type="cat")
+    folded.set_adapter("sum")
+    tokens = torch.tensor([sequence.input_ids])
+    torch.testing.assert_close(parts["both", 0], folded(tokens).logits[0, 3], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(parts["none", 1], _base()(tokens).logits[0, 3], rtol=1e-10, atol=1e-10)
+    folded.set_adapter("x")
+    torch.testing.assert_close(parts["q&a", 2], folded(tokens).logits[0, 3], rtol=1e-10, atol=1e-10)
+
+
 def test_everything_unrouted_is_refused() -> None:
     model = _model()
     with pytest.raises(RoutingError, match=r"with model\.route\('task'\)"):
         model.base(torch.tensor([[1, 2, 3]]))
-    with pytest.raises(ConfigError, match="no adapter 'layer'.*Did you mean 'layers'"):
+    with pytest.raises(ConfigError, match="no route 'layer'.*Did you mean 'layers'"):
         model(_packed([_sequence("layer", 4, 1)]))
 
 
@@ -239,7 +265,10 @@ def test_initial_weights_do_not_depend_on_other_adapters() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (IA3Config(), "IA3Config is not supported; supported is LoraConfig"),
+        (
+            IA3Config(),
+            "adapter 'new': IA3Config \\(peft_type 'IA3'\\) is not supported; supported kinds are LORA",
+        ),
         (LoraConfig(use_dora=True), r"use_dora=True\) is not supported"),
         (LoraConfig(modules_to_save=["lm_head"]), "modules_to_save"),
         (LoraConfig(init_lora_weights="pissa"), "init_lora_weights='pissa'"),

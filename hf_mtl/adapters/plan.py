@@ -1,0 +1,39 @@
+"""From any supported PEFT config to the updates that it makes, one kind per file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from peft import PeftConfig, PeftType
+from torch import nn
+
+from hf_mtl.adapters.lora import plan_lora
+from hf_mtl.adapters.update import AdapterPlan
+from hf_mtl.errors import ConfigError
+
+__all__ = ["KINDS", "plan_adapter"]
+
+KINDS: Mapping[PeftType, Callable[[nn.Module, PeftConfig, int], AdapterPlan]] = MappingProxyType(
+    {PeftType.LORA: plan_lora}
+)
+
+
+def plan_adapter(base: nn.Module, config: PeftConfig, *, seed: int) -> AdapterPlan:
+    """Decide what an adapter changes in the base, and with which initial weights.
+
+    Args:
+        base: The base model, its layers unwrapped. It is left as it was.
+        config: Any PEFT config object of a supported kind.
+        seed: The initial weights depend on this seed alone, not on what else was created before.
+
+    Raises:
+        ConfigError: If the kind or one of its options is not supported, or no layer matches.
+    """
+    kind = KINDS.get(PeftType(config.peft_type))
+    if kind is None:
+        raise ConfigError(
+            f"{type(config).__name__} (peft_type {PeftType(config.peft_type).value!r}) is not supported; supported "
+            f"kinds are {', '.join(kind.value for kind in KINDS)}."
+        )
+    return kind(base, config, seed)
