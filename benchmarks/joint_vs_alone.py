@@ -57,7 +57,7 @@ def padded(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
 def train_alone(
     joint: MultiTaskTrainer, name: str, start: dict[str, torch.Tensor], source: str, dtype: str
 ) -> dict[str, torch.Tensor]:
-    """Train one adapter with plain peft on the batches that the joint run gave its task; return weights and seconds."""
+    """Train one adapter with plain peft on the batches that the joint run gave its task; return its weights."""
     plan, settings = joint.round_plan(), joint.task_settings[name]
     batches = [plan.streams[name].batch(step) for step in range(settings.steps)]
     assert {len(batch) for batch in batches} == {settings.batch_size}
@@ -83,12 +83,8 @@ def train_alone(
         logging_strategy="no",
     )
     trainer = InOrder(model, arguments, data_collator=padded, train_dataset=rows.select(chain(*batches)))
-    started = time.perf_counter()
     trainer.train()
-    return {
-        "seconds": time.perf_counter() - started,
-        "weights": {k: p.detach() for k, p in parameters.items()},
-    }
+    return {key: parameter.detach() for key, parameter in parameters.items()}
 
 
 def main() -> None:
