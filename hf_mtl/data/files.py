@@ -65,7 +65,7 @@ def _check_json_lines(path: Path) -> None:
                 continue
             found = True
             try:
-                row = json.loads(line)
+                row = json.loads(line.strip())
             except json.JSONDecodeError as error:
                 raise DataError(
                     f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}): "

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +29,7 @@ FLAGS = {
     ("recipes", "copy"): {"NAME", "DEST", "--help"},
     ("recipes", "validate"): {"RECIPE...", "--help"},
 }
-MAX_SECONDS = 1.5
+MAX_SECONDS = 1.0
 
 
 def flags() -> dict[tuple[str, ...], set[str]]:
@@ -52,15 +52,12 @@ def test_verbs_and_flags() -> None:
 
 @pytest.mark.parametrize("verb", FLAGS, ids=" ".join)
 def test_help_answers_at_once(hf_mtl_program: Program, verb: tuple[str, ...]) -> None:
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = hf_mtl_program(*verb, "--help")
-        seconds.append(time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
-        if seconds[-1] < MAX_SECONDS:
-            break
-    assert min(seconds) < MAX_SECONDS
+    """In processor time, which other processes on the machine do not lengthen."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = hf_mtl_program(*verb, "--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < MAX_SECONDS
 
 
 def test_nothing_heavy_is_imported() -> None:
@@ -113,7 +110,9 @@ def test_traceback_on_demand(hf_mtl_program: Program, tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_interrupt() -> None:
     code = (
-        "import os, signal\nfrom hf_mtl.cli import main\nfrom hf_mtl.cli import recipes\n"
+        # A process that is started in the background begins with interrupts ignored.
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from hf_mtl.cli import main\nfrom hf_mtl.cli import recipes\n"
         "recipes.shipped_recipes = lambda: os.kill(os.getpid(), signal.SIGINT)\nmain()"
     )
     done = subprocess.run(
