@@ -110,7 +110,13 @@ def plan_lora(base: nn.Module, config: PeftConfig, seed: int) -> AdapterPlan:
         ConfigError: If an option is not supported or no layer matches.
     """
     assert isinstance(config, LoraConfig)
-    if problems := _problems(config):
+    problems = _problems(config)
+    if config.use_dora and any(type(parameter).__name__ == "Int8Params" for parameter in base.parameters()):
+        problems.append(
+            "LoraConfig(use_dora=True) is not supported on an 8-bit base: reading such a weight back, as PEFT does for "
+            "its norm, loses the layer's scales. Load the base in 4 bits, or leave use_dora at False."
+        )
+    if problems:
         raise ConfigError(problems)
     return place(base, config, seed, tuner=LoraModel, take=_take)
 

@@ -104,6 +104,11 @@ def place(
         try:
             tuner(base, {PLAN: config}, PLAN)
             set_additional_trainable_modules(base, config, base.config.to_dict(), PLAN)
+        except RuntimeError as error:  # torch's, where a copy of integers shall require a gradient
+            raise ConfigError(
+                f"PEFT cannot place this {type(config).__name__}: {error}. If modules_to_save names quantised layers: "
+                f"a copy per adapter is supported for linear layers that are not quantised."
+            ) from error
         except (TypeError, ValueError) as error:
             linear = {
                 path.rpartition(".")[2]
