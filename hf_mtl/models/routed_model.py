@@ -113,7 +113,8 @@ class RoutedModel(nn.Module):
 
         Args:
             name: What sequences call it; a route of this name is replaced.
-            adapters: The weight of each adapter's effect; empty for the bare base.
+            adapters: The weight of each adapter's effect (what it changes in a layer's output, see the table in
+                `docs/design.md`); empty for the bare base.
 
         Raises:
             ConfigError: If there is no such adapter.

@@ -254,6 +254,7 @@ def _quantised(folder: Path, bits: int) -> PreTrainedModel:
         (4, _lora(target_modules=["q_proj", "down_proj"], use_dora=True)),
         (4, IA3Config(target_modules=["q_proj", "down_proj"], feedforward_modules=["down_proj"])),
         (8, _lora(target_modules=["q_proj", "down_proj"])),
+        (8, IA3Config(target_modules=["q_proj", "down_proj"], feedforward_modules=["down_proj"])),
     ],
 )
 def test_quantised_layers_equal_plain_pefts(bits: int, config: PeftConfig, quantised: Path) -> None:

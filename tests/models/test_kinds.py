@@ -228,6 +228,32 @@ def test_dropout_masks_belong_to_the_row_in_every_kind() -> None:
     assert all(_error(model(_packed([row])), parts[row.route, row.row]) > 1e-3 for row in rows)
 
 
+@pytest.mark.parametrize("options", [{"modules_to_save": ["lm_head"]}, {"target_modules": ["lm_head"]}])
+def test_a_tied_head_is_adapted_apart_from_the_embedding(options: dict[str, list[str]]) -> None:
+    def tied() -> PreTrainedModel:
+        torch.manual_seed(0)
+        return AutoModelForCausalLM.from_config(LlamaConfig(**SHAPE, tie_word_embeddings=True)).double()
+
+    base, sequence = tied(), _sequence("own", 6, 0, labels=2)
+    with pytest.warns(UserWarning, match="tied layer is part of the adapter"):
+        model = _model(base, {"own": _lora(**{"target_modules": ["q_proj"]} | options)})
+    embedding = base.get_input_embeddings().weight
+    assert base.get_output_embeddings().weight is embedding and embedding.equal(
+        tied().get_input_embeddings().weight
+    )
+    with pytest.warns(UserWarning, match="tied layer is part of the adapter"):
+        plain, _ = _plain(tied(), model, "own")
+    expected = plain(torch.tensor([sequence.input_ids])).logits[0, sequence.label_positions]
+    assert _error(model(_packed([sequence])), expected) < EPSILON[torch.float64]
+
+
+def test_checkpointing_changes_nothing_in_any_kind() -> None:
+    plain = _by_routed_pass(_mixed_model("llama", torch.float64))
+    model = _mixed_model("llama", torch.float64).train()
+    model.activation_checkpointing_enable()
+    torch.testing.assert_close(_by_routed_pass(model), plain, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_folders_are_plain_pefts_own(kind: str, dtype: str, tmp_path: Path) -> None:
     _base(kind, torch.float32).save_pretrained(tmp_path / "base")
