@@ -63,9 +63,7 @@ class DoraUpdate(OwnEffect):
         dtype = y_LO.dtype
         weight_OI = full_weight(base_layer)
         with torch.no_grad():
-            changed_OI = torch.addmm(
-                weight_OI.to(self.lora_A.dtype), self.lora_B, self.lora_A, alpha=self.scale
-            )
+            changed_OI = weight_OI.to(self.lora_A.dtype) + self.scale * (self.lora_B @ self.lora_A)
             norm_O = torch.linalg.vector_norm(changed_OI, dim=1)
         gain_O = self.magnitude / norm_O
         x_LI = x_LI.to(dtype)

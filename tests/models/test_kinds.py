@@ -208,6 +208,15 @@ def test_bf16_is_as_near_to_the_truth_as_plain_peft(kind: str) -> None:
     assert own < 1.3 * plain  # measured over the four architectures: 0.8 to 1.2
 
 
+def test_autocast_stays_within_bf16_rounding() -> None:
+    model = _mixed_model("llama", torch.float32)
+    truth = _by_plain_peft("llama", torch.float64, _mixed_model("llama", torch.float64))
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = _by_routed_pass(model)
+    assert max(_error(ours[key], truth[key]) for key in truth) < 20 * BF16
+    assert max(_error(ours[key], truth[key]) for key in truth if key.startswith("row ")) < 8 * BF16
+
+
 def test_dropout_masks_belong_to_the_row_in_every_kind() -> None:
     adapters = {
         "lora": _lora(target_modules="all-linear", lora_dropout=0.5),
