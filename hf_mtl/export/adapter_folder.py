@@ -20,6 +20,8 @@ __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "read_adapter_folder", "restore_parame
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
+_SETS = ("target_modules", "exclude_modules", "feedforward_modules")  # of a config, whose order means nothing
+
 
 def write_adapter_folder(
     folder: Path, config: PeftConfig, parameters: Mapping[str, Tensor], *, base_hub_id: str | None
@@ -45,8 +47,10 @@ def write_adapter_folder(
 def _sort_targets(file: Path) -> None:
     """PEFT keeps targets as a set, whose order changes from process to process; equal adapters shall be equal files."""
     content = json.loads(file.read_text(encoding="utf-8"))
-    if isinstance(content.get("target_modules"), list):
-        content["target_modules"].sort()
+    names = [content[key] for key in _SETS if isinstance(content.get(key), list)]
+    for targets in names:
+        targets.sort()
+    if names:
         file.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
 
 

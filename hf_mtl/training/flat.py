@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from hf_mtl.errors import ConfigError, listing
+
 __all__ = ["FlatParameters"]
 
 
@@ -16,11 +18,20 @@ class FlatParameters:
     The parameters stay what they are (their names, their `.grad`); only their storage moves into the buffer.
 
     Args:
-        parameters: Of one dtype and device. They must not be moved to another device afterwards.
+        parameters: Of one dtype and device. They must not be moved to another device afterwards. Adapters of all
+            kinds keep their weights in fp32 (fp64 on an fp64 base), so a task's are of one dtype.
+
+    Raises:
+        ConfigError: If the dtypes differ; one buffer would change them silently.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parameters = list(parameters)
+        dtypes = {str(parameter.dtype) for parameter in self.parameters}
+        if len(dtypes) > 1:
+            raise ConfigError(
+                f"A task's parameters must be of one dtype; found {listing(dtypes)}. Convert them before training."
+            )
         self.flat = nn.Parameter(torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters]))
         for parameter, view in zip(self.parameters, self._views(self.flat.detach()), strict=True):
             parameter.data = view

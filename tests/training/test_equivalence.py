@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
@@ -91,7 +91,9 @@ def _alone(
     plain = get_peft_model(
         base, copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
     )
-    parameters = {key.replace(".default.", "."): p for key, p in plain.named_parameters() if p.requires_grad}
+    parameters = get_peft_model_state_dict(
+        plain, state_dict=dict(plain.named_parameters()), save_embedding_layers=False
+    )
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(start[key])
@@ -145,6 +147,24 @@ def test_joint_equals_plain_peft_alone(
             "nothing was learned, so nothing was compared"
         )
         assert _largest_difference(joint, alone) < tolerance
+
+
+def test_joint_equals_plain_peft_alone_for_other_kinds(tiny_llama: Path, tmp_path: Path) -> None:
+    adapters = {
+        "past tense": LoraConfig(r=4, target_modules=["v_proj"], use_dora=True, modules_to_save=["lm_head"]),
+        "layers": IA3Config(target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"]),
+    }
+    tasks = [
+        Task(**{**_fields(task), "train": task.train.select(range(24)), "adapter": adapters[task.name]})
+        for task in _tasks()
+    ]
+    trainer = _joint(tiny_llama, tmp_path / "joint", torch.float64, tasks)
+    start = {name: _snapshot(trainer, name) for name in adapters}
+    trainer.train()
+    for name in adapters:
+        alone = _alone(trainer, name, start[name], _base(tiny_llama, torch.float64), tmp_path / "alone")
+        assert _largest_difference(_snapshot(trainer, name), start[name]) > 5e-3
+        assert _largest_difference(_snapshot(trainer, name), alone) < 1e-10
 
 
 def _fields(task: Task) -> dict[str, Any]:
