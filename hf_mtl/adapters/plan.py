@@ -9,13 +9,19 @@ from peft import PeftConfig, PeftType
 from torch import nn
 
 from hf_mtl.adapters.lora import plan_lora
+from hf_mtl.adapters.prefix import plan_prefix
+from hf_mtl.adapters.prompt import plan_prompt
 from hf_mtl.adapters.update import AdapterPlan
 from hf_mtl.errors import ConfigError
 
 __all__ = ["KINDS", "plan_adapter"]
 
 KINDS: Mapping[PeftType, Callable[[nn.Module, PeftConfig, int], AdapterPlan]] = MappingProxyType(
-    {PeftType.LORA: plan_lora}
+    {
+        PeftType.LORA: plan_lora,
+        PeftType.PREFIX_TUNING: plan_prefix,
+        PeftType.PROMPT_TUNING: plan_prompt,
+    }
 )
 
 

@@ -23,9 +23,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from torch import Tensor
+
+from hf_mtl.adapters.virtual import VirtualTokens
 from hf_mtl.errors import RoutingError
 
-__all__ = ["RoutedPass", "Span", "current_pass", "install", "recompute_contexts"]
+__all__ = ["KeysValues", "RoutedPass", "Span", "current_pass", "install", "recompute_contexts"]
+
+
+KeysValues = tuple[tuple[Tensor, Tensor], ...]
+"""A prefix: each layer's keys and values, `[H_kv, n, D]` each."""
 
 
 class Span(NamedTuple):
@@ -50,12 +57,16 @@ class RoutedPass:
             excludes `spans`.
         dropout_keys: One integer per packed sequence that names its random stream (seed, task, step, row).
             Required where an adapter with dropout is trained.
+        prefixes: The prefix of each packed sequence, or None; empty if no sequence has one.
+        virtual: The virtual tokens that stand before every row of a batch that is not packed.
     """
 
     spans: tuple[Span, ...] = ()
     lengths: tuple[int, ...] = ()
     everywhere: tuple[tuple[str, float], ...] = ()
     dropout_keys: tuple[int, ...] = ()
+    prefixes: tuple[KeysValues | None, ...] = ()
+    virtual: VirtualTokens | None = None
 
     @property
     def tokens(self) -> int:
