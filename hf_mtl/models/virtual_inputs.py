@@ -38,10 +38,6 @@ def prepend_virtual_tokens(
     inputs = {**kwargs, **dict(zip(("input_ids", "attention_mask"), args, strict=False))}
     if len(args) > 2:
         raise RoutingError("A route with virtual tokens: pass the base's arguments by name.")
-    if module.training and module.is_activation_checkpointing:
-        raise RoutingError(
-            "Checkpointing drops the cache that virtual tokens need outside packed passes. Call model.eval() first."
-        )
     mask = inputs.get("attention_mask")
     if mask is not None:
         if not isinstance(mask, Tensor) or mask.ndim != 2:
@@ -52,12 +48,22 @@ def prepend_virtual_tokens(
     cache = inputs.get("past_key_values")
     begins = cache is None or cache.get_seq_length() == 0
     if begins and isinstance(virtual, Prefix):
+        _check_cached(inputs, module)
         inputs["past_key_values"] = _filled(cache, virtual, module, _batch_size(inputs))
     if inputs.get("position_ids") is not None:
         inputs["position_ids"] = inputs["position_ids"] + virtual.count
     if begins and not isinstance(virtual, Prefix):
         _put_prompt(inputs, virtual, module)
     return (), inputs
+
+
+def _check_cached(inputs: Inputs, base: PreTrainedModel) -> None:
+    if base.training and base.is_activation_checkpointing:
+        raise RoutingError(
+            "Checkpointing drops the cache, in which an unpacked call has its prefix. Call model.eval() first."
+        )
+    if inputs.get("use_cache") is False:
+        raise RoutingError("An unpacked call has its prefix in the cache; leave out use_cache=False.")
 
 
 def _batch_size(inputs: Inputs) -> int:

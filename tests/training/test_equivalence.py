@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
@@ -90,8 +90,8 @@ def _alone(
     assert set(batches) == {ROWS}, "the stock Trainer cannot follow short batches inside an epoch"
     plain = get_peft_model(
         base, copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
-    )
-    parameters = {key.replace(".default.", "."): p for key, p in plain.named_parameters() if p.requires_grad}
+    ).to(base.dtype)
+    parameters = {_file_key(key): p for key, p in plain.named_parameters() if p.requires_grad}
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(start[key])
@@ -105,6 +105,11 @@ def _alone(
         data_collator=_padded,
     ).train()
     return {key: p.detach() for key, p in parameters.items()}
+
+
+def _file_key(key: str) -> str:
+    virtual = key.startswith("prompt_encoder.")
+    return "prompt_embeddings" if virtual else key.replace(".default.", ".")
 
 
 def _largest_difference(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
@@ -142,6 +147,35 @@ def test_joint_equals_plain_peft_alone(
         joint = _snapshot(trainer, task.name)
         alone = _alone(trainer, task.name, start[task.name], _base(tiny_llama, dtype), tmp_path / "alone")
         assert _largest_difference(joint, start[task.name]) > 1e-2, (
+            "nothing was learned, so nothing was compared"
+        )
+        assert _largest_difference(joint, alone) < tolerance
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_lora_prefix_and_prompt_jointly_equal_plain_peft_alone(
+    tiny_llama: Path, tmp_path: Path, dtype: torch.dtype, tolerance: float
+) -> None:
+    first, second = (_fields(task) for task in _tasks())
+    prefix = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)
+    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    rows = {"train": second["train"].select(range(24))}
+    tasks = [
+        Task(**first),
+        Task(**(second | rows | {"adapter": prefix})),
+        Task(**(second | rows | {"name": "prompt", "adapter": prompt})),
+    ]
+    budget = 150
+    trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks, token_budget=budget, max_chunk_tokens=60)
+    start = {task.name: _snapshot(trainer, task.name) for task in tasks}
+    for batch in trainer.round_plan()[0].micro_batches:
+        virtual = sum(trainer.model.virtual_tokens(route) for route, _ in batch.rows)
+        assert batch.tokens + virtual <= budget
+    trainer.train()
+    for task in tasks:
+        joint = _snapshot(trainer, task.name)
+        alone = _alone(trainer, task.name, start[task.name], _base(tiny_llama, dtype), tmp_path / "alone")
+        assert _largest_difference(joint, start[task.name]) > 3e-3, (
             "nothing was learned, so nothing was compared"
         )
         assert _largest_difference(joint, alone) < tolerance
