@@ -41,8 +41,7 @@ def generate(
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     was_training = model.training
     model.eval()
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+    for chosen in _batches(order, [len(ids) for ids in encoded], batch_size, pads=_may_pad(model, name)):
         width = max(len(encoded[i]) for i in chosen)
         input_ids = torch.tensor([[pad_id] * (width - len(encoded[i])) + encoded[i] for i in chosen])
         mask = torch.tensor([[0] * (width - len(encoded[i])) + [1] * len(encoded[i]) for i in chosen])
@@ -61,3 +60,24 @@ def generate(
             answers[i] = text
     model.train(was_training)
     return answers
+
+
+def _may_pad(model: RoutedModel, name: str | None) -> bool:
+    """Whether rows of different lengths may go together.
+
+    Padding stands between virtual tokens and the prompt, where it takes room in a sliding window (in PEFT too): an
+    answer would depend on its neighbours' lengths.
+    """
+    windowed = model.config.to_dict().get("sliding_window") is not None
+    return not windowed or name is None or model.virtual_tokens(name) == 0
+
+
+def _batches(order: Sequence[int], lengths: Sequence[int], size: int, *, pads: bool) -> list[list[int]]:
+    """Cut rows, sorted by length, into batches of at most `size`; without padding, of one length each."""
+    batches: list[list[int]] = []
+    for i in order:
+        full = not batches or len(batches[-1]) == size
+        if full or not (pads or lengths[batches[-1][0]] == lengths[i]):
+            batches.append([])
+        batches[-1].append(i)
+    return batches

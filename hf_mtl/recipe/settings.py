@@ -21,6 +21,7 @@ __all__ = ["field_problems"]
 _ABOVE_ZERO = frozenset(
     {
         "gradient_accumulation_steps",
+        "num_virtual_tokens",
         "per_device_eval_batch_size",
         "per_device_train_batch_size",
         "r",

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from peft import IA3Config, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import (
+    IA3Config,
+    LoraConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    PromptTuningConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+)
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
@@ -90,10 +98,13 @@ def _alone(
     assert set(batches) == {ROWS}, "the stock Trainer cannot follow short batches inside an epoch"
     plain = get_peft_model(
         base, copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
-    )
-    parameters = get_peft_model_state_dict(
-        plain, state_dict=dict(plain.named_parameters()), save_embedding_layers=False
-    )
+    ).to(base.dtype)
+    trained = {key: p for key, p in plain.named_parameters() if p.requires_grad}
+    if plain.peft_config["default"].is_prompt_learning:
+        (embeddings,) = trained.values()
+        parameters = {"prompt_embeddings": embeddings}
+    else:
+        parameters = get_peft_model_state_dict(plain, state_dict=trained, save_embedding_layers=False)
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(start[key])
@@ -165,6 +176,35 @@ def test_joint_equals_plain_peft_alone_for_other_kinds(tiny_llama: Path, tmp_pat
         alone = _alone(trainer, name, start[name], _base(tiny_llama, torch.float64), tmp_path / "alone")
         assert _largest_difference(_snapshot(trainer, name), start[name]) > 5e-3
         assert _largest_difference(_snapshot(trainer, name), alone) < 1e-10
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_lora_prefix_and_prompt_jointly_equal_plain_peft_alone(
+    tiny_llama: Path, tmp_path: Path, dtype: torch.dtype, tolerance: float
+) -> None:
+    first, second = (_fields(task) for task in _tasks())
+    prefix = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)
+    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    rows = {"train": second["train"].select(range(24))}
+    tasks = [
+        Task(**first),
+        Task(**(second | rows | {"adapter": prefix})),
+        Task(**(second | rows | {"name": "prompt", "adapter": prompt})),
+    ]
+    budget = 150
+    trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks, token_budget=budget, max_chunk_tokens=60)
+    start = {task.name: _snapshot(trainer, task.name) for task in tasks}
+    for batch in trainer.round_plan()[0].micro_batches:
+        virtual = sum(trainer.model.virtual_tokens(route) for route, _ in batch.rows)
+        assert batch.tokens + virtual <= budget
+    trainer.train()
+    for task in tasks:
+        joint = _snapshot(trainer, task.name)
+        alone = _alone(trainer, task.name, start[task.name], _base(tiny_llama, dtype), tmp_path / "alone")
+        assert _largest_difference(joint, start[task.name]) > 3e-3, (
+            "nothing was learned, so nothing was compared"
+        )
+        assert _largest_difference(joint, alone) < tolerance
 
 
 def _fields(task: Task) -> dict[str, Any]:
