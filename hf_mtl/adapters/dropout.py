@@ -17,6 +17,10 @@ from hf_mtl.errors import RoutingError
 
 __all__ = ["keyed_multiplier", "layer_key"]
 
+# Rows of a padded batch are as wide as their longest neighbour; drawn in blocks of this many tokens, a token's
+# mask does not depend on that width.
+_BLOCK = 16
+
 
 def layer_key(path: str) -> int:
     """A 32-bit number for a layer, the same in every process."""
@@ -32,7 +36,7 @@ def keyed_multiplier(
         routed: The pass in flight; its `lengths` and `dropout_keys` say whose tokens these are.
         start: First token.
         stop: End of the tokens; both fall on borders between sequences.
-        like: A tensor `[..., D_in]` whose last dimension, dtype and device the result takes.
+        like: The stream `[T, D_in]`, whose features, dtype and device the result takes.
         p: The probability of dropping an input feature.
         key: The layer's key.
 
@@ -42,16 +46,27 @@ def keyed_multiplier(
     Raises:
         RoutingError: If the pass carries no keys.
     """
-    if len(routed.dropout_keys) != len(routed.lengths) or not routed.lengths:
+    lengths = routed.lengths_over(like.shape[0])
+    if len(routed.dropout_keys) != len(lengths) or not lengths:
         raise RoutingError(
             "An adapter with dropout is trained, but the pass in flight carries no dropout keys."
         )
     multiplier = torch.empty(stop - start, like.shape[-1], dtype=like.dtype, device=like.device)
     generator = torch.Generator(device=like.device)
     at = 0
-    for length, sequence_key in zip(routed.lengths, routed.dropout_keys, strict=True):
+    for length, sequence_key in zip(lengths, routed.dropout_keys, strict=True):
         if start <= at < stop:
             generator.manual_seed((sequence_key ^ (key * 0x9E3779B97F4A7C15)) & 0x7FFF_FFFF_FFFF_FFFF)
-            multiplier[at - start : at - start + length].bernoulli_(1 - p, generator=generator)
+            _draw(multiplier[at - start : at - start + length], 1 - p, generator, in_blocks=routed.rows > 0)
         at += length
     return multiplier.mul_(1 / (1 - p))
+
+
+def _draw(tokens_LI: Tensor, keep: float, generator: torch.Generator, *, in_blocks: bool) -> None:
+    """Fill `[L, D_in]` with ones, each kept with the probability `keep`, and zeros."""
+    if not in_blocks:
+        tokens_LI.bernoulli_(keep, generator=generator)
+        return
+    for part in tokens_LI.split(_BLOCK):
+        whole = part.new_empty(_BLOCK, part.shape[1]).bernoulli_(keep, generator=generator)
+        part.copy_(whole[: len(part)])

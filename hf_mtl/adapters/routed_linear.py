@@ -51,7 +51,9 @@ class RoutedLinear(nn.Module):
         """
         routed = current_pass()
         tokens = x.shape[:-1].numel()
-        found = [(s, self.update(s.adapter)) for s in routed.spans_over(tokens) if s.adapter in self.adapters]
+        found = [
+            (s, self.update(s.adapter)) for s in routed.spans_over(x.shape[:-1]) if s.adapter in self.adapters
+        ]
         if not found:
             return self.base_layer(x)  # type: ignore[no-any-return]  # modules are untyped callables
         stream = x.reshape(tokens, x.shape[-1])

@@ -18,9 +18,11 @@ context (on CUDA even in another thread), so `recompute_contexts` carries the pa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from hf_mtl.errors import RoutingError
@@ -50,32 +52,74 @@ class RoutedPass:
             excludes `spans`.
         dropout_keys: One integer per packed sequence that names its random stream (seed, task, step, row).
             Required where an adapter with dropout is trained.
+        label_counts: Each packed sequence's number of labels: where the base runs its vocabulary head on the
+            labelled tokens only, that head's layers see a stream of these lengths.
+        rows: For a padded batch, its number of rows; `spans` then count rows, and cover all the tokens of
+            theirs in every layer, however wide its input is. 0 for any other batch.
+        widths: For a padded batch, the widths of its token streams (an encoder's and a decoder's differ).
     """
 
     spans: tuple[Span, ...] = ()
     lengths: tuple[int, ...] = ()
     everywhere: tuple[tuple[str, float], ...] = ()
     dropout_keys: tuple[int, ...] = ()
+    label_counts: tuple[int, ...] = ()
+    rows: int = 0
+    widths: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int:
         """The length of the packed stream."""
         return sum(self.lengths)
 
-    def spans_over(self, tokens: int) -> tuple[Span, ...]:
-        """The spans of a stream of `tokens` tokens.
+    def spans_over(self, shape: Sequence[int]) -> tuple[Span, ...]:
+        """The spans of the stream of tokens that a layer is given.
+
+        Args:
+            shape: The leading dimensions of the layer's input; their product is the stream's length.
 
         Raises:
-            RoutingError: If the stream at hand is not the one that this pass describes.
+            RoutingError: If the stream at hand is not one that this pass describes.
         """
+        tokens = math.prod(shape)
         if self.everywhere:
             return tuple(Span(name, 0, tokens, weight) for name, weight in self.everywhere)
-        if self.lengths and tokens != self.tokens:
+        if self.rows:
+            return self._spans_over_rows(shape)
+        if not self.lengths or tokens == self.tokens:
+            return self.spans
+        border = dict(zip(accumulate(self.lengths, initial=0), self._label_borders(tokens), strict=True))
+        return tuple(
+            Span(name, border[start], border[stop], weight) for name, start, stop, weight in self.spans
+        )
+
+    def lengths_over(self, tokens: int) -> tuple[int, ...]:
+        """Each sequence's tokens in a stream of `tokens` tokens for which `spans_over` has been asked."""
+        if self.rows:
+            return (tokens // self.rows,) * self.rows
+        return self.lengths if tokens == self.tokens else self.label_counts
+
+    def _label_borders(self, tokens: int) -> Iterator[int]:
+        if not self.label_counts or tokens != sum(self.label_counts):
             raise RoutingError(
                 f"A routed layer received {tokens} tokens, but the pass in flight describes {self.tokens}. The base "
                 f"model reshapes its token stream in a way that cannot be routed."
             )
-        return self.spans
+        return accumulate(self.label_counts, initial=0)
+
+    def _spans_over_rows(self, shape: Sequence[int]) -> tuple[Span, ...]:
+        """Spans in tokens: of `[B, S, D]` with any S, of its flat form `[B * S, D]` with a known S, of `[B, D]`."""
+        width, rest = divmod(math.prod(shape), self.rows)
+        by_row = shape[0] == self.rows if len(shape) > 1 else width == 1 or width in self.widths
+        if rest or not by_row:
+            raise RoutingError(
+                f"A routed layer received tokens of the shape {list(shape)}, but the pass in flight describes "
+                f"{self.rows} rows of {' or '.join(map(str, self.widths)) or 'one image'}. The base model reshapes its "
+                f"rows in a way that cannot be routed."
+            )
+        return tuple(
+            Span(name, start * width, stop * width, weight) for name, start, stop, weight in self.spans
+        )
 
 
 _CURRENT: ContextVar[RoutedPass | None] = ContextVar("hf_mtl_pass", default=None)

@@ -2,13 +2,14 @@
 
 Registered under `PACKED` through the official extension points of `transformers` (`AttentionInterface`,
 `AttentionMaskInterface`). It reads the sequences' lengths from the pass in flight, so no mask is built at all
-and no product between two sequences is computed. Outside a packed pass (generation with a cache) it hands
+and no product between two sequences is computed. What the base says of its attention (causal or not, a
+window) holds within each sequence. Outside a packed pass (padded rows, generation with a cache) it hands
 over to the stock SDPA attention.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,18 +34,36 @@ _REFUSED = ("softcap", "s_aux", "position_bias")
 _CPU_FP32_LENGTH = 512
 
 
-def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None) -> Tensor:
-    """Causal attention of one sequence, `[1, H, S, D]`; keys and values may have fewer heads."""
+class _Form(NamedTuple):
+    """What the base says of its attention.
+
+    Args:
+        causal: Whether a token sees only itself and earlier ones.
+        window: A token sees those at a distance below this, on both sides if not causal; None sees all.
+        scaling: Multiplies the scores; None is `1 / sqrt(D)`.
+    """
+
+    causal: bool
+    window: int | None
+    scaling: float | None
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, form: _Form) -> Tensor:
+    """Attention of one sequence, `[1, H, S, D]`; keys and values may have fewer heads."""
     length = query.shape[2]
     grouped = query.shape[1] != key.shape[1]
-    if window is None or length <= window:
+    if form.window is None or length <= form.window:
         return scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped
+            query, key, value, is_causal=form.causal, scale=form.scaling, enable_gqa=grouped
         )
     position = torch.arange(length, device=query.device)
     distance = position[:, None] - position[None, :]
-    mask = (distance >= 0) & (distance < window)
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=grouped)
+    mask = distance.abs() < form.window
+    if form.causal:
+        mask &= distance >= 0
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=form.scaling, enable_gqa=grouped
+    )
 
 
 def _one_by_one(
@@ -52,8 +71,7 @@ def _one_by_one(
     key: Tensor,
     value: Tensor,
     lengths: tuple[int, ...],
-    scaling: float | None,
-    window: int | None,
+    form: _Form,
 ) -> Tensor:
     """Attention of each sequence by itself, `[1, H, T, D]`."""
     dtype = query.dtype
@@ -62,7 +80,7 @@ def _one_by_one(
     parts = zip(
         query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True
     )
-    return torch.cat([_causal(q, k, v, scaling, window) for q, k, v in parts], dim=2).to(dtype)
+    return torch.cat([_attend(q, k, v, form) for q, k, v in parts], dim=2).to(dtype)
 
 
 def _flash(
@@ -70,16 +88,16 @@ def _flash(
     key: Tensor,
     value: Tensor,
     lengths: tuple[int, ...],
-    scaling: float | None,
-    window: int | None,
+    form: _Form,
 ) -> Tensor:
     """Variable-length flash attention (CUDA, half precision) over all sequences in one kernel, `[1, H, T, D]`."""
     ends = torch.tensor(lengths, device=query.device, dtype=torch.int32).cumsum(0, dtype=torch.int32)
     borders = pad(ends, (1, 0))
+    reach = -1 if form.window is None else form.window - 1
     query_THD, key_THD, value_THD = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
     attended = varlen_attn(
         query_THD, key_THD, value_THD, borders, borders, max(lengths), max(lengths),
-        scale=scaling, window_size=(-1 if window is None else window - 1, 0),
+        scale=form.scaling, window_size=(reach, 0 if form.causal else reach),
         enable_gqa=query.shape[1] != key.shape[1],
     )  # fmt: skip
     assert isinstance(attended, Tensor)
@@ -95,6 +113,7 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    is_causal: bool | None = None,
     **kwargs: Any,  # Any: what a model hands to its attention is its own affair
 ) -> tuple[Tensor, None]:
     """The attention function; shapes as in `transformers`: `[B, H, T, D]` in, `[B, T, H, D]` out.
@@ -111,6 +130,7 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
             attention_mask,
             scaling=scaling,
             sliding_window=sliding_window,
+            is_causal=is_causal,
             **kwargs,
         )
         return output
@@ -120,7 +140,8 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
                 f"This base's attention uses {name!r}, which packed attention does not compute."
             )
     kernel = _flash if query.device.type == "cuda" and query.dtype.itemsize == 2 else _one_by_one
-    attended = kernel(query, key, value, lengths, scaling, sliding_window)
+    causal = bool(module.is_causal) if is_causal is None else is_causal
+    attended = kernel(query, key, value, lengths, _Form(causal, sliding_window, scaling))
     return attended.transpose(1, 2).contiguous(), None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from peft import PeftConfig, TaskType
+from peft import PeftConfig
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -21,29 +21,27 @@ from hf_mtl.adapters import (
     plan_adapter,
     recompute_contexts,
 )
-from hf_mtl.data import PackedBatch, derived_seed
+from hf_mtl.data import PackedBatch, PaddedBatch, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify
+from hf_mtl.models.base_pass import BasePass
 
-__all__ = ["PACKABLE", "RoutedModel"]
+__all__ = ["RoutedModel"]
 
 logger = logging.getLogger(__name__)
 
-# Decoders whose packed pass is tested to equal the stock one, sequence by sequence
-# (tests/models/test_architectures.py).
-PACKABLE = ("llama", "mistral", "qwen2", "qwen3")
-
 
 class RoutedModel(nn.Module):
-    """A frozen base with named adapters, whose forward takes packed batches of mixed routes.
+    """A frozen base with named adapters, whose forward takes batches of mixed routes, packed or padded.
 
     The base object is taken over: its parameters are frozen, its linear layers wrapped where an adapter
-    changes them, its attention set to the packed form, and its own dropout switched off (a mask shared by
+    changes them, its attention set to ours, and its own dropout switched off (a mask shared by
     tasks would tie them together).
 
     Args:
-        base: A causal language model of a packable architecture.
+        base: A model of a supported architecture (`hf_mtl.models.ARCHITECTURES`).
         identity: What the base is called; default: found out from the object.
 
     Raises:
@@ -52,10 +50,8 @@ class RoutedModel(nn.Module):
 
     def __init__(self, base: PreTrainedModel, *, identity: BaseIdentity | None = None) -> None:
         super().__init__()
-        if base.config.model_type not in PACKABLE:
-            raise ConfigError(
-                f"The base is a {base.config.model_type!r} model; the packed pass supports {listing(PACKABLE)}."
-            )
+        self.architecture = architecture_of(base)
+        self.layout = layout_of(base, self.architecture)
         self.identity = identity or identify(base)
         self.base = base
         self.adapter_configs: dict[str, PeftConfig] = {}
@@ -65,6 +61,7 @@ class RoutedModel(nn.Module):
         base.requires_grad_(False)
         register_packed_attention()
         base.set_attn_implementation(PACKED)
+        self._base_pass = BasePass(base, self.architecture)
         _switch_dropout_off(base)
 
     @property
@@ -105,7 +102,7 @@ class RoutedModel(nn.Module):
         inner = f"mtl_{len(self._inner)}"
         for path, update in plan.updates.items():
             self._layer(path).adapters[inner] = update
-        plan.config.task_type = plan.config.task_type or TaskType.CAUSAL_LM
+        plan.config.task_type = plan.config.task_type or self._base_pass.task_type
         self._inner[name] = inner
         self.adapter_configs[name] = plan.config
         self.routes.setdefault(name, {name: 1.0})
@@ -134,36 +131,38 @@ class RoutedModel(nn.Module):
             for ending, parameter in layer.update(inner).file_parameters().items()
         }
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """One pass of the base over a packed batch.
+    def forward(self, batch: PackedBatch | PaddedBatch) -> Tensor:
+        """One pass of the base over a batch.
 
         Args:
-            batch: On the model's device. Each of its routes is an adapter's name or one made by `add_route`.
+            batch: In the model's `layout`, on its device. Each of its routes is an adapter's name or one made
+                by `add_route`.
 
         Returns:
-            Logits `[N, V]` at the batch's `N` label positions; the vocabulary head runs on no other token.
+            Logits `[N, V]` at the batch's `N` label positions. A base without a vocabulary head gives its last
+            hidden states: `[T, D]` of a packed stream, `[B, S, D]` of padded rows.
 
         Raises:
-            ConfigError: If a route is unknown.
+            ConfigError: If a route is unknown, or the batch is laid out in another way.
         """
+        if isinstance(batch, PackedBatch) is not self.architecture.packed:
+            raise ConfigError(
+                f"This base takes the layout {self.layout}; make its batches with `model.layout.lay_out(chunks)`."
+            )
         routed = RoutedPass(
             spans=tuple(
                 Span(self._inner[adapter], start, stop, weight)
                 for route, start, stop in batch.segments
                 for adapter, weight in self._stack(route).items()
             ),
-            lengths=batch.lengths,
+            lengths=batch.lengths if isinstance(batch, PackedBatch) else (),
             dropout_keys=batch.dropout_keys,
+            label_counts=batch.label_counts,
+            rows=0 if isinstance(batch, PackedBatch) else len(batch.rows),
+            widths=() if isinstance(batch, PackedBatch) else batch.widths,
         )
         with install(routed):
-            output = self.base(
-                input_ids=batch.input_ids.unsqueeze(0),
-                position_ids=batch.position_ids.unsqueeze(0),
-                logits_to_keep=batch.label_positions,
-                use_cache=False,
-            )
-        logits: Tensor = output.logits[0]
-        return logits
+            return self._base_pass(batch)
 
     @contextlib.contextmanager
     def route(self, name: str | None) -> Iterator[PreTrainedModel]:
@@ -235,6 +234,12 @@ class RoutedModel(nn.Module):
 
     def _check_targets(self, updates: Mapping[str, LayerUpdate]) -> None:
         head = self.base.get_output_embeddings()
+        outside = sorted(path for path in updates if set(self.architecture.outside) & set(path.split(".")))
+        if outside:
+            raise ConfigError(
+                f"{listing(outside)} sees the first token of the stream only and cannot be a target. Load the base "
+                f"with add_pooling_layer=False, or set exclude_modules={outside!r}."
+            )
         for path in updates:
             if self.base.get_submodule(path) is head:
                 raise ConfigError(
