@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import ConfigError, listing
@@ -89,7 +96,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
 def load_base(
     source: str | Path, *, dtype: str | torch.dtype | None = None, hub_id: str | None = None
 ) -> tuple[PreTrainedModel, BaseIdentity]:
-    """Load a causal language model and say what it is.
+    """Load a causal or a sequence-to-sequence language model and say what it is.
 
     Args:
         source: A Hub id, a folder, or `asset:NAME` for a model that ships in a package
@@ -106,7 +113,9 @@ def load_base(
     """
     located = _located(source)
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(located, dtype=_dtype(dtype))
+        pairs = AutoConfig.from_pretrained(located).is_encoder_decoder
+        auto = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
+        model: PreTrainedModel = auto.from_pretrained(located, dtype=_dtype(dtype))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"The model {str(source)!r} could not be loaded: {error}\n"
