@@ -95,7 +95,7 @@ def test_at_most_a_fifth_of_a_pass_is_padding(kind: str, seed: int) -> None:
     )
     assert all(batch.real_tokens >= 0.8 * batch.tokens for batch in laid_out)
     assert all(batch.tokens <= 2048 or len(batch.rows) == 1 for batch in laid_out)
-    assert any(len({route for route, _ in batch.rows}) == 5 for batch in laid_out), "tasks share no pass"
+    assert any(len({route for route, _ in batch.rows}) >= 3 for batch in laid_out), "tasks share no pass"
     rows = [s for sequences in batches.values() for s in sequences]
     assert pad([Chunk("a", rows)], pad_id=0).tokens > 1.5 * computed, (
         "the lengths are alike, so nothing was shown"

@@ -30,7 +30,7 @@ def tiny_t5(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     end = tokenizer.eos_token_id
     config = T5Config(
         vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, dropout_rate=0.0,
-        pad_token_id=end, eos_token_id=end, decoder_start_token_id=end, initializer_factor=0.3,
+        pad_token_id=end, eos_token_id=end, decoder_start_token_id=end, initializer_factor=1.0,
     )  # fmt: skip
     torch.manual_seed(0)
     T5ForConditionalGeneration(config).save_pretrained(folder)
@@ -65,7 +65,7 @@ def _trainer(
     for parameter in (p for task in tasks for p in model.adapter_parameters(task.name).values()):
         parameter.data = parameter.data.to(dtype)
     args = MultiTaskTrainingArguments(
-        str(out), max_steps=steps, per_device_train_batch_size=6, learning_rate=0.01, report_to="none",
+        str(out), max_steps=steps, per_device_train_batch_size=6, learning_rate=0.03, report_to="none",
         disable_tqdm=True, use_cpu=True,
     )  # fmt: skip
     return MultiTaskTrainer(model, args, tasks, processing_class=AutoTokenizer.from_pretrained(folder))
