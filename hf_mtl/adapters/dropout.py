@@ -17,8 +17,8 @@ from hf_mtl.errors import RoutingError
 
 __all__ = ["keyed_multiplier", "layer_key"]
 
-# Rows of a padded batch are as wide as their longest neighbour; drawn in blocks of this many tokens, a token's
-# mask does not depend on that width.
+# Rows of a padded batch are as wide as their longest neighbour. What CUDA draws depends on how many numbers are
+# drawn at once, so rows are drawn in blocks of this many tokens.
 _BLOCK = 16
 
 
