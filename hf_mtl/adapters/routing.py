@@ -50,12 +50,19 @@ class RoutedPass:
             excludes `spans`.
         dropout_keys: One integer per packed sequence that names its random stream (seed, task, step, row).
             Required where an adapter with dropout is trained.
+        head: The same pass as the vocabulary head sees it: spans and lengths in labelled tokens. None if the head
+            sees every token.
     """
 
     spans: tuple[Span, ...] = ()
     lengths: tuple[int, ...] = ()
     everywhere: tuple[tuple[str, float], ...] = ()
     dropout_keys: tuple[int, ...] = ()
+    head: RoutedPass | None = None
+
+    def at_head(self) -> RoutedPass:
+        """What the vocabulary head must know about this pass."""
+        return self.head or self
 
     @property
     def tokens(self) -> int:

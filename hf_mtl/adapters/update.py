@@ -12,12 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from peft import PeftConfig
 from torch import Tensor, nn
 
 from hf_mtl.adapters.routing import RoutedPass, Span
 
-__all__ = ["AdapterPlan", "LayerUpdate", "OwnEffect"]
+__all__ = ["AdapterPlan", "LayerUpdate", "OwnEffect", "trainable"]
 
 
 class LayerUpdate(nn.Module, ABC):
@@ -47,6 +48,11 @@ class OwnEffect(LayerUpdate):
         Returns:
             `[L, D_out]`, of the output's dtype.
         """
+
+
+def trainable(weight: Tensor) -> nn.Parameter:
+    """A parameter that starts as a copy of `weight`, in fp32 or wider: an adapter has one dtype on any base."""
+    return nn.Parameter(weight.detach().to(torch.promote_types(weight.dtype, torch.float32), copy=True))
 
 
 @dataclass(frozen=True)

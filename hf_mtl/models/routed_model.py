@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.adapters import (
-    LayerUpdate,
     RoutedLinear,
     RoutedPass,
     Span,
@@ -21,7 +20,7 @@ from hf_mtl.adapters import (
     plan_adapter,
     recompute_contexts,
 )
-from hf_mtl.data import PackedBatch, derived_seed
+from hf_mtl.data import PackedBatch, Segment, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify
@@ -99,7 +98,6 @@ class RoutedModel(nn.Module):
         try:
             with self._bare_base():
                 plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
-            self._check_targets(plan.updates)
         except ConfigError as error:
             raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
         inner = f"mtl_{len(self._inner)}"
@@ -147,13 +145,14 @@ class RoutedModel(nn.Module):
             ConfigError: If a route is unknown.
         """
         routed = RoutedPass(
-            spans=tuple(
-                Span(self._inner[adapter], start, stop, weight)
-                for route, start, stop in batch.segments
-                for adapter, weight in self._stack(route).items()
-            ),
+            spans=self._spans(batch.segments),
             lengths=batch.lengths,
             dropout_keys=batch.dropout_keys,
+            head=RoutedPass(
+                spans=self._spans(batch.label_segments),
+                lengths=batch.label_counts,
+                dropout_keys=batch.dropout_keys,
+            ),
         )
         with install(routed):
             output = self.base(
@@ -208,6 +207,13 @@ class RoutedModel(nn.Module):
             )
         return self.routes[route]
 
+    def _spans(self, segments: Iterable[Segment]) -> tuple[Span, ...]:
+        return tuple(
+            Span(self._inner[adapter], start, stop, weight)
+            for route, start, stop in segments
+            for adapter, weight in self._stack(route).items()
+        )
+
     def _known(self, name: str) -> str:
         if name not in self._inner:
             raise ConfigError(
@@ -218,7 +224,9 @@ class RoutedModel(nn.Module):
     def _layer(self, path: str) -> RoutedLinear:
         """The routed layer at `path`, put there if none is."""
         if path not in self._routed:
-            self._routed[path] = RoutedLinear(self.base.get_submodule(path))
+            layer = self.base.get_submodule(path)
+            at_head = layer is self.base.get_output_embeddings()
+            self._routed[path] = RoutedLinear(layer, at_head=at_head)
             self.base.set_submodule(path, self._routed[path])
         return self._routed[path]
 
@@ -232,15 +240,6 @@ class RoutedModel(nn.Module):
         finally:
             for path, layer in self._routed.items():
                 self.base.set_submodule(path, layer)
-
-    def _check_targets(self, updates: Mapping[str, LayerUpdate]) -> None:
-        head = self.base.get_output_embeddings()
-        for path in updates:
-            if self.base.get_submodule(path) is head:
-                raise ConfigError(
-                    f"the vocabulary head {path!r} runs on the labelled tokens only and cannot be a target. "
-                    f"Leave it out of target_modules."
-                )
 
 
 def _switch_dropout_off(base: PreTrainedModel) -> None:
