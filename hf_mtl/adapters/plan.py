@@ -10,13 +10,20 @@ from torch import nn
 
 from hf_mtl.adapters.ia3 import plan_ia3
 from hf_mtl.adapters.lora import plan_lora
+from hf_mtl.adapters.prefix import plan_prefix
+from hf_mtl.adapters.prompt import plan_prompt
 from hf_mtl.adapters.update import AdapterPlan
 from hf_mtl.errors import ConfigError
 
 __all__ = ["KINDS", "plan_adapter"]
 
 KINDS: Mapping[PeftType, Callable[[nn.Module, PeftConfig, int], AdapterPlan]] = MappingProxyType(
-    {PeftType.LORA: plan_lora, PeftType.IA3: plan_ia3}
+    {
+        PeftType.LORA: plan_lora,
+        PeftType.IA3: plan_ia3,
+        PeftType.PREFIX_TUNING: plan_prefix,
+        PeftType.PROMPT_TUNING: plan_prompt,
+    }
 )
 
 

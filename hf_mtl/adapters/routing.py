@@ -23,9 +23,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from torch import Tensor
+
+from hf_mtl.adapters.virtual import VirtualTokens
 from hf_mtl.errors import RoutingError
 
-__all__ = ["RoutedPass", "Span", "current_pass", "install", "recompute_contexts"]
+__all__ = ["KeysValues", "RoutedPass", "Span", "current_pass", "install", "recompute_contexts"]
+
+
+KeysValues = tuple[tuple[Tensor, Tensor], ...]
+"""A prefix: each layer's keys and values, `[H_kv, n, D]` each."""
 
 
 class Span(NamedTuple):
@@ -52,6 +59,8 @@ class RoutedPass:
             Required where an adapter with dropout is trained.
         head: The same pass as the vocabulary head sees it: spans and lengths in labelled tokens. None if the head
             sees every token.
+        prefixes: The prefix of each packed sequence, or None; empty if no sequence has one.
+        virtual: The virtual tokens that stand before every row of a batch that is not packed.
     """
 
     spans: tuple[Span, ...] = ()
@@ -59,6 +68,8 @@ class RoutedPass:
     everywhere: tuple[tuple[str, float], ...] = ()
     dropout_keys: tuple[int, ...] = ()
     head: RoutedPass | None = None
+    prefixes: tuple[KeysValues | None, ...] = ()
+    virtual: VirtualTokens | None = None
 
     def at_head(self) -> RoutedPass:
         """What the vocabulary head must know about this pass."""

@@ -17,6 +17,7 @@ from peft import PeftConfig
 from torch import Tensor, nn
 
 from hf_mtl.adapters.routing import RoutedPass, Span
+from hf_mtl.adapters.virtual import VirtualTokens
 
 __all__ = ["AdapterPlan", "LayerUpdate", "OwnEffect", "trainable"]
 
@@ -62,7 +63,9 @@ class AdapterPlan:
     Args:
         config: The config with everything resolved (its targets as PEFT saves them).
         updates: By the path of the layer in the base.
+        virtual: The virtual tokens of an adapter that has such.
     """
 
     config: PeftConfig
     updates: Mapping[str, LayerUpdate]
+    virtual: VirtualTokens | None = None

@@ -20,6 +20,7 @@ from transformers.masking_utils import sdpa_mask
 
 from hf_mtl.adapters import current_pass
 from hf_mtl.errors import RoutingError
+from hf_mtl.models.prefix_attention import join_prefixes
 
 __all__ = ["PACKED", "register_packed_attention"]
 
@@ -34,16 +35,20 @@ _CPU_FP32_LENGTH = 512
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None) -> Tensor:
-    """Causal attention of one sequence, `[1, H, S, D]`; keys and values may have fewer heads."""
-    length = query.shape[2]
+    """Causal attention of one sequence, `[1, H, S, D]`.
+
+    Keys and values may have fewer heads, and may begin with the virtual tokens of a prefix, which every token sees as
+    far as the window reaches.
+    """
+    length, seen = query.shape[2], key.shape[2]
     grouped = query.shape[1] != key.shape[1]
-    if window is None or length <= window:
+    if length == seen and (window is None or length <= window):
         return scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped
         )
-    position = torch.arange(length, device=query.device)
-    distance = position[:, None] - position[None, :]
-    mask = (distance >= 0) & (distance < window)
+    position = torch.arange(seen, device=query.device)
+    distance = position[seen - length :, None] - position[None, :]
+    mask = distance >= 0 if window is None else (distance >= 0) & (distance < window)
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=grouped)
 
 
@@ -51,16 +56,19 @@ def _one_by_one(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    lengths: tuple[int, ...],
+    lengths: tuple[tuple[int, ...], tuple[int, ...]],
     scaling: float | None,
     window: int | None,
 ) -> Tensor:
-    """Attention of each sequence by itself, `[1, H, T, D]`."""
+    """Attention of each sequence by itself, `[1, H, T, D]`; `lengths` are those of queries and of keys."""
     dtype = query.dtype
-    if query.device.type == "cpu" and dtype.itemsize < 4 and max(lengths) <= _CPU_FP32_LENGTH:
+    if query.device.type == "cpu" and dtype.itemsize < 4 and max(lengths[1]) <= _CPU_FP32_LENGTH:
         query, key, value = query.float(), key.float(), value.float()
     parts = zip(
-        query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True
+        query.split(lengths[0], dim=2),
+        key.split(lengths[1], dim=2),
+        value.split(lengths[1], dim=2),
+        strict=True,
     )
     return torch.cat([_causal(q, k, v, scaling, window) for q, k, v in parts], dim=2).to(dtype)
 
@@ -69,16 +77,21 @@ def _flash(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    lengths: tuple[int, ...],
+    lengths: tuple[tuple[int, ...], tuple[int, ...]],
     scaling: float | None,
     window: int | None,
 ) -> Tensor:
-    """Variable-length flash attention (CUDA, half precision) over all sequences in one kernel, `[1, H, T, D]`."""
-    ends = torch.tensor(lengths, device=query.device, dtype=torch.int32).cumsum(0, dtype=torch.int32)
-    borders = pad(ends, (1, 0))
+    """Variable-length flash attention (CUDA, half precision) over all sequences in one kernel, `[1, H, T, D]`.
+
+    Causality is aligned at the sequences' ends, so a prefix is seen by every token.
+    """
+    queries, keys = (
+        pad(torch.tensor(n, device=query.device, dtype=torch.int32).cumsum(0, dtype=torch.int32), (1, 0))
+        for n in lengths
+    )
     query_THD, key_THD, value_THD = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
     attended = varlen_attn(
-        query_THD, key_THD, value_THD, borders, borders, max(lengths), max(lengths),
+        query_THD, key_THD, value_THD, queries, keys, max(lengths[0]), max(lengths[1]),
         scale=scaling, window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )  # fmt: skip
@@ -101,8 +114,8 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
 
     The base's own attention dropout is off (see `RoutedModel`), so `dropout` is not looked at.
     """
-    lengths = current_pass().lengths
-    if not lengths:
+    routed = current_pass()
+    if not routed.lengths:
         output: tuple[Tensor, None] = sdpa_attention_forward(
             module,
             query,
@@ -120,7 +133,8 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
                 f"This base's attention uses {name!r}, which packed attention does not compute."
             )
     kernel = _flash if query.device.type == "cuda" and query.dtype.itemsize == 2 else _one_by_one
-    attended = kernel(query, key, value, lengths, scaling, sliding_window)
+    key, value, key_lengths = join_prefixes(module, key, value, routed)
+    attended = kernel(query, key, value, (routed.lengths, key_lengths), scaling, sliding_window)
     return attended.transpose(1, 2).contiguous(), None
 
 

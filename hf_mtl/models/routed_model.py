@@ -16,6 +16,7 @@ from hf_mtl.adapters import (
     RoutedLinear,
     RoutedPass,
     Span,
+    VirtualTokens,
     install,
     plan_adapter,
     recompute_contexts,
@@ -24,6 +25,8 @@ from hf_mtl.data import PackedBatch, Segment, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify
+from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
+from hf_mtl.models.virtual_stream import check_stack, lay_out
 
 __all__ = ["PACKABLE", "RoutedModel"]
 
@@ -61,8 +64,10 @@ class RoutedModel(nn.Module):
         self.routes: dict[str, dict[str, float]] = {}  # route -> the weight of each of its adapters
         self._inner: dict[str, str] = {}  # adapter name -> neutral name, which occurs in no path of the base
         self._routed: dict[str, RoutedLinear] = {}  # path in the base -> the layer that stands there
+        self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
         base.requires_grad_(False)
         register_packed_attention()
+        base.register_forward_pre_hook(prepend_virtual_tokens, with_kwargs=True)
         base.set_attn_implementation(PACKED)
         _switch_dropout_off(base)
 
@@ -103,6 +108,8 @@ class RoutedModel(nn.Module):
         inner = f"mtl_{len(self._inner)}"
         for path, update in plan.updates.items():
             self._layer(path).adapters[inner] = update
+        if plan.virtual is not None:
+            self._virtual[inner] = plan.virtual
         plan.config.task_type = plan.config.task_type or TaskType.CAUSAL_LM
         self._inner[name] = inner
         self.adapter_configs[name] = plan.config
@@ -113,24 +120,32 @@ class RoutedModel(nn.Module):
 
         Args:
             name: What sequences call it; a route of this name is replaced.
-            adapters: The weight of each adapter's effect; empty for the bare base.
+            adapters: The weight of each adapter's effect; empty for the bare base. One of them may have virtual
+                tokens, with the weight 1.
 
         Raises:
-            ConfigError: If there is no such adapter.
+            ConfigError: If there is no such adapter, or they do not go together.
         """
-        for adapter in adapters:
-            self._known(adapter)
+        inner = {adapter: self._inner[self._known(adapter)] for adapter in adapters}
+        check_stack(name, {a: weight for a, weight in adapters.items() if inner[a] in self._virtual})
         self.routes[name] = dict(adapters)
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """The parameters of an adapter, keyed as in PEFT's files (`base_model.model.<path>.lora_A.weight`)."""
         inner = self._inner[self._known(name)]
+        if inner in self._virtual:
+            return dict(self._tokens(inner).file_parameters())
         return {
             f"base_model.model.{path}.{ending}": parameter
             for path, layer in self._routed.items()
             if inner in layer.adapters
             for ending, parameter in layer.update(inner).file_parameters().items()
         }
+
+    def virtual_tokens(self, route: str) -> int:
+        """How many virtual tokens a route puts before each of its sequences."""
+        virtual = self._virtual_of(route)
+        return 0 if virtual is None else virtual.count
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """One pass of the base over a packed batch.
@@ -144,6 +159,9 @@ class RoutedModel(nn.Module):
         Raises:
             ConfigError: If a route is unknown.
         """
+        owned = {route: self._virtual_of(route) for route in {segment.route for segment in batch.segments}}
+        stream = lay_out(batch, {route: virtual for route, virtual in owned.items() if virtual is not None})
+        batch = stream.batch
         routed = RoutedPass(
             spans=self._spans(batch.segments),
             lengths=batch.lengths,
@@ -153,10 +171,11 @@ class RoutedModel(nn.Module):
                 lengths=batch.label_counts,
                 dropout_keys=batch.dropout_keys,
             ),
+            prefixes=stream.prefixes,
         )
         with install(routed):
             output = self.base(
-                input_ids=batch.input_ids.unsqueeze(0),
+                **stream.inputs(self.base.get_input_embeddings()),
                 position_ids=batch.position_ids.unsqueeze(0),
                 logits_to_keep=batch.label_positions,
                 use_cache=False,
@@ -176,7 +195,8 @@ class RoutedModel(nn.Module):
         """
         stack = {} if name is None else self._stack(name)
         everywhere = tuple((self._inner[adapter], weight) for adapter, weight in stack.items())
-        with install(RoutedPass(everywhere=everywhere)):
+        virtual = None if name is None else self._virtual_of(name)
+        with install(RoutedPass(everywhere=everywhere, virtual=virtual)):
             yield self.base
 
     def activation_checkpointing_enable(
@@ -213,6 +233,16 @@ class RoutedModel(nn.Module):
             for route, start, stop in segments
             for adapter, weight in self._stack(route).items()
         )
+
+    def _virtual_of(self, route: str) -> VirtualTokens | None:
+        """The virtual tokens of a route, of whose adapters at most one has such."""
+        inner = [self._inner[adapter] for adapter in self._stack(route)]
+        return next((self._tokens(i) for i in inner if i in self._virtual), None)
+
+    def _tokens(self, inner: str) -> VirtualTokens:
+        virtual = self._virtual[inner]
+        assert isinstance(virtual, VirtualTokens)
+        return virtual
 
     def _known(self, name: str) -> str:
         if name not in self._inner:

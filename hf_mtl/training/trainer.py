@@ -92,7 +92,9 @@ class MultiTaskTrainer(Trainer):
             if name not in routed.adapter_names and task.adapter is not None:
                 routed.add_adapter(name, task.adapter, seed=args.seed)
         self.splits = {
-            name: encode_split(task, task.train, tokenizer, split="train")
+            name: encode_split(
+                task, task.train, tokenizer, split="train", virtual=routed.virtual_tokens(name)
+            )
             for name, task in self.suite.items()
             if task.train is not None
         }
