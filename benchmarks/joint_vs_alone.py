@@ -14,7 +14,6 @@ import json
 import platform
 import subprocess
 import sys
-import time
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,8 @@ def padded(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
 
 def train_alone(
     joint: MultiTaskTrainer, name: str, start: dict[str, torch.Tensor], source: str, dtype: str
-) -> dict[str, Any]:
-    """Train one adapter with plain peft on the batches that the joint run gave its task; return weights and seconds."""
+) -> dict[str, torch.Tensor]:
+    """Train one adapter with plain peft on the batches that the joint run gave its task; return its weights."""
     plan, settings = joint.round_plan(), joint.task_settings[name]
     batches = [plan.streams[name].batch(step) for step in range(settings.steps)]
     assert {len(batch) for batch in batches} == {settings.batch_size}
@@ -84,12 +83,8 @@ def train_alone(
         logging_strategy="no",
     )
     trainer = InOrder(model, arguments, data_collator=padded, train_dataset=rows.select(chain(*batches)))
-    started = time.perf_counter()
     trainer.train()
-    return {
-        "seconds": time.perf_counter() - started,
-        "weights": {k: p.detach() for k, p in parameters.items()},
-    }
+    return {key: parameter.detach() for key, parameter in parameters.items()}
 
 
 def main() -> None:
@@ -104,23 +99,19 @@ def main() -> None:
     start = {
         n: {k: p.detach().clone() for k, p in joint.model.adapter_parameters(n).items()} for n in run.suite
     }
-    started = time.perf_counter()
     joint.train()
-    joint_seconds = time.perf_counter() - started
     together = joint.evaluate()
     tasks: dict[str, Any] = {}
     for name in run.suite:
         alone = train_alone(joint, name, start[name], run.source, dtype)
         parameters = joint.model.adapter_parameters(name)
         difference = max(
-            float((alone["weights"][k] - p.detach()).norm() / p.detach().norm())
-            for k, p in parameters.items()
+            float((alone[k] - p.detach()).norm() / p.detach().norm()) for k, p in parameters.items()
         )
         with torch.no_grad():
             for key, parameter in parameters.items():
-                parameter.copy_(alone["weights"][key])
-        tasks[name] = {"seconds_alone": round(alone["seconds"], 1), "largest_weight_difference": difference}
-        console.print(f"{name}: alone in {alone['seconds']:.0f} s", highlight=False)
+                parameter.copy_(alone[key])
+        tasks[name] = {"largest_weight_difference": difference}
     apart = joint.evaluate()
     for name, task in run.suite.items():
         for metric in task.metrics:
@@ -130,8 +121,6 @@ def main() -> None:
         "rows_per_task": ROWS,
         "steps": run.args.max_steps,
         "dtype": str(dtype),
-        "seconds_joint": round(joint_seconds, 1),
-        "seconds_alone": round(sum(task["seconds_alone"] for task in tasks.values()), 1),
         "tasks": tasks,
         "versions": {
             "hf_mtl": __version__,
@@ -162,7 +151,6 @@ def show(result: dict[str, Any], console: Console) -> None:
                 weights = f"{task['largest_weight_difference']:.1e}"
                 table.add_row(name, metric, f"{joint:.3f}", f"{alone:.3f}", f"{joint - alone:+.3f}", weights)
     console.print(table)
-    console.print(f"joint {result['seconds_joint']} s, one after the other {result['seconds_alone']} s")
 
 
 if __name__ == "__main__":

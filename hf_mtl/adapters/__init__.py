@@ -16,21 +16,28 @@ adapter:
 
 from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.plan import KINDS, plan_adapter
+from hf_mtl.adapters.prefix import Prefix
+from hf_mtl.adapters.prompt import Prompt
 from hf_mtl.adapters.routed_linear import RoutedLinear
-from hf_mtl.adapters.routing import RoutedPass, Span, current_pass, install, recompute_contexts
+from hf_mtl.adapters.routing import KeysValues, RoutedPass, Span, current_pass, install, recompute_contexts
 from hf_mtl.adapters.segment_linear import Term, segment_delta, segment_linear
 from hf_mtl.adapters.update import AdapterPlan, LayerUpdate, OwnEffect
+from hf_mtl.adapters.virtual import VirtualTokens
 
 __all__ = [
     "KINDS",
     "AdapterPlan",
+    "KeysValues",
     "LayerUpdate",
     "LoraUpdate",
     "OwnEffect",
+    "Prefix",
+    "Prompt",
     "RoutedLinear",
     "RoutedPass",
     "Span",
     "Term",
+    "VirtualTokens",
     "current_pass",
     "install",
     "plan_adapter",

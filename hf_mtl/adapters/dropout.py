@@ -33,10 +33,10 @@ def keyed_multiplier(
     """The dropout multiplier of the tokens `start:stop`.
 
     Args:
-        routed: The pass in flight; its `lengths` and `dropout_keys` say whose tokens these are.
+        routed: The pass as the layer sees it; its `lengths` and `dropout_keys` say whose tokens these are.
         start: First token.
         stop: End of the tokens; both fall on borders between sequences.
-        like: The stream `[T, D_in]`, whose features, dtype and device the result takes.
+        like: A tensor `[..., D_in]` whose last dimension, dtype and device the result takes.
         p: The probability of dropping an input feature.
         key: The layer's key.
 
@@ -46,15 +46,14 @@ def keyed_multiplier(
     Raises:
         RoutingError: If the pass carries no keys.
     """
-    lengths = routed.lengths_over(like.shape[0])
-    if len(routed.dropout_keys) != len(lengths) or not lengths:
+    if len(routed.dropout_keys) != len(routed.lengths) or not routed.lengths:
         raise RoutingError(
             "An adapter with dropout is trained, but the pass in flight carries no dropout keys."
         )
     multiplier = torch.empty(stop - start, like.shape[-1], dtype=like.dtype, device=like.device)
     generator = torch.Generator(device=like.device)
     at = 0
-    for length, sequence_key in zip(lengths, routed.dropout_keys, strict=True):
+    for length, sequence_key in zip(routed.lengths, routed.dropout_keys, strict=True):
         if start <= at < stop:
             generator.manual_seed((sequence_key ^ (key * 0x9E3779B97F4A7C15)) & 0x7FFF_FFFF_FFFF_FFFF)
             _draw(multiplier[at - start : at - start + length], 1 - p, generator, in_blocks=routed.rows > 0)

@@ -1,39 +1,52 @@
-"""LoRA: which layers it changes and with which initial weights is PEFT's decision, down to the last option.
-
-`plan_lora` lets PEFT itself place a `LoraConfig` on the base, takes the weights that it made, and gives the
-base back as it was. So targets, rank patterns, layer choices and initialisations mean exactly what they mean
-in PEFT, and what we save is what PEFT would have saved.
-"""
+"""LoRA (Hu et al. 2021, https://arxiv.org/abs/2106.09685) with all of PEFT's options that leave the base alone."""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
+from typing import Any
 
-import torch
 from peft import LoraConfig, LoraModel, PeftConfig
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
+from hf_mtl.adapters.dora import DoraUpdate
 from hf_mtl.adapters.dropout import keyed_multiplier, layer_key
+from hf_mtl.adapters.placement import PLAN, check_target, place, unhonoured
 from hf_mtl.adapters.routing import RoutedPass, Span
 from hf_mtl.adapters.segment_linear import Term
-from hf_mtl.adapters.update import AdapterPlan, LayerUpdate
-from hf_mtl.errors import ConfigError, listing
+from hf_mtl.adapters.update import AdapterPlan, LayerUpdate, trainable
+from hf_mtl.errors import ConfigError
 
 __all__ = ["LoraUpdate", "plan_lora"]
 
-_PLAN = "plan"
-
-# The options that this pass honours. Any other one that is set is refused: nothing is ever ignored.
 _HONOURED = {
-    "peft_type", "task_type", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "peft_version",
-    "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "use_rslora", "rank_pattern",
-    "alpha_pattern", "layers_to_transform", "layers_pattern", "init_lora_weights", "fan_in_fan_out",
+    "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "use_rslora", "use_dora", "rank_pattern",
+    "alpha_pattern", "layers_to_transform", "layers_pattern", "init_lora_weights", "fan_in_fan_out", "modules_to_save",
 }  # fmt: skip
 
-# Initialisations that leave the base's weights as they are. The others change the base that all tasks share.
+_REASONS = {
+    "bias": "it trains the base's own biases, which all tasks share",
+    "lora_bias": "the bias of lora_B is not computed",
+    "trainable_token_indices": "it trains rows of the base's embedding, which all tasks share",
+    "layer_replication": "it changes the base's depth for all tasks",
+    "target_parameters": "adapters act on linear layers, and not on single parameters",
+    "megatron_config": "it is for layers of Megatron",
+}
+
+# Initialisations that set the adapter's weights and nothing else.
 _INITIALISATIONS = (True, False, "gaussian", "orthogonal")
+
+_CHANGES_BASE = "it changes the base's weights, which all tasks share"
+_NEEDS_DATA = (
+    "it reads the data before training, which this library does not do; initialise and save it with PEFT"
+)
+_REFUSED_INITIALISATIONS = {
+    "pissa": _CHANGES_BASE,
+    "olora": _CHANGES_BASE,
+    "corda": _CHANGES_BASE,
+    "loftq": _CHANGES_BASE,
+    "lora_ga": _CHANGES_BASE,
+    "eva": _NEEDS_DATA,
+    "mica": "it holds lora_B still, and here every weight of an adapter is trained",
+}
 
 
 class LoraUpdate(LayerUpdate):
@@ -49,8 +62,8 @@ class LoraUpdate(LayerUpdate):
 
     def __init__(self, lora_A: Tensor, lora_B: Tensor, *, scale: float, dropout: float, path: str) -> None:
         super().__init__()
-        self.lora_A = nn.Parameter(lora_A)
-        self.lora_B = nn.Parameter(lora_B)
+        self.lora_A = trainable(lora_A)
+        self.lora_B = trainable(lora_B)
         self.scale = scale
         self.dropout = dropout
         self._key = layer_key(path)
@@ -78,72 +91,39 @@ class LoraUpdate(LayerUpdate):
         return f"r={self.lora_A.shape[0]}, scale={self.scale:g}, dropout={self.dropout:g}"
 
 
-def _check(config: LoraConfig) -> None:
-    defaults = {field.name: getattr(LoraConfig(), field.name) for field in dataclasses.fields(LoraConfig)}
-    problems = []
-    for name, default in defaults.items():
-        value = getattr(config, name)
-        if name not in _HONOURED and value != default:
-            problems.append(
-                f"LoraConfig({name}={value!r}) is not supported, and would have to be ignored. Leave it at {default!r}."
-            )
-    if config.init_lora_weights not in _INITIALISATIONS:
+def _problems(config: LoraConfig) -> list[str]:
+    problems = unhonoured(config, _HONOURED, _REASONS)
+    chosen = config.init_lora_weights
+    if chosen not in _INITIALISATIONS:
+        reason = _REFUSED_INITIALISATIONS.get(str(chosen).lower().partition("_niter_")[0], "it is unknown")
         problems.append(
-            f"LoraConfig(init_lora_weights={config.init_lora_weights!r}) is not supported: only initialisations that "
-            f"leave the shared base unchanged are: {', '.join(map(repr, _INITIALISATIONS))}."
+            f"LoraConfig(init_lora_weights={chosen!r}) is not supported: {reason}. Choose one of "
+            f"{', '.join(map(repr, _INITIALISATIONS))}."
         )
-    if problems:
-        raise ConfigError(problems)
+    return problems
 
 
 def plan_lora(base: nn.Module, config: PeftConfig, seed: int) -> AdapterPlan:
-    """Let PEFT place a LoRA on the base, without leaving a trace on the base.
-
-    Args:
-        base: The base model, its layers unwrapped.
-        config: Any `LoraConfig` whose options are supported.
-        seed: The initial weights depend on this seed alone, not on what else was created before.
-
-    Returns:
-        One update per changed layer, its weights in fp32 or wider.
+    """Let PEFT place a LoRA or a DoRA on the base; see `place`.
 
     Raises:
         ConfigError: If an option is not supported or no layer matches.
     """
     assert isinstance(config, LoraConfig)
-    _check(config)
-    config = copy.deepcopy(config)
-    devices = {p.device.index for p in base.parameters() if p.device.type == "cuda"}
-    with torch.random.fork_rng(devices=[index for index in devices if index is not None]):
-        torch.manual_seed(seed)
-        try:
-            tuner = LoraModel(base, {_PLAN: config}, _PLAN)
-        except ValueError as error:
-            linear = sorted(
-                {path.rpartition(".")[2] for path, m in base.named_modules() if isinstance(m, nn.Linear)}
-            )
-            raise ConfigError(
-                f"PEFT cannot place this LoRA: {error} Linear layers of this base are called {listing(linear)}."
-            ) from error
-    layers = {path: layer for path, layer in base.named_modules() if isinstance(layer, LoraLayer)}
-    updates = {path: _take(path, layer) for path, layer in layers.items()}
-    tuner.unload()
-    return AdapterPlan(config, updates)
+    if problems := _problems(config):
+        raise ConfigError(problems)
+    return place(base, config, seed, tuner=LoraModel, take=_take)
 
 
-def _take(path: str, layer: LoraLayer) -> LoraUpdate:
-    if _PLAN not in layer.lora_A:
-        raise ConfigError(
-            f"{path}: LoRA on an embedding or a convolution is not supported; target linear layers."
-        )
-    a, b = layer.lora_A[_PLAN].weight, layer.lora_B[_PLAN].weight
-    assert isinstance(a, Tensor) and isinstance(b, Tensor)
-    dtype = torch.float32 if a.dtype in (torch.float16, torch.bfloat16) else a.dtype
-    dropout = layer.lora_dropout[_PLAN]
-    return LoraUpdate(
-        a.detach().to(dtype),
-        b.detach().to(dtype),
-        scale=layer.scaling[_PLAN],
-        dropout=dropout.p if isinstance(dropout, nn.Dropout) else 0.0,
-        path=path,
-    )
+def _take(
+    path: str, layer: Any
+) -> LoraUpdate | DoraUpdate:  # Any: PEFT's layers type their attributes loosely
+    check_target(path, layer.get_base_layer())
+    a, b = layer.lora_A[PLAN].weight, layer.lora_B[PLAN].weight
+    module = layer.lora_dropout[PLAN]
+    dropout = module.p if isinstance(module, nn.Dropout) else 0.0
+    scale = layer.scaling[PLAN]
+    if PLAN not in layer.lora_magnitude_vector:
+        return LoraUpdate(a, b, scale=scale, dropout=dropout, path=path)
+    magnitude = layer.lora_magnitude_vector[PLAN].weight
+    return DoraUpdate(a, b, magnitude, scale=scale, dropout=dropout, path=path)

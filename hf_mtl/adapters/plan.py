@@ -8,14 +8,22 @@ from types import MappingProxyType
 from peft import PeftConfig, PeftType
 from torch import nn
 
+from hf_mtl.adapters.ia3 import plan_ia3
 from hf_mtl.adapters.lora import plan_lora
+from hf_mtl.adapters.prefix import plan_prefix
+from hf_mtl.adapters.prompt import plan_prompt
 from hf_mtl.adapters.update import AdapterPlan
 from hf_mtl.errors import ConfigError
 
 __all__ = ["KINDS", "plan_adapter"]
 
 KINDS: Mapping[PeftType, Callable[[nn.Module, PeftConfig, int], AdapterPlan]] = MappingProxyType(
-    {PeftType.LORA: plan_lora}
+    {
+        PeftType.LORA: plan_lora,
+        PeftType.IA3: plan_ia3,
+        PeftType.PREFIX_TUNING: plan_prefix,
+        PeftType.PROMPT_TUNING: plan_prompt,
+    }
 )
 
 
@@ -30,10 +38,11 @@ def plan_adapter(base: nn.Module, config: PeftConfig, *, seed: int) -> AdapterPl
     Raises:
         ConfigError: If the kind or one of its options is not supported, or no layer matches.
     """
-    kind = KINDS.get(PeftType(config.peft_type))
+    kind = KINDS.get(PeftType(config.peft_type)) if config.peft_type else None
     if kind is None:
+        name = PeftType(config.peft_type).value if config.peft_type else None
         raise ConfigError(
-            f"{type(config).__name__} (peft_type {PeftType(config.peft_type).value!r}) is not supported; supported "
-            f"kinds are {', '.join(kind.value for kind in KINDS)}."
+            f"{type(config).__name__} (peft_type {name!r}) is not supported; supported kinds are "
+            f"{', '.join(kind.value for kind in KINDS)} (LORA with use_dora=True is DoRA)."
         )
     return kind(base, config, seed)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from hf_mtl.adapters.lora import LoraUpdate
+from hf_mtl.adapters.own_effects import add_effects
 from hf_mtl.adapters.routing import RoutedPass, Span, current_pass
 from hf_mtl.adapters.segment_linear import segment_delta, segment_linear
 from hf_mtl.adapters.update import LayerUpdate, OwnEffect
@@ -20,11 +22,13 @@ class RoutedLinear(nn.Module):
 
     Args:
         base_layer: The frozen layer: `nn.Linear`, or any module that maps `[..., D_in]` to `[..., D_out]`.
+        at_head: Whether this is the vocabulary head, which sees the labelled tokens only.
     """
 
-    def __init__(self, base_layer: nn.Module) -> None:
+    def __init__(self, base_layer: nn.Module, *, at_head: bool = False) -> None:
         super().__init__()
         self.base_layer = base_layer
+        self.at_head = at_head
         self.adapters = nn.ModuleDict()
 
     @property
@@ -49,20 +53,18 @@ class RoutedLinear(nn.Module):
         Raises:
             RoutingError: If no pass is installed, or one that describes another stream.
         """
-        routed = current_pass()
+        routed = (current_pass().at_head() if self.at_head else current_pass()).over(x.shape[:-1])
         tokens = x.shape[:-1].numel()
-        found = [
-            (s, self.update(s.adapter)) for s in routed.spans_over(x.shape[:-1]) if s.adapter in self.adapters
-        ]
+        found = [(s, self.update(s.adapter)) for s in routed.spans if s.adapter in self.adapters]
         if not found:
             return self.base_layer(x)  # type: ignore[no-any-return]  # modules are untyped callables
         stream = x.reshape(tokens, x.shape[-1])
         low_rank = [(span, update) for span, update in found if isinstance(update, LoraUpdate)]
         others = [(span, update) for span, update in found if isinstance(update, OwnEffect)]
-        base = self.base_layer
-        if not others and isinstance(base, nn.Linear) and self._is_plain(x):
+        weight = None if others else self._plain_weight(x)
+        if weight is not None:
             terms = [update.term(span, stream, routed) for span, update in low_rank]
-            y = segment_linear(stream, base.weight, base.bias, terms)
+            y = segment_linear(stream, weight, self.bias, terms)
         else:
             y = self._beside(stream, low_rank, others, routed)
         return y.view(*x.shape[:-1], y.shape[-1])
@@ -76,24 +78,20 @@ class RoutedLinear(nn.Module):
     ) -> Tensor:
         """The base layer by itself, then the updates added to its output."""
         y = self.base_layer(stream)
-        effects = [
-            update.effect(
-                stream[span.start : span.stop], y[span.start : span.stop], self.base_layer, span, routed
-            )
-            for span, update in others
-        ]
-        for (span, _), effect in zip(others, effects, strict=True):
-            y[span.start : span.stop] += effect
+        if others:
+            y = add_effects(y, stream, others, self.base_layer, routed)
         if not low_rank:
             return y  # type: ignore[no-any-return]
         stream = stream.to(y.dtype)
         return segment_delta(y, stream, [update.term(span, stream, routed) for span, update in low_rank])
 
-    def _is_plain(self, x: Tensor) -> bool:
-        """Whether the base product may be computed by us: an ordinary linear layer, and nothing casts around it."""
+    def _plain_weight(self, x: Tensor) -> Tensor | None:
+        """The weight `[D_out, D_in]`, if the base product may be computed by us.
+
+        That is so for an ordinary linear layer (or GPT-2's, whose weight is transposed) with no casts around it.
+        """
         base = self.base_layer
-        return (
-            type(base) is nn.Linear
-            and base.weight.dtype == x.dtype
-            and not torch.is_autocast_enabled(x.device.type)
-        )
+        if type(base) not in (nn.Linear, Conv1D) or torch.is_autocast_enabled(x.device.type):
+            return None
+        weight = self.weight.t() if isinstance(base, Conv1D) else self.weight
+        return weight if weight.dtype == x.dtype else None

@@ -21,13 +21,19 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from torch import Tensor
+
+from hf_mtl.adapters.virtual import VirtualTokens
 from hf_mtl.errors import RoutingError
 
-__all__ = ["RoutedPass", "Span", "current_pass", "install", "recompute_contexts"]
+__all__ = ["KeysValues", "RoutedPass", "Span", "current_pass", "install", "recompute_contexts"]
+
+
+KeysValues = tuple[tuple[Tensor, Tensor], ...]
+"""A prefix: each layer's keys and values, `[H_kv, n, D]` each."""
 
 
 class Span(NamedTuple):
@@ -52,8 +58,10 @@ class RoutedPass:
             excludes `spans`.
         dropout_keys: One integer per packed sequence that names its random stream (seed, task, step, row).
             Required where an adapter with dropout is trained.
-        label_counts: Each packed sequence's number of labels: where the base runs its vocabulary head on the
-            labelled tokens only, that head's layers see a stream of these lengths.
+        head: The same pass as the vocabulary head sees it: spans and lengths in labelled tokens. None if the head
+            sees every token.
+        prefixes: The prefix of each packed sequence, or None; empty if no sequence has one.
+        virtual: The virtual tokens that stand before every row of a batch that is not packed.
         rows: For a padded batch, its number of rows; `spans` then count rows, and cover all the tokens of
             theirs in every layer, however wide its input is. 0 for any other batch.
         widths: For a padded batch, the widths of its token streams (an encoder's and a decoder's differ).
@@ -63,17 +71,23 @@ class RoutedPass:
     lengths: tuple[int, ...] = ()
     everywhere: tuple[tuple[str, float], ...] = ()
     dropout_keys: tuple[int, ...] = ()
-    label_counts: tuple[int, ...] = ()
+    head: RoutedPass | None = None
+    prefixes: tuple[KeysValues | None, ...] = ()
+    virtual: VirtualTokens | None = None
     rows: int = 0
     widths: tuple[int, ...] = ()
+
+    def at_head(self) -> RoutedPass:
+        """What the vocabulary head must know about this pass."""
+        return self.head or self
 
     @property
     def tokens(self) -> int:
         """The length of the packed stream."""
         return sum(self.lengths)
 
-    def spans_over(self, shape: Sequence[int]) -> tuple[Span, ...]:
-        """The spans of the stream of tokens that a layer is given.
+    def over(self, shape: Sequence[int]) -> RoutedPass:
+        """This pass as a layer sees it: spans and lengths in the tokens that the layer is given.
 
         Args:
             shape: The leading dimensions of the layer's input; their product is the stream's length.
@@ -83,32 +97,24 @@ class RoutedPass:
         """
         tokens = math.prod(shape)
         if self.everywhere:
-            return tuple(Span(name, 0, tokens, weight) for name, weight in self.everywhere)
+            return replace(
+                self,
+                spans=tuple(Span(name, 0, tokens, weight) for name, weight in self.everywhere),
+                everywhere=(),
+            )
         if self.rows:
-            return self._spans_over_rows(shape)
+            return self._over_rows(shape)
         if not self.lengths or tokens == self.tokens:
-            return self.spans
-        border = dict(zip(accumulate(self.lengths, initial=0), self._label_borders(tokens), strict=True))
-        return tuple(
-            Span(name, border[start], border[stop], weight) for name, start, stop, weight in self.spans
-        )
-
-    def lengths_over(self, tokens: int) -> tuple[int, ...]:
-        """Each sequence's tokens in a stream of `tokens` tokens for which `spans_over` has been asked."""
-        if self.rows:
-            return (tokens // self.rows,) * self.rows
-        return self.lengths if tokens == self.tokens else self.label_counts
-
-    def _label_borders(self, tokens: int) -> Iterator[int]:
-        if not self.label_counts or tokens != sum(self.label_counts):
+            return self
+        if self.head is None or tokens != self.head.tokens:
             raise RoutingError(
                 f"A routed layer received {tokens} tokens, but the pass in flight describes {self.tokens}. The base "
                 f"model reshapes its token stream in a way that cannot be routed."
             )
-        return accumulate(self.label_counts, initial=0)
+        return self.head  # a layer inside a head of several layers
 
-    def _spans_over_rows(self, shape: Sequence[int]) -> tuple[Span, ...]:
-        """Spans in tokens: of `[B, S, D]` with any S, of its flat form `[B * S, D]` with a known S, of `[B, D]`."""
+    def _over_rows(self, shape: Sequence[int]) -> RoutedPass:
+        """The input is `[B, S, D]` with any S, or its flat form `[B * S, D]` with a known S, or `[B, D]`."""
         width, rest = divmod(math.prod(shape), self.rows)
         by_row = shape[0] == self.rows if len(shape) > 1 else width == 1 or width in self.widths
         if rest or not by_row:
@@ -117,9 +123,10 @@ class RoutedPass:
                 f"{self.rows} rows of {' or '.join(map(str, self.widths)) or 'one image'}. The base model reshapes its "
                 f"rows in a way that cannot be routed."
             )
-        return tuple(
+        spans = tuple(
             Span(name, start * width, stop * width, weight) for name, start, stop, weight in self.spans
         )
+        return replace(self, spans=spans, lengths=(width,) * self.rows)
 
 
 _CURRENT: ContextVar[RoutedPass | None] = ContextVar("hf_mtl_pass", default=None)

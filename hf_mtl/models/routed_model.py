@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,24 +12,25 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.adapters import (
-    LayerUpdate,
+    AdapterPlan,
     RoutedLinear,
     RoutedPass,
     Span,
+    VirtualTokens,
     install,
     plan_adapter,
     recompute_contexts,
 )
-from hf_mtl.data import PackedBatch, PaddedBatch, derived_seed
+from hf_mtl.data import PackedBatch, PaddedBatch, Segment, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
-from hf_mtl.models.base import BaseIdentity, identify
+from hf_mtl.models.base import BaseIdentity, identify, switch_dropout_off
 from hf_mtl.models.base_pass import BasePass
+from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
+from hf_mtl.models.virtual_stream import VirtualStream, check_stack, lay_out
 
 __all__ = ["RoutedModel"]
-
-logger = logging.getLogger(__name__)
 
 
 class RoutedModel(nn.Module):
@@ -58,11 +58,13 @@ class RoutedModel(nn.Module):
         self.routes: dict[str, dict[str, float]] = {}  # route -> the weight of each of its adapters
         self._inner: dict[str, str] = {}  # adapter name -> neutral name, which occurs in no path of the base
         self._routed: dict[str, RoutedLinear] = {}  # path in the base -> the layer that stands there
+        self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
         base.requires_grad_(False)
         register_packed_attention()
+        base.register_forward_pre_hook(prepend_virtual_tokens, with_kwargs=True)
         base.set_attn_implementation(PACKED)
         self._base_pass = BasePass(base, self.architecture)
-        _switch_dropout_off(base)
+        switch_dropout_off(base)
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -96,12 +98,14 @@ class RoutedModel(nn.Module):
         try:
             with self._bare_base():
                 plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
-            self._check_targets(plan.updates)
+            self._check_plan(plan)
         except ConfigError as error:
             raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
         inner = f"mtl_{len(self._inner)}"
         for path, update in plan.updates.items():
             self._layer(path).adapters[inner] = update
+        if plan.virtual is not None:
+            self._virtual[inner] = plan.virtual
         plan.config.task_type = plan.config.task_type or self._base_pass.task_type
         self._inner[name] = inner
         self.adapter_configs[name] = plan.config
@@ -112,24 +116,32 @@ class RoutedModel(nn.Module):
 
         Args:
             name: What sequences call it; a route of this name is replaced.
-            adapters: The weight of each adapter's effect; empty for the bare base.
+            adapters: The weight of each adapter's effect; empty for the bare base. One of them may have virtual
+                tokens, with the weight 1.
 
         Raises:
-            ConfigError: If there is no such adapter.
+            ConfigError: If there is no such adapter, or they do not go together.
         """
-        for adapter in adapters:
-            self._known(adapter)
+        inner = {adapter: self._inner[self._known(adapter)] for adapter in adapters}
+        check_stack(name, {a: weight for a, weight in adapters.items() if inner[a] in self._virtual})
         self.routes[name] = dict(adapters)
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """The parameters of an adapter, keyed as in PEFT's files (`base_model.model.<path>.lora_A.weight`)."""
         inner = self._inner[self._known(name)]
+        if inner in self._virtual:
+            return dict(self._tokens(inner).file_parameters())
         return {
             f"base_model.model.{path}.{ending}": parameter
             for path, layer in self._routed.items()
             if inner in layer.adapters
             for ending, parameter in layer.update(inner).file_parameters().items()
         }
+
+    def virtual_tokens(self, route: str) -> int:
+        """How many virtual tokens a route puts before each of its sequences."""
+        virtual = self._virtual_of(route)
+        return 0 if virtual is None else virtual.count
 
     def forward(self, batch: PackedBatch | PaddedBatch) -> Tensor:
         """One pass of the base over a batch.
@@ -149,20 +161,38 @@ class RoutedModel(nn.Module):
             raise ConfigError(
                 f"This base takes the layout {self.layout}; make its batches with `model.layout.lay_out(chunks)`."
             )
-        routed = RoutedPass(
-            spans=tuple(
-                Span(self._inner[adapter], start, stop, weight)
-                for route, start, stop in batch.segments
-                for adapter, weight in self._stack(route).items()
-            ),
-            lengths=batch.lengths if isinstance(batch, PackedBatch) else (),
-            dropout_keys=batch.dropout_keys,
-            label_counts=batch.label_counts,
-            rows=0 if isinstance(batch, PackedBatch) else len(batch.rows),
-            widths=() if isinstance(batch, PackedBatch) else batch.widths,
+        if isinstance(batch, PaddedBatch):
+            with install(self._padded_pass(batch)):
+                return self._base_pass.padded(batch)
+        owned = {route: self._virtual_of(route) for route in {segment.route for segment in batch.segments}}
+        stream = lay_out(batch, {route: virtual for route, virtual in owned.items() if virtual is not None})
+        with install(self._packed_pass(stream)):
+            return self._base_pass.packed(stream)
+
+    def _packed_pass(self, stream: VirtualStream) -> RoutedPass:
+        return RoutedPass(
+            spans=self._spans(stream.batch.segments),
+            lengths=stream.batch.lengths,
+            dropout_keys=stream.batch.dropout_keys,
+            head=self._head_pass(stream.batch),
+            prefixes=stream.prefixes,
         )
-        with install(routed):
-            return self._base_pass(batch)
+
+    def _padded_pass(self, batch: PaddedBatch) -> RoutedPass:
+        return RoutedPass(
+            spans=self._spans(batch.segments),
+            dropout_keys=batch.dropout_keys,
+            head=self._head_pass(batch) if self._base_pass.head_on_labels else None,
+            rows=len(batch.rows),
+            widths=batch.widths,
+        )
+
+    def _head_pass(self, batch: PackedBatch | PaddedBatch) -> RoutedPass:
+        return RoutedPass(
+            spans=self._spans(batch.label_segments),
+            lengths=batch.label_counts,
+            dropout_keys=batch.dropout_keys,
+        )
 
     @contextlib.contextmanager
     def route(self, name: str | None) -> Iterator[PreTrainedModel]:
@@ -176,7 +206,8 @@ class RoutedModel(nn.Module):
         """
         stack = {} if name is None else self._stack(name)
         everywhere = tuple((self._inner[adapter], weight) for adapter, weight in stack.items())
-        with install(RoutedPass(everywhere=everywhere)):
+        virtual = None if name is None else self._virtual_of(name)
+        with install(RoutedPass(everywhere=everywhere, virtual=virtual)):
             yield self.base
 
     def activation_checkpointing_enable(
@@ -207,6 +238,23 @@ class RoutedModel(nn.Module):
             )
         return self.routes[route]
 
+    def _spans(self, segments: Iterable[Segment]) -> tuple[Span, ...]:
+        return tuple(
+            Span(self._inner[adapter], start, stop, weight)
+            for route, start, stop in segments
+            for adapter, weight in self._stack(route).items()
+        )
+
+    def _virtual_of(self, route: str) -> VirtualTokens | None:
+        """The virtual tokens of a route, of whose adapters at most one has such."""
+        inner = [self._inner[adapter] for adapter in self._stack(route)]
+        return next((self._tokens(i) for i in inner if i in self._virtual), None)
+
+    def _tokens(self, inner: str) -> VirtualTokens:
+        virtual = self._virtual[inner]
+        assert isinstance(virtual, VirtualTokens)
+        return virtual
+
     def _known(self, name: str) -> str:
         if name not in self._inner:
             raise ConfigError(
@@ -217,7 +265,9 @@ class RoutedModel(nn.Module):
     def _layer(self, path: str) -> RoutedLinear:
         """The routed layer at `path`, put there if none is."""
         if path not in self._routed:
-            self._routed[path] = RoutedLinear(self.base.get_submodule(path))
+            layer = self.base.get_submodule(path)
+            at_head = layer is self.base.get_output_embeddings()
+            self._routed[path] = RoutedLinear(layer, at_head=at_head)
             self.base.set_submodule(path, self._routed[path])
         return self._routed[path]
 
@@ -232,30 +282,17 @@ class RoutedModel(nn.Module):
             for path, layer in self._routed.items():
                 self.base.set_submodule(path, layer)
 
-    def _check_targets(self, updates: Mapping[str, LayerUpdate]) -> None:
-        head = self.base.get_output_embeddings()
-        outside = sorted(path for path in updates if set(self.architecture.outside) & set(path.split(".")))
+    def _check_plan(self, plan: AdapterPlan) -> None:
+        outside = sorted(
+            path for path in plan.updates if set(self.architecture.outside) & set(path.split("."))
+        )
         if outside:
             raise ConfigError(
                 f"{listing(outside)} sees the first token of the stream only and cannot be a target. Load the base "
                 f"with add_pooling_layer=False, or set exclude_modules={outside!r}."
             )
-        for path in updates:
-            if self.base.get_submodule(path) is head:
-                raise ConfigError(
-                    f"the vocabulary head {path!r} runs on the labelled tokens only and cannot be a target. "
-                    f"Leave it out of target_modules."
-                )
-
-
-def _switch_dropout_off(base: PreTrainedModel) -> None:
-    """Switch off the base's own dropout, and say so where there was any."""
-    layers = [module for module in base.modules() if isinstance(module, nn.Dropout) and module.p > 0]
-    for layer in layers:
-        layer.p = 0.0
-    attention: float = base.config.to_dict().get("attention_dropout", 0.0)
-    if layers or attention:
-        logger.warning(
-            "The base's own dropout is switched off while adapters are trained (its masks would depend on the batch's "
-            "mixture). Use the adapters' dropout, for example LoraConfig(lora_dropout=0.1)."
-        )
+        if plan.virtual is not None and not self._base_pass.takes_virtual_tokens:
+            raise ConfigError(
+                f"{type(plan.config).__name__} is supported for causal language models whose batches are packed; this "
+                f"base is a {type(self.base).__name__}. Choose a kind that acts on layers, such as LoraConfig."
+            )

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from peft import LoraConfig, PeftConfig, PeftType
+from peft import LoraConfig, PeftConfig, PeftType, PrefixTuningConfig, PromptTuningConfig
 
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.recipe.settings import field_problems
 
 __all__ = ["adapter_problems", "peft_config"]
 
-_SUPPORTED: Mapping[str, type[PeftConfig]] = {PeftType.LORA.value: LoraConfig}
+_SUPPORTED: Mapping[str, type[PeftConfig]] = {
+    PeftType.LORA.value: LoraConfig,
+    PeftType.PREFIX_TUNING.value: PrefixTuningConfig,
+    PeftType.PROMPT_TUNING.value: PromptTuningConfig,
+}
 _ELSEWHERE = frozenset(
     {"auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version"}
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from datasets import Dataset
@@ -31,10 +31,12 @@ class EncodedSplit:
     Args:
         task: The task's name.
         rows: A data set with `input_ids`, `labels`, `truncated`.
+        virtual: The virtual tokens that the task's route puts before each row.
     """
 
     task: str
     rows: Dataset
+    virtual: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -42,7 +44,8 @@ class EncodedSplit:
     def sequence(self, row: int, *, dropout_key: int = 0) -> Sequence:
         """The sequence of one row."""
         encoded = self.rows[row]
-        return Sequence.next_token(self.task, encoded["input_ids"], encoded["labels"], row, dropout_key)
+        sequence = Sequence.next_token(self.task, encoded["input_ids"], encoded["labels"], row, dropout_key)
+        return replace(sequence, virtual=self.virtual)
 
     @property
     def truncated(self) -> int:
@@ -57,15 +60,22 @@ def _encode_row(
 
 
 def encode_split(
-    task: Task, rows: Dataset, tokenizer: PreTrainedTokenizerBase, *, split: str
+    task: Task, rows: Dataset, tokenizer: PreTrainedTokenizerBase, *, split: str, virtual: int = 0
 ) -> EncodedSplit:
     """Tokenise all rows of a task's split, checking every one of them.
+
+    Args:
+        task: The task.
+        rows: Its rows.
+        tokenizer: The base's tokenizer.
+        split: The split's name, for messages.
+        virtual: The virtual tokens that the task's route puts before each row.
 
     Raises:
         DataError: Naming task, split and row, if a row cannot be used.
     """
     encode = partial(_encode_row, template=task.template, tokenizer=tokenizer, max_length=task.max_length)
-    return EncodedSplit(task.name, encode_rows(rows, encode, where=f"task {task.name!r}, {split}"))
+    return EncodedSplit(task.name, encode_rows(rows, encode, where=f"task {task.name!r}, {split}"), virtual)
 
 
 def encode_candidates(task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, tuple[int, ...]]:

@@ -92,7 +92,9 @@ class MultiTaskTrainer(Trainer):
             if name not in routed.adapter_names and task.adapter is not None:
                 routed.add_adapter(name, task.adapter, seed=args.seed)
         self.splits = {
-            name: encode_split(task, task.train, tokenizer, split="train")
+            name: encode_split(
+                task, task.train, tokenizer, split="train", virtual=routed.virtual_tokens(name)
+            )
             for name, task in self.suite.items()
             if task.train is not None
         }
@@ -101,13 +103,19 @@ class MultiTaskTrainer(Trainer):
             for name, split in self.splits.items()
         }
         args = copy.copy(args)
-        args.gradient_accumulation_steps = (
-            1  # a round is one item of the loader, with its accumulation inside
-        )
+        # A round is one item of the loader, with its accumulation inside.
+        args.gradient_accumulation_steps = 1
         self.meter = TaskMeter()
         self.task_optimizers: dict[str, TaskOptimizer] = {}
         self._evaluator: Evaluator | None = None
-        super().__init__(model=routed, args=args, processing_class=tokenizer, callbacks=callbacks)
+        super().__init__(
+            model=routed,
+            args=args,
+            eval_dataset={name: task.eval for name, task in self.suite.items() if task.eval is not None}
+            or None,
+            processing_class=tokenizer,
+            callbacks=callbacks,
+        )
         self.args: MultiTaskTrainingArguments = args
         self._show_progress(callbacks or [])
 
@@ -258,13 +266,17 @@ class MultiTaskTrainer(Trainer):
 
         Args:
             eval_dataset: Other rows, by task, to measure on; default each task's `eval`.
-            ignore_keys: Not used by packed evaluation.
+            ignore_keys: Must be None: packed evaluation gathers no outputs that could be left out.
             metric_key_prefix: As in `Trainer`.
 
         Returns:
             `eval_<task>/loss`, `/rows`, `/constant` (what the best constant answer would score) and
             `/<metric>` for every task; `eval_loss` is the mean of the tasks' losses.
         """
+        if ignore_keys:
+            raise ConfigError(
+                f"ignore_keys={ignore_keys} has no meaning here: no model outputs are gathered."
+            )
         started = time.perf_counter()
         evaluator = self._evaluator_for(eval_dataset)
         figures = evaluator.run()

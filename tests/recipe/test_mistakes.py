@@ -102,7 +102,11 @@ def test_duplicate_key(write: Write) -> None:
         ("lora_alpha: 8", "lora_alpah: 8", "Did you mean 'lora_alpha'?"),
         ("lora_alpha: 8", "bias: some", "expected 'none', 'all' or 'lora_only', found 'some'."),
         ("{r: 2}", "{r: 2, peft_type: LORAA}", "unknown peft_type 'LORAA'. Did you mean 'LORA'?"),
-        ("{r: 2}", "{peft_type: IA3}", "peft_type 'IA3' is not supported yet. Supported: 'LORA'."),
+        (
+            "{r: 2}",
+            "{peft_type: IA3}",
+            "peft_type 'IA3' is not supported yet. Supported: 'LORA', 'PREFIX_TUNING', 'PROMPT_TUNING'.",
+        ),
         ("learning_rate: 1e-3", "learning_rate: -1e-3", "expected a number of at least 0, found -0.001."),
         (
             "learning_rate: 1e-3",

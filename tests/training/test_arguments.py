@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
@@ -102,6 +104,31 @@ def test_epochs_end_where_the_longest_task_ends_one(tiny_llama: Path, tmp_path: 
     assert sum(trainer.task_seconds().values()) == pytest.approx(trainer.meter.seconds)
 
 
+def test_evaluation_in_between_is_logged_and_changes_nothing(tiny_llama: Path, tmp_path: Path) -> None:
+    task = Task(
+        "t",
+        train=ROWS,
+        eval=ROWS.select(range(4)),
+        template=TEMPLATE,
+        adapter=LoraConfig(r=2, lora_dropout=0.3),
+    )
+    weights = []
+    for changes in ({}, {"eval_strategy": "steps", "eval_steps": 2, "eval_on_start": True}):
+        trainer = MultiTaskTrainer(
+            tiny_llama, _args(tmp_path, max_steps=5, logging_steps=1, **changes), [task]
+        )
+        trainer.train()
+        weights.append([p.detach().clone() for p in trainer.model.adapter_parameters("t").values()])
+        evaluated = [entry["step"] for entry in trainer.state.log_history if "eval_t/exact_match" in entry]
+    assert evaluated == [0, 2, 4, 5]  # the last round is always measured
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+    assert all(
+        entry["t/loss"] > 0 and entry["tokens_per_second"] > 0
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    )
+
+
 def test_what_the_trainer_refuses(tiny_llama: Path, tmp_path: Path) -> None:
     only_train = Task("t", train=ROWS, template=TEMPLATE)
     trainer = MultiTaskTrainer(tiny_llama, _args(tmp_path), [only_train])
@@ -111,6 +138,8 @@ def test_what_the_trainer_refuses(tiny_llama: Path, tmp_path: Path) -> None:
         trainer.train(resume_from_checkpoint=True)
     with pytest.raises(ConfigError, match=r"Use evaluate\(\{'task': rows\}\)"):
         trainer.predict(ROWS)
+    with pytest.raises(ConfigError, match="ignore_keys=.* has no meaning here"):
+        trainer.evaluate(ignore_keys=["logits"])
     assert trainer.evaluate({"t": ROWS}, metric_key_prefix="test")["test_t/rows"] == 10
     only_eval = Task("t", eval=ROWS, template=TEMPLATE)
     with pytest.raises(ConfigError, match="No task has train rows"):

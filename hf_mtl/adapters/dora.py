@@ -1,0 +1,88 @@
+r"""DoRA: the low-rank update changes a weight's direction, a learned vector its magnitude.
+
+Liu et al. 2024, https://arxiv.org/abs/2402.09353, as PEFT computes it: with the columns' norm
+`n = ||W + s B A||` held constant in the backward pass (section 4.3) and the gain `g = m / n`,
+
+.. math:: y = x W^T + b + (g - 1) \circ (x W^T) + g \circ s \, x A^T B^T
+
+where dropout, if there is any, acts on both `x` after the first term.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
+
+from hf_mtl.adapters.dropout import keyed_multiplier, layer_key
+from hf_mtl.adapters.placement import full_weight
+from hf_mtl.adapters.routing import RoutedPass, Span
+from hf_mtl.adapters.update import OwnEffect, trainable
+
+__all__ = ["DoraUpdate"]
+
+
+class DoraUpdate(OwnEffect):
+    """The update of one layer.
+
+    A quantised base weight is de-quantised once per adapter, for its norm.
+
+    Args:
+        lora_A: `[r, D_in]`.
+        lora_B: `[D_out, r]`.
+        magnitude: `[D_out]`.
+        scale: `alpha / r`, or `alpha / sqrt(r)` with rsLoRA.
+        dropout: The probability of dropping an input feature in training.
+        path: The layer's path in the base; it keys the dropout masks.
+    """
+
+    def __init__(
+        self, lora_A: Tensor, lora_B: Tensor, magnitude: Tensor, *, scale: float, dropout: float, path: str
+    ) -> None:
+        super().__init__()
+        self.lora_A = trainable(lora_A)
+        self.lora_B = trainable(lora_B)
+        self.magnitude = trainable(magnitude)
+        self.scale = scale
+        self.dropout = dropout
+        self._key = layer_key(path)
+
+    def file_parameters(self) -> dict[str, nn.Parameter]:
+        """`lora_A.weight`, `lora_B.weight` and `lora_magnitude_vector`."""
+        return {
+            "lora_A.weight": self.lora_A,
+            "lora_B.weight": self.lora_B,
+            "lora_magnitude_vector": self.magnitude,
+        }
+
+    def effect(
+        self, x_LI: Tensor, y_LO: Tensor, base_layer: nn.Module, span: Span, routed: RoutedPass
+    ) -> Tensor:
+        """What direction and magnitude change, in the magnitude's dtype; the products are in the base's dtype."""
+        dtype = y_LO.dtype
+        weight_OI = full_weight(base_layer)
+        with torch.no_grad():
+            changed_OI = torch.addmm(
+                weight_OI.to(self.lora_A.dtype), self.lora_B, self.lora_A, alpha=self.scale
+            )
+            norm_O = torch.linalg.vector_norm(changed_OI, dim=1)
+        gain_O = self.magnitude / norm_O
+        x_LI = x_LI.to(dtype)
+        if self.training and self.dropout > 0:
+            x_LI = x_LI * keyed_multiplier(routed, span.start, span.stop, x_LI, p=self.dropout, key=self._key)
+            product_LO = linear(x_LI, weight_OI.to(dtype))
+        else:
+            product_LO = _without_bias(y_LO, base_layer)
+        low_rank_LO = linear(linear(x_LI, self.lora_A.to(dtype)), self.lora_B.to(dtype))
+        effect_LO: Tensor = (gain_O - 1) * product_LO + (gain_O * self.scale) * low_rank_LO
+        return effect_LO * span.weight
+
+    def extra_repr(self) -> str:
+        """Rank, scale and dropout, for `print(model)`."""
+        return f"r={self.lora_A.shape[0]}, scale={self.scale:g}, dropout={self.dropout:g}"
+
+
+def _without_bias(y_LO: Tensor, layer: nn.Module) -> Tensor:
+    assert isinstance(layer, nn.Linear | Conv1D)
+    return y_LO if layer.bias is None else y_LO - layer.bias.to(y_LO.dtype)
