@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftModel, PrefixTuningConfig
 from torch import Tensor
 from transformers import (
     AutoModel,
@@ -384,6 +384,10 @@ def test_refused_targets_and_batches() -> None:
         ConfigError, match=r"'pooler.dense' sees the first token.*exclude_modules=\['pooler.dense'\]"
     ):
         model.add_adapter("a", LoraConfig(target_modules="all-linear"))
+    with pytest.raises(
+        ConfigError, match="PrefixTuningConfig is supported for causal language models whose batches"
+    ):
+        model.add_adapter("b", PrefixTuningConfig(num_virtual_tokens=3, task_type="FEATURE_EXTRACTION"))
     vision, text = CASES["ViTModel"].model(), CASES["LlamaForCausalLM"]
     with pytest.raises(ConfigError, match="takes the layout PaddedLayout"):
         vision(_batch(text.model(), _sequences(text)))
