@@ -17,6 +17,10 @@ from hf_mtl.errors import RoutingError
 
 __all__ = ["keyed_multiplier", "layer_key"]
 
+# Rows of a padded batch are as wide as their longest neighbour. What CUDA draws depends on how many numbers are
+# drawn at once, so rows are drawn in blocks of this many tokens.
+_BLOCK = 16
+
 
 def layer_key(path: str) -> int:
     """A 32-bit number for a layer, the same in every process."""
@@ -29,7 +33,7 @@ def keyed_multiplier(
     """The dropout multiplier of the tokens `start:stop`.
 
     Args:
-        routed: The pass in flight; its `lengths` and `dropout_keys` say whose tokens these are.
+        routed: The pass as the layer sees it; its `lengths` and `dropout_keys` say whose tokens these are.
         start: First token.
         stop: End of the tokens; both fall on borders between sequences.
         like: A tensor `[..., D_in]` whose last dimension, dtype and device the result takes.
@@ -52,6 +56,16 @@ def keyed_multiplier(
     for length, sequence_key in zip(routed.lengths, routed.dropout_keys, strict=True):
         if start <= at < stop:
             generator.manual_seed((sequence_key ^ (key * 0x9E3779B97F4A7C15)) & 0x7FFF_FFFF_FFFF_FFFF)
-            multiplier[at - start : at - start + length].bernoulli_(1 - p, generator=generator)
+            _draw(multiplier[at - start : at - start + length], 1 - p, generator, in_blocks=routed.rows > 0)
         at += length
     return multiplier.mul_(1 / (1 - p))
+
+
+def _draw(tokens_LI: Tensor, keep: float, generator: torch.Generator, *, in_blocks: bool) -> None:
+    """Fill `[L, D_in]` with ones, each kept with the probability `keep`, and zeros."""
+    if not in_blocks:
+        tokens_LI.bernoulli_(keep, generator=generator)
+        return
+    for part in tokens_LI.split(_BLOCK):
+        whole = part.new_empty(_BLOCK, part.shape[1]).bernoulli_(keep, generator=generator)
+        part.copy_(whole[: len(part)])

@@ -53,9 +53,9 @@ class RoutedLinear(nn.Module):
         Raises:
             RoutingError: If no pass is installed, or one that describes another stream.
         """
-        routed = current_pass().at_head() if self.at_head else current_pass()
+        routed = (current_pass().at_head() if self.at_head else current_pass()).over(x.shape[:-1])
         tokens = x.shape[:-1].numel()
-        found = [(s, self.update(s.adapter)) for s in routed.spans_over(tokens) if s.adapter in self.adapters]
+        found = [(s, self.update(s.adapter)) for s in routed.spans if s.adapter in self.adapters]
         if not found:
             return self.base_layer(x)  # type: ignore[no-any-return]  # modules are untyped callables
         stream = x.reshape(tokens, x.shape[-1])

@@ -18,9 +18,10 @@ context (on CUDA even in another thread), so `recompute_contexts` carries the pa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from torch import Tensor
@@ -61,6 +62,9 @@ class RoutedPass:
             sees every token.
         prefixes: The prefix of each packed sequence, or None; empty if no sequence has one.
         virtual: The virtual tokens that stand before every row of a batch that is not packed.
+        rows: For a padded batch, its number of rows; `spans` then count rows, and cover all the tokens of
+            theirs in every layer, however wide its input is. 0 for any other batch.
+        widths: For a padded batch, the widths of its token streams (an encoder's and a decoder's differ).
     """
 
     spans: tuple[Span, ...] = ()
@@ -70,6 +74,8 @@ class RoutedPass:
     head: RoutedPass | None = None
     prefixes: tuple[KeysValues | None, ...] = ()
     virtual: VirtualTokens | None = None
+    rows: int = 0
+    widths: tuple[int, ...] = ()
 
     def at_head(self) -> RoutedPass:
         """What the vocabulary head must know about this pass."""
@@ -80,20 +86,47 @@ class RoutedPass:
         """The length of the packed stream."""
         return sum(self.lengths)
 
-    def spans_over(self, tokens: int) -> tuple[Span, ...]:
-        """The spans of a stream of `tokens` tokens.
+    def over(self, shape: Sequence[int]) -> RoutedPass:
+        """This pass as a layer sees it: spans and lengths in the tokens that the layer is given.
+
+        Args:
+            shape: The leading dimensions of the layer's input; their product is the stream's length.
 
         Raises:
-            RoutingError: If the stream at hand is not the one that this pass describes.
+            RoutingError: If the stream at hand is not one that this pass describes.
         """
+        tokens = math.prod(shape)
         if self.everywhere:
-            return tuple(Span(name, 0, tokens, weight) for name, weight in self.everywhere)
-        if self.lengths and tokens != self.tokens:
+            return replace(
+                self,
+                spans=tuple(Span(name, 0, tokens, weight) for name, weight in self.everywhere),
+                everywhere=(),
+            )
+        if self.rows:
+            return self._over_rows(shape)
+        if not self.lengths or tokens == self.tokens:
+            return self
+        if self.head is None or tokens != self.head.tokens:
             raise RoutingError(
                 f"A routed layer received {tokens} tokens, but the pass in flight describes {self.tokens}. The base "
                 f"model reshapes its token stream in a way that cannot be routed."
             )
-        return self.spans
+        return self.head  # a layer inside a head of several layers
+
+    def _over_rows(self, shape: Sequence[int]) -> RoutedPass:
+        """The input is `[B, S, D]` with any S, or its flat form `[B * S, D]` with a known S, or `[B, D]`."""
+        width, rest = divmod(math.prod(shape), self.rows)
+        by_row = shape[0] == self.rows if len(shape) > 1 else width == 1 or width in self.widths
+        if rest or not by_row:
+            raise RoutingError(
+                f"A routed layer received tokens of the shape {list(shape)}, but the pass in flight describes "
+                f"{self.rows} rows of {' or '.join(map(str, self.widths)) or 'one image'}. The base model reshapes its "
+                f"rows in a way that cannot be routed."
+            )
+        spans = tuple(
+            Span(name, start * width, stop * width, weight) for name, start, stop, weight in self.spans
+        )
+        return replace(self, spans=spans, lengths=(width,) * self.rows)
 
 
 _CURRENT: ContextVar[RoutedPass | None] = ContextVar("hf_mtl_pass", default=None)

@@ -1,4 +1,4 @@
-"""Rows, templates, tokens, streams and packed batches; nothing here knows a task or a model.
+"""Rows, templates, tokens, streams, packed and padded batches; nothing here knows a task or a model.
 
 >>> from hf_mtl.data import PromptCompletion
 >>> PromptCompletion("{lemma} ->", " {past}").fields
@@ -7,6 +7,7 @@
 
 from hf_mtl.data.encoding import IGNORED, Encoded, encode_rendered, encode_rows
 from hf_mtl.data.files import read_rows
+from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout
 from hf_mtl.data.packing import (
     Chunk,
     PackedBatch,
@@ -16,6 +17,7 @@ from hf_mtl.data.packing import (
     fill_micro_batches,
     pack,
 )
+from hf_mtl.data.padding import EncoderDecoderSequence, ImageSequence, PaddedBatch, pad
 from hf_mtl.data.streams import TaskStream, derived_seed
 from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, Row, RowTemplate, render
 
@@ -24,7 +26,13 @@ __all__ = [
     "Chat",
     "Chunk",
     "Encoded",
+    "EncoderDecoderSequence",
+    "ImageSequence",
+    "Layout",
     "PackedBatch",
+    "PackedLayout",
+    "PaddedBatch",
+    "PaddedLayout",
     "Piece",
     "PromptCompletion",
     "Rendered",
@@ -39,6 +47,7 @@ __all__ = [
     "encode_rows",
     "fill_micro_batches",
     "pack",
+    "pad",
     "read_rows",
     "render",
 ]

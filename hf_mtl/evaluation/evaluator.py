@@ -1,4 +1,4 @@
-"""Evaluation of many tasks in shared packed passes."""
+"""Evaluation of many tasks in shared passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import Chunk, Sequence, fill_micro_batches, pack
+from hf_mtl.data import Chunk, Sequence, fill_micro_batches
 from hf_mtl.evaluation.ranking import best_label, extra_prefixes
 from hf_mtl.metrics import METRICS, Outcome, constant_answer
 from hf_mtl.models import RoutedModel, generate
@@ -107,12 +107,12 @@ class Evaluator:
         by_task: dict[str, Chunk] = {}
         for row in group:
             by_task.setdefault(row.task, Chunk(row.task, [])).sequences.extend(row.sequences)
-        batch = pack(by_task.values()).to(self.model.device)
+        batch = self.model.layout.lay_out(by_task.values()).to(self.model.device)
         logits_NV = self.model(batch)
         wide = torch.promote_types(logits_NV.dtype, torch.float32)
         log_probabilities_NV = logits_NV.log_softmax(dim=-1, dtype=wide)
         outputs = iter(log_probabilities_NV.split(batch.label_counts))
-        ordered = sorted(group, key=lambda row: row.task)  # as pack lays them out; sorted is stable
+        ordered = sorted(group, key=lambda row: row.task)  # as every layout does; sorted is stable
         measured = {
             (row.task, row.row): self._outcome(row, [next(outputs) for _ in row.sequences]) for row in ordered
         }

@@ -1,12 +1,15 @@
-"""The routed model: a frozen base, its identity, packed attention, and the adapters on it."""
+"""The routed model: a frozen base, its architecture and identity, packed attention, and the adapters on it."""
 
+from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
 from hf_mtl.models.base import BaseIdentity, identify, load_base, load_tokenizer
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.generation import generate
-from hf_mtl.models.routed_model import PACKABLE, RoutedModel
+from hf_mtl.models.routed_model import RoutedModel
 
 __all__ = [
+    "ARCHITECTURES",
     "PACKABLE",
+    "Architecture",
     "BaseIdentity",
     "RoutedModel",
     "fingerprint",

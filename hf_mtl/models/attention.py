@@ -2,13 +2,14 @@
 
 Registered under `PACKED` through the official extension points of `transformers` (`AttentionInterface`,
 `AttentionMaskInterface`). It reads the sequences' lengths from the pass in flight, so no mask is built at all
-and no product between two sequences is computed. Outside a packed pass (generation with a cache) it hands
+and no product between two sequences is computed. What the base says of its attention (causal or not, a
+window) holds within each sequence. Outside a packed pass (padded rows, generation with a cache) it hands
 over to the stock SDPA attention.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,22 +35,41 @@ _REFUSED = ("softcap", "s_aux", "position_bias")
 _CPU_FP32_LENGTH = 512
 
 
-def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None) -> Tensor:
-    """Causal attention of one sequence, `[1, H, S, D]`.
+class _Form(NamedTuple):
+    """What the base says of its attention.
+
+    Args:
+        causal: Whether a token sees only itself and earlier ones.
+        window: A token sees those at a distance below this, on both sides if not causal; None sees all.
+        scaling: Multiplies the scores; None is `1 / sqrt(D)`.
+    """
+
+    causal: bool
+    window: int | None
+    scaling: float | None
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, form: _Form) -> Tensor:
+    """Attention of one sequence, `[1, H, S, D]`.
 
     Keys and values may have fewer heads, and may begin with the virtual tokens of a prefix, which every token sees as
     far as the window reaches.
     """
     length, seen = query.shape[2], key.shape[2]
     grouped = query.shape[1] != key.shape[1]
-    if length == seen and (window is None or length <= window):
+    aligned = length == seen or not form.causal
+    if aligned and (form.window is None or seen <= form.window):
         return scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped
+            query, key, value, is_causal=form.causal, scale=form.scaling, enable_gqa=grouped
         )
     position = torch.arange(seen, device=query.device)
     distance = position[seen - length :, None] - position[None, :]
-    mask = distance >= 0 if window is None else (distance >= 0) & (distance < window)
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=grouped)
+    mask = distance.abs() < (seen if form.window is None else form.window)
+    if form.causal:
+        mask &= distance >= 0
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=form.scaling, enable_gqa=grouped
+    )
 
 
 def _one_by_one(
@@ -57,8 +77,7 @@ def _one_by_one(
     key: Tensor,
     value: Tensor,
     lengths: tuple[tuple[int, ...], tuple[int, ...]],
-    scaling: float | None,
-    window: int | None,
+    form: _Form,
 ) -> Tensor:
     """Attention of each sequence by itself, `[1, H, T, D]`; `lengths` are those of queries and of keys."""
     dtype = query.dtype
@@ -70,7 +89,7 @@ def _one_by_one(
         value.split(lengths[1], dim=2),
         strict=True,
     )
-    return torch.cat([_causal(q, k, v, scaling, window) for q, k, v in parts], dim=2).to(dtype)
+    return torch.cat([_attend(q, k, v, form) for q, k, v in parts], dim=2).to(dtype)
 
 
 def _flash(
@@ -78,8 +97,7 @@ def _flash(
     key: Tensor,
     value: Tensor,
     lengths: tuple[tuple[int, ...], tuple[int, ...]],
-    scaling: float | None,
-    window: int | None,
+    form: _Form,
 ) -> Tensor:
     """Variable-length flash attention (CUDA, half precision) over all sequences in one kernel, `[1, H, T, D]`.
 
@@ -89,10 +107,11 @@ def _flash(
         pad(torch.tensor(n, device=query.device, dtype=torch.int32).cumsum(0, dtype=torch.int32), (1, 0))
         for n in lengths
     )
+    reach = -1 if form.window is None else form.window - 1
     query_THD, key_THD, value_THD = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
     attended = varlen_attn(
         query_THD, key_THD, value_THD, queries, keys, max(lengths[0]), max(lengths[1]),
-        scale=scaling, window_size=(-1 if window is None else window - 1, 0),
+        scale=form.scaling, window_size=(reach, 0 if form.causal else reach),
         enable_gqa=query.shape[1] != key.shape[1],
     )  # fmt: skip
     assert isinstance(attended, Tensor)
@@ -108,6 +127,7 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    is_causal: bool | None = None,
     **kwargs: Any,  # Any: what a model hands to its attention is its own affair
 ) -> tuple[Tensor, None]:
     """The attention function; shapes as in `transformers`: `[B, H, T, D]` in, `[B, T, H, D]` out.
@@ -124,6 +144,7 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
             attention_mask,
             scaling=scaling,
             sliding_window=sliding_window,
+            is_causal=is_causal,
             **kwargs,
         )
         return output
@@ -134,7 +155,9 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
             )
     kernel = _flash if query.device.type == "cuda" and query.dtype.itemsize == 2 else _one_by_one
     key, value, key_lengths = join_prefixes(module, key, value, routed)
-    attended = kernel(query, key, value, (routed.lengths, key_lengths), scaling, sliding_window)
+    causal = bool(module.is_causal) if is_causal is None else is_causal
+    form = _Form(causal, sliding_window, scaling)
+    attended = kernel(query, key, value, (routed.lengths, key_lengths), form)
     return attended.transpose(1, 2).contiguous(), None
 
 

@@ -8,17 +8,28 @@ so, and the fingerprint of the weights goes into every manifest.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.fingerprint import fingerprint
 
-__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer"]
+__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer", "switch_dropout_off"]
+
+logger = logging.getLogger(__name__)
 
 ORIGIN_FILE = "hf_mtl_base.json"
 ASSET_PREFIX = "asset:"
@@ -89,7 +100,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
 def load_base(
     source: str | Path, *, dtype: str | torch.dtype | None = None, hub_id: str | None = None
 ) -> tuple[PreTrainedModel, BaseIdentity]:
-    """Load a causal language model and say what it is.
+    """Load a causal or a sequence-to-sequence language model and say what it is.
 
     Args:
         source: A Hub id, a folder, or `asset:NAME` for a model that ships in a package
@@ -106,7 +117,9 @@ def load_base(
     """
     located = _located(source)
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(located, dtype=_dtype(dtype))
+        pairs = AutoConfig.from_pretrained(located).is_encoder_decoder
+        auto = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
+        model: PreTrainedModel = auto.from_pretrained(located, dtype=_dtype(dtype))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"The model {str(source)!r} could not be loaded: {error}\n"
@@ -129,3 +142,16 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
         note=origin.get("note"),
         source=source or (loaded_from if is_hub_id else None),
     )
+
+
+def switch_dropout_off(base: PreTrainedModel) -> None:
+    """Switch off the base's own dropout, and say so where there was any."""
+    layers = [module for module in base.modules() if isinstance(module, nn.Dropout) and module.p > 0]
+    for layer in layers:
+        layer.p = 0.0
+    attention: float = base.config.to_dict().get("attention_dropout", 0.0)
+    if layers or attention:
+        logger.warning(
+            "The base's own dropout is switched off while adapters are trained (its masks would depend on the batch's "
+            "mixture). Use the adapters' dropout, for example LoraConfig(lora_dropout=0.1)."
+        )

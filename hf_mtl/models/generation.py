@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from hf_mtl.data import Layout, PaddedLayout
 from hf_mtl.models.routed_model import RoutedModel
 
 __all__ = ["generate"]
@@ -35,7 +36,7 @@ def generate(
     Returns:
         The answers without the prompts, in the prompts' order.
     """
-    encoded = [tokenizer(prompt, add_special_tokens=True)["input_ids"] for prompt in prompts]
+    encoded = [_prompt_ids(model.layout, tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
     answers = [""] * len(prompts)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -55,7 +56,9 @@ def generate(
                 pad_token_id=pad_id,
                 eos_token_id=tokenizer.eos_token_id,
             )
-        texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+        # An encoder-decoder's output begins with its start token, any other one's with the prompt.
+        read = 1 if model.config.is_encoder_decoder else width
+        texts = tokenizer.batch_decode(output[:, read:], skip_special_tokens=True)
         for i, text in zip(chosen, texts, strict=True):
             answers[i] = text
     model.train(was_training)
@@ -81,3 +84,12 @@ def _batches(order: Sequence[int], lengths: Sequence[int], size: int, *, pads: b
             batches.append([])
         batches[-1].append(i)
     return batches
+
+
+def _prompt_ids(layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
+    """A prompt's tokens as they are in training."""
+    ids = list(tokenizer(prompt, add_special_tokens=True)["input_ids"])
+    end_id = (
+        layout.end_id if isinstance(layout, PaddedLayout) and layout.decoder_start_id is not None else None
+    )
+    return ids if end_id is None or ids[-1:] == [end_id] else [*ids, end_id]

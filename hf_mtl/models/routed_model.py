@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from peft import PeftConfig, TaskType
+from peft import PeftConfig
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.adapters import (
+    AdapterPlan,
     RoutedLinear,
     RoutedPass,
     Span,
@@ -21,31 +21,27 @@ from hf_mtl.adapters import (
     plan_adapter,
     recompute_contexts,
 )
-from hf_mtl.data import PackedBatch, Segment, derived_seed
+from hf_mtl.data import PackedBatch, PaddedBatch, Segment, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
-from hf_mtl.models.base import BaseIdentity, identify
+from hf_mtl.models.base import BaseIdentity, identify, switch_dropout_off
+from hf_mtl.models.base_pass import BasePass
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
-from hf_mtl.models.virtual_stream import check_stack, lay_out
+from hf_mtl.models.virtual_stream import VirtualStream, check_stack, lay_out
 
-__all__ = ["PACKABLE", "RoutedModel"]
-
-logger = logging.getLogger(__name__)
-
-# Decoders whose packed pass is tested to equal the stock one, sequence by sequence
-# (tests/models/test_architectures.py).
-PACKABLE = ("llama", "mistral", "qwen2", "qwen3")
+__all__ = ["RoutedModel"]
 
 
 class RoutedModel(nn.Module):
-    """A frozen base with named adapters, whose forward takes packed batches of mixed routes.
+    """A frozen base with named adapters, whose forward takes batches of mixed routes, packed or padded.
 
     The base object is taken over: its parameters are frozen, its linear layers wrapped where an adapter
-    changes them, its attention set to the packed form, and its own dropout switched off (a mask shared by
+    changes them, its attention set to ours, and its own dropout switched off (a mask shared by
     tasks would tie them together).
 
     Args:
-        base: A causal language model of a packable architecture.
+        base: A model of a supported architecture (`hf_mtl.models.ARCHITECTURES`).
         identity: What the base is called; default: found out from the object.
 
     Raises:
@@ -54,10 +50,8 @@ class RoutedModel(nn.Module):
 
     def __init__(self, base: PreTrainedModel, *, identity: BaseIdentity | None = None) -> None:
         super().__init__()
-        if base.config.model_type not in PACKABLE:
-            raise ConfigError(
-                f"The base is a {base.config.model_type!r} model; the packed pass supports {listing(PACKABLE)}."
-            )
+        self.architecture = architecture_of(base)
+        self.layout = layout_of(base, self.architecture)
         self.identity = identity or identify(base)
         self.base = base
         self.adapter_configs: dict[str, PeftConfig] = {}
@@ -69,7 +63,8 @@ class RoutedModel(nn.Module):
         register_packed_attention()
         base.register_forward_pre_hook(prepend_virtual_tokens, with_kwargs=True)
         base.set_attn_implementation(PACKED)
-        _switch_dropout_off(base)
+        self._base_pass = BasePass(base, self.architecture)
+        switch_dropout_off(base)
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -103,6 +98,7 @@ class RoutedModel(nn.Module):
         try:
             with self._bare_base():
                 plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
+            self._check_plan(plan)
         except ConfigError as error:
             raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
         inner = f"mtl_{len(self._inner)}"
@@ -110,7 +106,7 @@ class RoutedModel(nn.Module):
             self._layer(path).adapters[inner] = update
         if plan.virtual is not None:
             self._virtual[inner] = plan.virtual
-        plan.config.task_type = plan.config.task_type or TaskType.CAUSAL_LM
+        plan.config.task_type = plan.config.task_type or self._base_pass.task_type
         self._inner[name] = inner
         self.adapter_configs[name] = plan.config
         self.routes.setdefault(name, {name: 1.0})
@@ -147,41 +143,56 @@ class RoutedModel(nn.Module):
         virtual = self._virtual_of(route)
         return 0 if virtual is None else virtual.count
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """One pass of the base over a packed batch.
+    def forward(self, batch: PackedBatch | PaddedBatch) -> Tensor:
+        """One pass of the base over a batch.
 
         Args:
-            batch: On the model's device. Each of its routes is an adapter's name or one made by `add_route`.
+            batch: In the model's `layout`, on its device. Each of its routes is an adapter's name or one made
+                by `add_route`.
 
         Returns:
-            Logits `[N, V]` at the batch's `N` label positions; the vocabulary head runs on no other token.
+            Logits `[N, V]` at the batch's `N` label positions. A base without a vocabulary head gives its last
+            hidden states: `[T, D]` of a packed stream, `[B, S, D]` of padded rows.
 
         Raises:
-            ConfigError: If a route is unknown.
+            ConfigError: If a route is unknown, or the batch is laid out in another way.
         """
+        if isinstance(batch, PackedBatch) is not self.architecture.packed:
+            raise ConfigError(
+                f"This base takes the layout {self.layout}; make its batches with `model.layout.lay_out(chunks)`."
+            )
+        if isinstance(batch, PaddedBatch):
+            with install(self._padded_pass(batch)):
+                return self._base_pass.padded(batch)
         owned = {route: self._virtual_of(route) for route in {segment.route for segment in batch.segments}}
         stream = lay_out(batch, {route: virtual for route, virtual in owned.items() if virtual is not None})
-        batch = stream.batch
-        routed = RoutedPass(
-            spans=self._spans(batch.segments),
-            lengths=batch.lengths,
-            dropout_keys=batch.dropout_keys,
-            head=RoutedPass(
-                spans=self._spans(batch.label_segments),
-                lengths=batch.label_counts,
-                dropout_keys=batch.dropout_keys,
-            ),
+        with install(self._packed_pass(stream)):
+            return self._base_pass.packed(stream)
+
+    def _packed_pass(self, stream: VirtualStream) -> RoutedPass:
+        return RoutedPass(
+            spans=self._spans(stream.batch.segments),
+            lengths=stream.batch.lengths,
+            dropout_keys=stream.batch.dropout_keys,
+            head=self._head_pass(stream.batch),
             prefixes=stream.prefixes,
         )
-        with install(routed):
-            output = self.base(
-                **stream.inputs(self.base.get_input_embeddings()),
-                position_ids=batch.position_ids.unsqueeze(0),
-                logits_to_keep=batch.label_positions,
-                use_cache=False,
-            )
-        logits: Tensor = output.logits[0]
-        return logits
+
+    def _padded_pass(self, batch: PaddedBatch) -> RoutedPass:
+        return RoutedPass(
+            spans=self._spans(batch.segments),
+            dropout_keys=batch.dropout_keys,
+            head=self._head_pass(batch) if self._base_pass.head_on_labels else None,
+            rows=len(batch.rows),
+            widths=batch.widths,
+        )
+
+    def _head_pass(self, batch: PackedBatch | PaddedBatch) -> RoutedPass:
+        return RoutedPass(
+            spans=self._spans(batch.label_segments),
+            lengths=batch.label_counts,
+            dropout_keys=batch.dropout_keys,
+        )
 
     @contextlib.contextmanager
     def route(self, name: str | None) -> Iterator[PreTrainedModel]:
@@ -271,15 +282,17 @@ class RoutedModel(nn.Module):
             for path, layer in self._routed.items():
                 self.base.set_submodule(path, layer)
 
-
-def _switch_dropout_off(base: PreTrainedModel) -> None:
-    """Switch off the base's own dropout, and say so where there was any."""
-    layers = [module for module in base.modules() if isinstance(module, nn.Dropout) and module.p > 0]
-    for layer in layers:
-        layer.p = 0.0
-    attention: float = base.config.to_dict().get("attention_dropout", 0.0)
-    if layers or attention:
-        logger.warning(
-            "The base's own dropout is switched off while adapters are trained (its masks would depend on the batch's "
-            "mixture). Use the adapters' dropout, for example LoraConfig(lora_dropout=0.1)."
+    def _check_plan(self, plan: AdapterPlan) -> None:
+        outside = sorted(
+            path for path in plan.updates if set(self.architecture.outside) & set(path.split("."))
         )
+        if outside:
+            raise ConfigError(
+                f"{listing(outside)} sees the first token of the stream only and cannot be a target. Load the base "
+                f"with add_pooling_layer=False, or set exclude_modules={outside!r}."
+            )
+        if plan.virtual is not None and not self._base_pass.takes_virtual_tokens:
+            raise ConfigError(
+                f"{type(plan.config).__name__} is supported for causal language models whose batches are packed; this "
+                f"base is a {type(self.base).__name__}. Choose a kind that acts on layers, such as LoraConfig."
+            )

@@ -1,4 +1,4 @@
-"""Rounds: one optimizer step of every task that is not finished, as packed micro-batches.
+"""Rounds: one optimizer step of every task that is not finished, as micro-batches of many tasks.
 
 A round can be made from its number alone, so a run can be entered anywhere. Each task brings its own next
 batch whatever the others do; only the number of micro-batches depends on how many tasks take part.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hf_mtl.data import PackedBatch, TaskStream, cut_into_chunks, derived_seed, fill_micro_batches, pack
+from hf_mtl.data import Layout, PackedBatch, PackedLayout, PaddedBatch, TaskStream, derived_seed
 from hf_mtl.tasks import EncodedSplit
 from hf_mtl.training.settings import TaskSettings
 
@@ -29,7 +29,7 @@ class Round:
         tokens: Tokens of each participating task, over the whole round.
     """
 
-    micro_batches: tuple[PackedBatch, ...]
+    micro_batches: tuple[PackedBatch | PaddedBatch, ...]
     label_counts: Mapping[str, int]
     tokens: Mapping[str, int]
 
@@ -43,6 +43,7 @@ class RoundPlan(Dataset[Round]):
         seed: The data seed; each task derives its own from it and its name.
         token_budget: Most tokens of a micro-batch.
         max_chunk_tokens: Most tokens of a chunk.
+        layout: How the base takes its batches; default packed.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class RoundPlan(Dataset[Round]):
         seed: int,
         token_budget: int,
         max_chunk_tokens: int,
+        layout: Layout | None = None,
     ) -> None:
         self.splits = splits
         self.settings = settings
         self.seed = seed
         self.token_budget = token_budget
         self.max_chunk_tokens = max_chunk_tokens
+        self.layout = layout or PackedLayout()
         self.streams = {
             name: TaskStream(len(split), settings[name].batch_size, derived_seed(seed, "stream", name))
             for name, split in splits.items()
@@ -81,9 +84,9 @@ class RoundPlan(Dataset[Round]):
             ]
             label_counts[name] = sum(len(sequence.label_ids) for sequence in sequences)
             tokens[name] = sum(len(sequence.input_ids) for sequence in sequences)
-            chunks += cut_into_chunks(sequences, self.max_chunk_tokens)
-        micro_batches = fill_micro_batches(chunks, self.token_budget)
-        return Round(tuple(pack(batch) for batch in micro_batches), label_counts, tokens)
+            chunks += self.layout.cut(sequences, self.max_chunk_tokens)
+        micro_batches = self.layout.fill(chunks, self.token_budget)
+        return Round(tuple(self.layout.lay_out(batch) for batch in micro_batches), label_counts, tokens)
 
 
 class _RoundSampler(Sampler[int]):

@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
-from hf_mtl.data import PackedBatch
+from hf_mtl.data import PackedBatch, PaddedBatch
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator
 from hf_mtl.export import save_suite
@@ -144,6 +144,7 @@ class MultiTaskTrainer(Trainer):
             seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
             token_budget=self.args.token_budget,
             max_chunk_tokens=self.args.max_chunk_tokens,
+            layout=self.model.layout,
         )
 
     def get_train_dataloader(self) -> RoundLoader:
@@ -187,7 +188,7 @@ class MultiTaskTrainer(Trainer):
         self.meter.add_round(losses, inputs.tokens)
         return torch.stack(list(losses.values())).mean()
 
-    def loss_sums(self, model: nn.Module, batch: PackedBatch) -> dict[str, Tensor]:
+    def loss_sums(self, model: nn.Module, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
         """Each route's summed negative log-likelihood over its labels in the batch, in nats; scalars."""
         losses_N = cross_entropy(model(batch).float(), batch.label_ids, reduction="none")
         sums: dict[str, Tensor] = {}

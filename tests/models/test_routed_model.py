@@ -11,9 +11,8 @@ from peft import LoHaConfig, LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
     LlamaConfig,
+    LlamaForSequenceClassification,
     MistralConfig,
     PreTrainedConfig,
     Qwen2Config,
@@ -22,7 +21,7 @@ from transformers import (
 
 from hf_mtl.data import Chunk, PackedBatch, Sequence, pack
 from hf_mtl.errors import ConfigError, RoutingError
-from hf_mtl.models import PACKABLE, RoutedModel
+from hf_mtl.models import RoutedModel
 
 SHAPE = {
     "vocab_size": 97,
@@ -74,7 +73,7 @@ def _gradients(model: RoutedModel) -> dict[str, Tensor]:
 MIXED = [_sequence("mlp", 9, 1), _sequence("q&a", 5, 2), _sequence("mlp", 12, 3), _sequence("layers", 7, 4)]
 
 
-@pytest.mark.parametrize("kind", PACKABLE)
+@pytest.mark.parametrize("kind", CONFIGS)
 def test_packed_pass_equals_plain_peft_one_by_one(kind: str, tmp_path: Path) -> None:
     model = _model(kind)
     batch = _packed(MIXED)
@@ -282,12 +281,9 @@ def test_refused_adapters(config: LoraConfig, message: str) -> None:
 
 
 def test_refused_base_and_taken_name() -> None:
-    other = GPTNeoXForCausalLM(
-        GPTNeoXConfig(
-            vocab_size=97, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-        )
-    )
-    with pytest.raises(ConfigError, match="'gpt_neox' model; the packed pass supports 'llama'"):
-        RoutedModel(other)
+    with pytest.raises(
+        ConfigError, match="LlamaForSequenceClassification; of 'llama' models, 'LlamaForCausalLM'"
+    ):
+        RoutedModel(LlamaForSequenceClassification(copy.deepcopy(CONFIGS["llama"])))
     with pytest.raises(ConfigError, match="adapter 'mlp' already"):
         _model().add_adapter("mlp", _lora())

@@ -1,0 +1,250 @@
+"""Many sequences of many routes as rows of one padded batch, for models that cannot take a packed stream.
+
+Rows are sorted by route, so that each route owns consecutive rows and, in whatever layer, the consecutive
+tokens of these rows. A task's batch is first cut into chunks of similar lengths, by a rule that sees that task
+alone, and chunks of similar lengths share a micro-batch: padding is at most a fifth of what is computed.
+
+    >>> rows = [EncoderDecoderSequence("b", [1, 2], [0], [3], row=0, decoder_input_ids=[9]),
+    ...         EncoderDecoderSequence("a", [4, 5, 6], [0, 1], [7, 8], row=1, decoder_input_ids=[9, 7])]
+    >>> batch = pad([Chunk("b", rows[:1]), Chunk("a", rows[1:])], pad_id=0)
+    >>> batch.inputs["input_ids"].tolist(), batch.inputs["decoder_input_ids"].tolist()
+    ([[4, 5, 6], [1, 2, 0]], [[9, 7], [9, 0]])
+    >>> batch.segments
+    (Segment(route='a', start=0, stop=1), Segment(route='b', start=1, stop=2))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from hf_mtl.data.packing import Chunk, Segment, Sequence
+from hf_mtl.errors import DataError
+
+__all__ = [
+    "EncoderDecoderSequence",
+    "ImageSequence",
+    "PaddedBatch",
+    "cut_into_similar_chunks",
+    "fill_padded_batches",
+    "pad",
+    "padded_tokens",
+    "real_tokens",
+]
+
+# Computed tokens per real token at most: what shares a pass may differ in length only so much.
+_MOST_COMPUTED = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderDecoderSequence(Sequence):
+    """One example for an encoder-decoder: `input_ids` are the encoder's; labels are read from the decoder.
+
+    Args:
+        decoder_input_ids: The decoder's tokens `[S_dec]`; `label_positions` index into them.
+    """
+
+    decoder_input_ids: list[int] = field(default_factory=list)
+
+    @classmethod
+    def split(cls, sequence: Sequence, *, start_id: int, end_id: int | None) -> EncoderDecoderSequence:
+        """The same example for an encoder-decoder: what is read before the first label goes to the encoder.
+
+        Args:
+            sequence: A prompt and, behind it, what is learned.
+            start_id: The token that the decoder starts with.
+            end_id: The token that ends the encoder's text; None for none.
+        """
+        first, last = sequence.label_positions[0], sequence.label_positions[-1]
+        prompt = sequence.input_ids[: first + 1]
+        return cls(
+            sequence.route,
+            prompt if end_id is None else [*prompt, end_id],
+            [position - first for position in sequence.label_positions],
+            sequence.label_ids,
+            sequence.row,
+            sequence.dropout_key,
+            decoder_input_ids=[start_id, *sequence.input_ids[first + 1 : last + 1]],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSequence(Sequence):
+    """One image.
+
+    Args:
+        pixel_values: `[C, H, W]`; the images of a batch have one size.
+    """
+
+    pixel_values: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    @classmethod
+    def of(cls, route: str, pixel_values: Tensor, *, row: int, dropout_key: int = 0) -> ImageSequence:
+        """An image without labels of its own: a vision base gives its hidden states."""
+        return cls(route, [], [], [], row, dropout_key, pixel_values=pixel_values)
+
+
+@dataclass(frozen=True)
+class PaddedBatch:
+    """A micro-batch of `B` rows, padded on the right, with `N` labels.
+
+    Args:
+        inputs: What the base is called with, by the names of its arguments; every tensor is `[B, ...]`.
+        label_mask: `[B, S]`, True where a prediction is made; in the decoder's tokens if there is a decoder.
+        label_ids: `[N]` what is to be predicted there, row after row.
+        segments: One per chunk: whose rows these are.
+        label_segments: One per chunk: whose labels these are.
+        label_counts: Each row's number of labels.
+        rows: Each row's route and its number in the data set.
+        dropout_keys: Each row's dropout key.
+        widths: The streams' widths: the encoder's or only one, then the decoder's; none for images.
+        real_tokens: Tokens that are not padding.
+    """
+
+    inputs: Mapping[str, Tensor]
+    label_mask: Tensor
+    label_ids: Tensor
+    segments: tuple[Segment, ...]
+    label_segments: tuple[Segment, ...]
+    label_counts: tuple[int, ...]
+    rows: tuple[tuple[str, int], ...]
+    dropout_keys: tuple[int, ...]
+    widths: tuple[int, ...]
+    real_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that are computed, padding and the decoder's included."""
+        return len(self.rows) * sum(self.widths)
+
+    def to(self, device: torch.device) -> PaddedBatch:
+        """Return the same batch with its tensors on `device`."""
+        return replace(
+            self,
+            inputs={name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()},
+            label_mask=self.label_mask.to(device, non_blocking=True),
+            label_ids=self.label_ids.to(device, non_blocking=True),
+        )
+
+
+def _streams(sequence: Sequence) -> tuple[int, ...]:
+    """The lengths of a sequence's token streams; an image counts as one token, for all images are alike."""
+    if isinstance(sequence, EncoderDecoderSequence):
+        return len(sequence.input_ids), len(sequence.decoder_input_ids)
+    return (max(1, len(sequence.input_ids)),)
+
+
+def real_tokens(sequences: Iterable[Sequence]) -> int:
+    """The tokens of the sequences, the decoder's included."""
+    return sum(sum(_streams(sequence)) for sequence in sequences)
+
+
+def padded_tokens(sequences: Iterable[Sequence]) -> int:
+    """The tokens that one padded pass over the sequences computes: rows times the widths of the streams."""
+    streams = [_streams(sequence) for sequence in sequences]
+    widths: list[int] = [max(lengths) for lengths in zip(*streams, strict=True)]
+    return len(streams) * sum(widths)
+
+
+def _fit(sequences: list[Sequence], most: int) -> bool:
+    padded = padded_tokens(sequences)
+    return padded <= most and padded <= _MOST_COMPUTED * real_tokens(sequences)
+
+
+def cut_into_similar_chunks(sequences: Iterable[Sequence], max_tokens: int) -> list[Chunk]:
+    """Cut one route's sequences into chunks of similar lengths, shortest first.
+
+    Args:
+        sequences: Of one route; rows of one length keep their order.
+        max_tokens: Most tokens of a chunk, padding included; a longer sequence is a chunk of its own.
+    """
+    chunks: list[Chunk] = []
+    for sequence in sorted(sequences, key=_streams):
+        if not chunks or not _fit([*chunks[-1].sequences, sequence], max_tokens):
+            chunks.append(Chunk(sequence.route, []))
+        chunks[-1].sequences.append(sequence)
+    return chunks
+
+
+def fill_padded_batches(chunks: Iterable[Chunk], token_budget: int) -> list[list[Chunk]]:
+    """Put whole chunks of similar lengths into micro-batches of at most `token_budget` tokens, padding included.
+
+    A route's chunks, which come shortest first, stay in their order.
+    """
+    batches: list[list[Chunk]] = []
+    sequences: list[Sequence] = []
+    for chunk in sorted(chunks, key=lambda chunk: max(map(_streams, chunk.sequences))):
+        if not batches or not _fit([*sequences, *chunk.sequences], token_budget):
+            batches.append([])
+            sequences = []
+        batches[-1].append(chunk)
+        sequences += chunk.sequences
+    return batches
+
+
+def _rows(lists: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Token ids `[B, S]`, padded on the right, and the mask of the real ones."""
+    width = max(map(len, lists))
+    ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in lists])
+    mask = torch.arange(width)[None, :] < torch.tensor([len(row) for row in lists])[:, None]
+    return ids, mask
+
+
+def _inputs(sequences: list[Sequence], pad_id: int) -> dict[str, Tensor]:
+    images = [sequence for sequence in sequences if isinstance(sequence, ImageSequence)]
+    if images:
+        return {"pixel_values": torch.stack([image.pixel_values for image in images])}
+    ids, mask = _rows([sequence.input_ids for sequence in sequences], pad_id)
+    inputs = {"input_ids": ids, "attention_mask": mask.long()}
+    pairs = [sequence for sequence in sequences if isinstance(sequence, EncoderDecoderSequence)]
+    if pairs:
+        ids, mask = _rows([pair.decoder_input_ids for pair in pairs], pad_id)
+        inputs |= {"decoder_input_ids": ids, "decoder_attention_mask": mask.long()}
+    return inputs
+
+
+def pad(chunks: Iterable[Chunk], *, pad_id: int) -> PaddedBatch:
+    """Lay chunks out as rows, sorted by route; chunks of one route keep their order.
+
+    Args:
+        chunks: All of one kind of sequence.
+        pad_id: What fills the rows up; no result depends on it.
+
+    Raises:
+        DataError: If text, text pairs and images are mixed.
+    """
+    ordered = sorted(chunks, key=lambda chunk: chunk.route)
+    sequences = [sequence for chunk in ordered for sequence in chunk.sequences]
+    kinds = {type(sequence).__name__ for sequence in sequences}
+    if len(kinds) != 1:
+        raise DataError(f"A padded batch holds one kind of sequence, found {', '.join(sorted(kinds))}.")
+    inputs = _inputs(sequences, pad_id)
+    widths = tuple(inputs[name].shape[1] for name in ("input_ids", "decoder_input_ids") if name in inputs)
+    label_mask = torch.zeros(len(sequences), widths[-1] if widths else 0, dtype=torch.bool)
+    for row, sequence in zip(label_mask, sequences, strict=True):
+        row[sequence.label_positions] = True
+    return PaddedBatch(
+        inputs=inputs,
+        label_mask=label_mask,
+        label_ids=torch.tensor([label for sequence in sequences for label in sequence.label_ids]),
+        segments=_segments(ordered, [len(chunk.sequences) for chunk in ordered]),
+        label_segments=_segments(
+            ordered, [sum(len(sequence.label_ids) for sequence in chunk.sequences) for chunk in ordered]
+        ),
+        label_counts=tuple(len(sequence.label_ids) for sequence in sequences),
+        rows=tuple((sequence.route, sequence.row) for sequence in sequences),
+        dropout_keys=tuple(sequence.dropout_key for sequence in sequences),
+        widths=widths,
+        real_tokens=real_tokens(sequences),
+    )
+
+
+def _segments(chunks: list[Chunk], sizes: list[int]) -> tuple[Segment, ...]:
+    stops = torch.tensor(sizes).cumsum(0).tolist()
+    return tuple(
+        Segment(chunk.route, stop - size, stop)
+        for chunk, size, stop in zip(chunks, sizes, stops, strict=True)
+    )

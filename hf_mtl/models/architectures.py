@@ -1,0 +1,136 @@
+"""Which bases are supported, and how each takes its batches.
+
+One table. A base that is not in it takes the padded layout if its attention is called through transformers'
+`AttentionInterface`; its rows are then ordinary rows to it, and only its linear layers learn of routes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from transformers import PreTrainedModel
+
+from hf_mtl.data import Layout, PackedLayout, PaddedLayout
+from hf_mtl.errors import ConfigError, listing
+
+__all__ = ["ARCHITECTURES", "PACKABLE", "Architecture", "architecture_of", "layout_of"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How bases of one `model_type` are run.
+
+    Args:
+        packed: Whether batches are packed; else they are padded.
+        classes: The classes whose pass is tested to equal plain PEFT's, sequence by sequence
+            (tests/models/test_architectures.py); empty where none is.
+        positions_after_padding: Whether positions count from `pad_token_id + 1`.
+        masked_lm_head: In a masked language model, the module that begins the vocabulary head.
+        outside: Parts of the base whose layers see something else than the batch's tokens.
+    """
+
+    packed: bool
+    classes: tuple[str, ...] = ()
+    positions_after_padding: bool = False
+    masked_lm_head: str | None = None
+    outside: tuple[str, ...] = ()
+
+
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
+    {
+        "bert": Architecture(
+            True, ("BertModel", "BertForMaskedLM"), masked_lm_head="cls", outside=("pooler",)
+        ),
+        "gpt2": Architecture(True, ("GPT2LMHeadModel",)),
+        "llama": Architecture(True, ("LlamaForCausalLM",)),
+        "mistral": Architecture(True, ("MistralForCausalLM",)),
+        "modernbert": Architecture(True, ("ModernBertModel", "ModernBertForMaskedLM"), masked_lm_head="head"),
+        "qwen2": Architecture(True, ("Qwen2ForCausalLM",)),
+        "qwen3": Architecture(True, ("Qwen3ForCausalLM",)),
+        "roberta": Architecture(
+            True,
+            ("RobertaModel", "RobertaForMaskedLM"),
+            positions_after_padding=True,
+            masked_lm_head="lm_head",
+            outside=("pooler",),
+        ),
+        "t5": Architecture(False, ("T5ForConditionalGeneration",)),
+        "vit": Architecture(False, ("ViTModel",)),
+    }
+)
+
+PACKABLE = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.packed)
+
+_INPUTS = ("input_ids", "pixel_values")
+
+
+def architecture_of(base: PreTrainedModel) -> Architecture:
+    """Find out how a base is run, and say it in the log.
+
+    Raises:
+        ConfigError: If it can be neither packed nor padded.
+    """
+    name, model_type = type(base).__name__, base.config.model_type
+    known = ARCHITECTURES.get(model_type)
+    if known is not None:
+        if not {cls.__name__ for cls in type(base).__mro__} & set(known.classes):
+            raise ConfigError(
+                f"The base is a {name}; of {model_type!r} models, {listing(known.classes)} is supported. Load the base "
+                f"with the matching Auto class (AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForMaskedLM, or "
+                f"AutoModel for a base without a head)."
+            )
+        layout = (
+            "packed (one token stream, no padding)" if known.packed else "padded (rows of similar lengths)"
+        )
+        logger.info("Batches of %s are %s.", name, layout)
+        return known
+    _check_paddable(base)
+    logger.warning(
+        "%s (model_type %r) is not among the tested architectures (%s). It takes the padded layout; compare a few "
+        "outputs with plain PEFT before you rely on it.",
+        name,
+        model_type,
+        ", ".join(ARCHITECTURES),
+    )
+    return Architecture(packed=False)
+
+
+def _check_paddable(base: PreTrainedModel) -> None:
+    """Refuse bases of unknown architecture whose attention or output we cannot know."""
+    problem = None
+    if not (base._can_set_attn_implementation() and base._supports_sdpa):
+        problem = "its attention is not called through transformers' AttentionInterface"
+    elif base.main_input_name not in _INPUTS:
+        problem = f"its input is {base.main_input_name!r}, and batches hold {listing(_INPUTS)}"
+    elif base.get_output_embeddings() is None and base.base_model is not base:
+        problem = "it has a head that is not a vocabulary head; load it without one (AutoModel)"
+    if problem is not None:
+        raise ConfigError(
+            f"The base is a {base.config.model_type!r} model ({type(base).__name__}), which can be neither packed nor "
+            f"padded: {problem}. Supported are {listing(ARCHITECTURES)}, and architectures whose attention is "
+            f"called through the AttentionInterface."
+        )
+
+
+def layout_of(base: PreTrainedModel, architecture: Architecture) -> Layout:
+    """How batches for this base are cut, filled and laid out.
+
+    Raises:
+        ConfigError: If an encoder-decoder does not say which token its decoder starts with.
+    """
+    if architecture.packed:
+        return PackedLayout()
+    config = base.config.to_dict()  # not every config has every token
+    pad_id: int = config.get("pad_token_id") or 0
+    if not base.config.is_encoder_decoder:
+        return PaddedLayout(pad_id)
+    start_id: int | None = config.get("decoder_start_token_id")
+    if start_id is None:
+        raise ConfigError("The encoder-decoder's config has no decoder_start_token_id; set it.")
+    end_id: int | list[int] | None = config.get("eos_token_id")
+    return PaddedLayout(pad_id, start_id, end_id[0] if isinstance(end_id, list) else end_id)
