@@ -16,6 +16,7 @@ adapter:
 
 from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.plan import KINDS, plan_adapter
+from hf_mtl.adapters.quantised import keep_trainable, quantisation_scales, quantised_layers
 from hf_mtl.adapters.routed_linear import RoutedLinear
 from hf_mtl.adapters.routing import RoutedPass, Span, current_pass, install, recompute_contexts
 from hf_mtl.adapters.segment_linear import Term, segment_delta, segment_linear
@@ -33,7 +34,10 @@ __all__ = [
     "Term",
     "current_pass",
     "install",
+    "keep_trainable",
     "plan_adapter",
+    "quantisation_scales",
+    "quantised_layers",
     "recompute_contexts",
     "segment_delta",
     "segment_linear",

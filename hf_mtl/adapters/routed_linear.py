@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from hf_mtl.adapters.lora import LoraUpdate
+from hf_mtl.adapters.quantised import weight_source
 from hf_mtl.adapters.routing import RoutedPass, Span, current_pass
-from hf_mtl.adapters.segment_linear import segment_delta, segment_linear
+from hf_mtl.adapters.segment_linear import WeightSource, segment_delta, segment_linear
 from hf_mtl.adapters.update import LayerUpdate, OwnEffect
 
 __all__ = ["RoutedLinear"]
@@ -57,10 +58,11 @@ class RoutedLinear(nn.Module):
         stream = x.reshape(tokens, x.shape[-1])
         low_rank = [(span, update) for span, update in found if isinstance(update, LoraUpdate)]
         others = [(span, update) for span, update in found if isinstance(update, OwnEffect)]
-        base = self.base_layer
-        if not others and isinstance(base, nn.Linear) and self._is_plain(x):
+        weight = None if others else self._own_weight(x)
+        if weight is not None:
             terms = [update.term(span, stream, routed) for span, update in low_rank]
-            y = segment_linear(stream, base.weight, base.bias, terms)
+            bias = None if self.bias is None else self.bias.to(x.dtype)
+            y = segment_linear(stream, weight, bias, terms)
         else:
             y = self._beside(stream, low_rank, others, routed)
         return y.view(*x.shape[:-1], y.shape[-1])
@@ -87,11 +89,11 @@ class RoutedLinear(nn.Module):
         stream = stream.to(y.dtype)
         return segment_delta(y, stream, [update.term(span, stream, routed) for span, update in low_rank])
 
-    def _is_plain(self, x: Tensor) -> bool:
-        """Whether the base product may be computed by us: an ordinary linear layer, and nothing casts around it."""
+    def _own_weight(self, x: Tensor) -> Tensor | WeightSource | None:
+        """The weight, where the base product may be computed by us: nothing casts around it. Else None."""
         base = self.base_layer
-        return (
-            type(base) is nn.Linear
-            and base.weight.dtype == x.dtype
-            and not torch.is_autocast_enabled(x.device.type)
-        )
+        if torch.is_autocast_enabled(x.device.type):
+            return None
+        if type(base) is nn.Linear:
+            return base.weight if base.weight.dtype == x.dtype else None
+        return weight_source(base, x.dtype)

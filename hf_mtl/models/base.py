@@ -10,15 +10,23 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.fingerprint import fingerprint
+from hf_mtl.models.quantisation import quantisation_config, quantisation_note
 
-__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer"]
+__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer", "refuse_compiled"]
 
 ORIGIN_FILE = "hf_mtl_base.json"
 ASSET_PREFIX = "asset:"
@@ -87,7 +95,11 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
 
 
 def load_base(
-    source: str | Path, *, dtype: str | torch.dtype | None = None, hub_id: str | None = None
+    source: str | Path,
+    *,
+    dtype: str | torch.dtype | None = None,
+    hub_id: str | None = None,
+    quantization: str | BitsAndBytesConfig | None = None,
 ) -> tuple[PreTrainedModel, BaseIdentity]:
     """Load a causal language model and say what it is.
 
@@ -97,6 +109,8 @@ def load_base(
         dtype: `"float32"`, `"bfloat16"`, ...; `"auto"` or None keeps that of the files.
         hub_id: The id that the adapters shall name; default: what the folder itself says, or the Hub id it
             came from.
+        quantization: `"4bit"` (nf4 with double quantisation), `"8bit"`, or bitsandbytes settings of your own;
+            needs `pip install hf-mtl[4bit]`. Default: as the files are.
 
     Returns:
         The model, on the CPU, and its identity.
@@ -105,8 +119,11 @@ def load_base(
         ConfigError: If there is no such model, or it cannot be loaded.
     """
     located = _located(source)
+    options: dict[str, Any] = {"dtype": _dtype(dtype)}  # Any: what transformers takes
+    if quantization is not None:
+        options["quantization_config"] = quantisation_config(quantization, located, _dtype(dtype))
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(located, dtype=_dtype(dtype))
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(located, **options)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"The model {str(source)!r} could not be loaded: {error}\n"
@@ -126,6 +143,22 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
     return BaseIdentity(
         hub_id=hub_id or origin.get("hub_id") or (loaded_from if is_hub_id else None),
         fingerprint=fingerprint(model),
-        note=origin.get("note"),
+        note="; ".join(filter(None, (origin.get("note"), quantisation_note(model)))) or None,
         source=source or (loaded_from if is_hub_id else None),
     )
+
+
+def refuse_compiled(base: torch.nn.Module) -> None:
+    """Refuse a base that went through `torch.compile`.
+
+    Raises:
+        ConfigError: If it did, or is no `transformers` model for another reason.
+    """
+    why = "every batch has another layout, so each would compile anew. Pass the model as it was before torch.compile."
+    if not isinstance(base, PreTrainedModel):
+        raise ConfigError(
+            f"The base must be a transformers PreTrainedModel, found {type(base).__name__}. A compiled model is "
+            f"refused: {why}"
+        )
+    if any(module._compiled_call_impl is not None for module in base.modules()):
+        raise ConfigError(f"The base is compiled (model.compile()), which is refused: {why}")

@@ -18,13 +18,14 @@ from hf_mtl.adapters import (
     RoutedPass,
     Span,
     install,
+    keep_trainable,
     plan_adapter,
     recompute_contexts,
 )
 from hf_mtl.data import PackedBatch, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.models.attention import PACKED, register_packed_attention
-from hf_mtl.models.base import BaseIdentity, identify
+from hf_mtl.models.base import BaseIdentity, identify, refuse_compiled
 
 __all__ = ["PACKABLE", "RoutedModel"]
 
@@ -47,11 +48,13 @@ class RoutedModel(nn.Module):
         identity: What the base is called; default: found out from the object.
 
     Raises:
-        ConfigError: If the base's architecture is not supported.
+        ConfigError: If the base's architecture is not supported, or the base is compiled.
     """
 
     def __init__(self, base: PreTrainedModel, *, identity: BaseIdentity | None = None) -> None:
         super().__init__()
+        refuse_compiled(base)
+        keep_trainable(base)
         if base.config.model_type not in PACKABLE:
             raise ConfigError(
                 f"The base is a {base.config.model_type!r} model; the packed pass supports {listing(PACKABLE)}."
