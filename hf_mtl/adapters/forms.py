@@ -7,7 +7,7 @@
 | low-rank products | fp32, fp64 | each span by itself | as fast as one adapter, at any number of spans |
 | low-rank products | bf16, CPU, small span | each span by itself, in fp32 | small bf16 products cost 30 to 60 us each |
 | low-rank products | bf16, CPU, other spans | each span by itself, in bf16 | the matrix unit pays off |
-| low-rank products | half precision, CUDA | `grouped_mm` over all spans | few kernels; written, not yet run on a GPU |
+| low-rank products | bf16, CUDA | `grouped_mm` over all spans | few kernels; written, not yet run on a GPU |
 | attention | half precision, CPU, up to 512 tokens | in fp32 | the bf16 backward is 2 to 5 times slower |
 
 A span's form follows from its own size, the layer and the device, never from its neighbours: so a task's
@@ -48,9 +48,9 @@ def multiplies_in_fp32(dtype: torch.dtype, device: str, length: int, width: int)
     return device == "cpu" and _is_half(dtype) and length * width <= _CPU_FP32_ELEMENTS
 
 
-def uses_grouped_mm(dtype: torch.dtype, device: str) -> bool:
-    """Whether all spans of a layer are computed by one grouped product."""
-    return device == "cuda" and _is_half(dtype)
+def uses_grouped_mm(dtype: torch.dtype, device: str, d_in: int, d_out: int) -> bool:
+    """Whether all spans of a layer are computed by one grouped product, which wants rows of whole 16 bytes."""
+    return device == "cuda" and dtype == torch.bfloat16 and d_in % 8 == 0 and d_out % 8 == 0
 
 
 def attends_in_fp32(dtype: torch.dtype, device: str, length: int) -> bool:

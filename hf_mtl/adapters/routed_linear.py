@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from hf_mtl.adapters.forms import uses_grouped_mm
+from hf_mtl.adapters.grouped import grouped_delta
 from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.quantised import weight_source
 from hf_mtl.adapters.routing import RoutedPass, Span, current_pass
@@ -87,13 +89,17 @@ class RoutedLinear(nn.Module):
         if not low_rank:
             return y  # type: ignore[no-any-return]
         stream = stream.to(y.dtype)
-        return segment_delta(y, stream, [update.term(span, stream, routed) for span, update in low_rank])
+        terms = [update.term(span, stream, routed) for span, update in low_rank]
+        grouped = uses_grouped_mm(y.dtype, y.device.type, stream.shape[1], y.shape[1])
+        return (grouped_delta if grouped else segment_delta)(y, stream, terms)
 
     def _own_weight(self, x: Tensor) -> Tensor | WeightSource | None:
         """The weight, where the base product may be computed by us: nothing casts around it. Else None."""
         base = self.base_layer
-        if torch.is_autocast_enabled(x.device.type):
-            return None
+        if torch.is_autocast_enabled(x.device.type) or (
+            x.device.type == "cuda" and x.dtype == torch.bfloat16
+        ):
+            return None  # autocast has its say, or the updates are grouped
         if type(base) is nn.Linear:
             return base.weight if base.weight.dtype == x.dtype else None
         return weight_source(base, x.dtype)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from hf_mtl.adapters import Term, forms, segment_delta, segment_linear
+from hf_mtl.adapters.grouped import grouped_delta
 
 D_IN, D_OUT, TOKENS = 48, 32, 40
 
@@ -97,3 +98,30 @@ def test_one_tasks_nan_stays_its_own() -> None:
         outputs.append((y[7:], *torch.autograd.grad(y.sum(), [terms[2].a_RI, terms[2].b_OR])))
     for sound, beside in zip(*outputs, strict=True):
         torch.testing.assert_close(beside, sound, rtol=0, atol=0)
+
+
+def test_grouped_products_equal_the_segments_by_themselves() -> None:
+    """On the CPU's fallback of the operator; ranks and lengths uneven, one range empty, two overlapping, dropout."""
+    kept = (_random(12, D_IN, seed=3) > 0) * 2.0
+    terms = [
+        *_terms(),
+        Term(
+            20,
+            32,
+            2.0,
+            _random(3, D_IN, seed=20).requires_grad_(),
+            _random(D_OUT, 3, seed=21).requires_grad_(),
+            kept,
+        ),
+    ]
+    x = _random(TOKENS, D_IN, seed=6).requires_grad_()
+    leaves = [x, *(t.a_RI for t in terms if t.stop > t.start), *(t.b_OR for t in terms if t.stop > t.start)]
+    direction, weight = _random(TOKENS, D_OUT, seed=7), _random(D_OUT, D_IN, seed=5)
+    results = []
+    for function in (segment_delta, grouped_delta):
+        y = function(linear(x, weight), x, terms)
+        results.append((y, *torch.autograd.grad(y, leaves, direction)))
+    for segments, grouped in zip(*results, strict=True):
+        torch.testing.assert_close(grouped, segments, rtol=1e-5, atol=1e-4)
+    assert not forms.uses_grouped_mm(torch.bfloat16, "cpu", 64, 64)
+    assert forms.uses_grouped_mm(torch.bfloat16, "cuda", 64, 64)

@@ -29,7 +29,7 @@ def _model(**options: object) -> RoutedModel:
     model = RoutedModel(_base())
     for name in ("a", "b"):
         model.add_adapter(
-            name, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, **options)
+            name, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False, **options)
         )
     return model.train()
 
@@ -74,28 +74,39 @@ def test_nothing_below_the_lowest_adapter_that_is_not_frozen() -> None:
             assert (parameter.grad is not None) == ("layers.2." in key), key
 
 
-def test_autocast_agrees_with_plain_peft_under_autocast() -> None:
-    """Both round to bf16 (2^-9 a factor) in another order, over 3 layers: 2 % of the norm."""
+def test_autocast_is_as_exact_as_plain_peft_under_autocast() -> None:
+    """Against fp32, at most 1.5 times the error that plain PEFT makes: rounding in another order, nothing more."""
     model, batch = _model(), _batch()
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(batch)
+    assert logits.dtype == torch.bfloat16
     logits.float().square().sum().backward()
+    routed = {key: p.grad for key, p in model.adapter_parameters("a").items()}
+    cast, exact = (_plain_gradients(model, batch.input_ids[None, :8], autocast=on) for on in (True, False))
+    assert all(gradient.dtype == torch.float32 for gradient in routed.values())
+    assert _distance(routed, exact) <= 1.5 * _distance(cast, exact)
+
+
+def _plain_gradients(model: RoutedModel, tokens: Tensor, *, autocast: bool) -> dict[str, Tensor]:
     plain = get_peft_model(_base(), copy.deepcopy(model.adapter_configs["a"])).train()
     parameters = dict(plain.named_parameters())
+    keys = {key: key.replace(".weight", ".default.weight") for key in model.adapter_parameters("a")}
     with torch.no_grad():
         for key, parameter in model.adapter_parameters("a").items():
-            parameters[key.replace(".weight", ".default.weight")].copy_(parameter)
-    with torch.autocast("cpu", torch.bfloat16):
-        expected = plain(batch.input_ids[None, :8]).logits[0, :-1]
-    expected.float().square().sum().backward()
-    assert logits.dtype == expected.dtype == torch.bfloat16
-    assert (logits[:7] - expected).norm() <= 0.02 * expected.norm()
-    for key, parameter in model.adapter_parameters("a").items():
-        gradient = parameters[key.replace(".weight", ".default.weight")].grad
-        assert parameter.grad.dtype == torch.float32
-        assert (parameter.grad - gradient).norm() <= 0.02 * gradient.norm(), key
+            parameters[keys[key]].copy_(parameter)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        logits = plain(tokens).logits[0, :-1]
+    logits.float().square().sum().backward()
+    return {key: parameters[keys[key]].grad for key in keys}
 
 
+def _distance(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
+    return sum(float((left[key] - right[key]).square().sum()) for key in right) ** 0.5
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)  # torch's own import
 def test_a_compiled_base_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"found OptimizedModule.*before torch\.compile"):
         RoutedModel(torch.compile(_base()))
