@@ -18,6 +18,7 @@ from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.plan import KINDS, plan_adapter
 from hf_mtl.adapters.prefix import Prefix
 from hf_mtl.adapters.prompt import Prompt
+from hf_mtl.adapters.quantised import keep_trainable, quantisation_scales, quantised_layers
 from hf_mtl.adapters.routed_linear import RoutedLinear
 from hf_mtl.adapters.routing import KeysValues, RoutedPass, Span, current_pass, install, recompute_contexts
 from hf_mtl.adapters.segment_linear import Term, segment_delta, segment_linear
@@ -40,7 +41,10 @@ __all__ = [
     "VirtualTokens",
     "current_pass",
     "install",
+    "keep_trainable",
     "plan_adapter",
+    "quantisation_scales",
+    "quantised_layers",
     "recompute_contexts",
     "segment_delta",
     "segment_linear",

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from hf_mtl.adapters.forms import uses_grouped_mm
+from hf_mtl.adapters.grouped import grouped_delta
 from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.own_effects import add_effects
+from hf_mtl.adapters.quantised import weight_source
 from hf_mtl.adapters.routing import RoutedPass, Span, current_pass
-from hf_mtl.adapters.segment_linear import segment_delta, segment_linear
+from hf_mtl.adapters.segment_linear import WeightSource, segment_delta, segment_linear
 from hf_mtl.adapters.update import LayerUpdate, OwnEffect
 
 __all__ = ["RoutedLinear"]
@@ -61,10 +64,11 @@ class RoutedLinear(nn.Module):
         stream = x.reshape(tokens, x.shape[-1])
         low_rank = [(span, update) for span, update in found if isinstance(update, LoraUpdate)]
         others = [(span, update) for span, update in found if isinstance(update, OwnEffect)]
-        weight = None if others else self._plain_weight(x)
+        weight = None if others else self._own_weight(x)
         if weight is not None:
             terms = [update.term(span, stream, routed) for span, update in low_rank]
-            y = segment_linear(stream, weight, self.bias, terms)
+            bias = None if self.bias is None else self.bias.to(x.dtype)
+            y = segment_linear(stream, weight, bias, terms)
         else:
             y = self._beside(stream, low_rank, others, routed)
         return y.view(*x.shape[:-1], y.shape[-1])
@@ -83,15 +87,22 @@ class RoutedLinear(nn.Module):
         if not low_rank:
             return y  # type: ignore[no-any-return]
         stream = stream.to(y.dtype)
-        return segment_delta(y, stream, [update.term(span, stream, routed) for span, update in low_rank])
+        terms = [update.term(span, stream, routed) for span, update in low_rank]
+        grouped = uses_grouped_mm(y.dtype, y.device.type, stream.shape[1], y.shape[1])
+        return (grouped_delta if grouped else segment_delta)(y, stream, terms)
 
-    def _plain_weight(self, x: Tensor) -> Tensor | None:
-        """The weight `[D_out, D_in]`, if the base product may be computed by us.
+    def _own_weight(self, x: Tensor) -> Tensor | WeightSource | None:
+        """The weight `[D_out, D_in]`, where the base product may be computed by us. Else None.
 
-        That is so for an ordinary linear layer (or GPT-2's, whose weight is transposed) with no casts around it.
+        That is so for an ordinary linear layer (or GPT-2's, whose weight is transposed) and for a 4-bit one, with
+        nothing that casts around it.
         """
         base = self.base_layer
-        if type(base) not in (nn.Linear, Conv1D) or torch.is_autocast_enabled(x.device.type):
-            return None
+        if torch.is_autocast_enabled(x.device.type) or (
+            x.device.type == "cuda" and x.dtype == torch.bfloat16
+        ):
+            return None  # autocast has its say, or the updates are grouped
+        if type(base) not in (nn.Linear, Conv1D):
+            return weight_source(base, x.dtype)
         weight = self.weight.t() if isinstance(base, Conv1D) else self.weight
         return weight if weight.dtype == x.dtype else None

@@ -58,7 +58,11 @@ def save_suite(
 
 
 def load_suite(
-    folder: str | Path, *, base: str | Path | None = None, dtype: str | None = None
+    folder: str | Path,
+    *,
+    base: str | Path | None = None,
+    dtype: str | None = None,
+    quantization: str | None = None,
 ) -> RoutedModel:
     """Load a base and all adapters of a saved suite.
 
@@ -66,6 +70,7 @@ def load_suite(
         folder: The folder with `hf_mtl.json`.
         base: Where the base is loaded from; default: where it was loaded from when the suite was saved.
         dtype: The base's dtype; default that of its files.
+        quantization: As in `load_base`; a suite trained on a quantised base needs it quantised in the same way.
 
     Raises:
         CheckpointError: If a part is missing or broken, or the base's weights are not those that the adapters
@@ -76,7 +81,7 @@ def load_suite(
     source = base or manifest.base.source or manifest.base.hub_id
     if source is None:
         raise CheckpointError(f"{folder}: the manifest names no base that could be loaded; pass base=... .")
-    loaded, identity = load_base(source, dtype=dtype, hub_id=manifest.base.hub_id)
+    loaded, identity = load_base(source, dtype=dtype, hub_id=manifest.base.hub_id, quantization=quantization)
     if identity.fingerprint != manifest.base.fingerprint:
         raise CheckpointError(
             f"{folder}: the adapters were trained on a base with the fingerprint {manifest.base.fingerprint}, but "

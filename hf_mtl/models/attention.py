@@ -20,6 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from hf_mtl.adapters import current_pass
+from hf_mtl.adapters.forms import attends_in_fp32
 from hf_mtl.errors import RoutingError
 from hf_mtl.models.prefix_attention import join_prefixes
 
@@ -29,10 +30,6 @@ PACKED = "hf_mtl_packed"
 
 # Arguments of attention functions that change its result, and that the packed form does not compute.
 _REFUSED = ("softcap", "s_aux", "position_bias")
-
-# Up to this many tokens, bf16 attention on a CPU is faster by way of fp32 (its bf16 backward is 2 to 5 times
-# slower).
-_CPU_FP32_LENGTH = 512
 
 
 class _Form(NamedTuple):
@@ -80,16 +77,21 @@ def _one_by_one(
     form: _Form,
 ) -> Tensor:
     """Attention of each sequence by itself, `[1, H, T, D]`; `lengths` are those of queries and of keys."""
-    dtype = query.dtype
-    if query.device.type == "cpu" and dtype.itemsize < 4 and max(lengths[1]) <= _CPU_FP32_LENGTH:
-        query, key, value = query.float(), key.float(), value.float()
     parts = zip(
         query.split(lengths[0], dim=2),
         key.split(lengths[1], dim=2),
         value.split(lengths[1], dim=2),
         strict=True,
     )
-    return torch.cat([_attend(q, k, v, form) for q, k, v in parts], dim=2).to(dtype)
+    return torch.cat([_in_its_precision(q, k, v, form) for q, k, v in parts], dim=2)
+
+
+def _in_its_precision(query: Tensor, key: Tensor, value: Tensor, form: _Form) -> Tensor:
+    """`_attend` in the precision that is fastest for this sequence; its neighbours have no say in it."""
+    dtype = query.dtype
+    if attends_in_fp32(dtype, query.device.type, key.shape[2]):
+        query, key, value = query.float(), key.float(), value.float()
+    return _attend(query, key, value, form).to(dtype)
 
 
 def _flash(

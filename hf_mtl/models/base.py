@@ -11,6 +11,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -26,8 +28,9 @@ from transformers import (
 from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.fingerprint import fingerprint
+from hf_mtl.models.quantisation import quantisation_config, quantisation_note
 
-__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer", "switch_dropout_off"]
+__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer", "refuse_compiled", "switch_dropout_off"]
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +101,11 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
 
 
 def load_base(
-    source: str | Path, *, dtype: str | torch.dtype | None = None, hub_id: str | None = None
+    source: str | Path,
+    *,
+    dtype: str | torch.dtype | None = None,
+    hub_id: str | None = None,
+    quantization: str | BitsAndBytesConfig | None = None,
 ) -> tuple[PreTrainedModel, BaseIdentity]:
     """Load a causal or a sequence-to-sequence language model and say what it is.
 
@@ -108,6 +115,8 @@ def load_base(
         dtype: `"float32"`, `"bfloat16"`, ...; `"auto"` or None keeps that of the files.
         hub_id: The id that the adapters shall name; default: what the folder itself says, or the Hub id it
             came from.
+        quantization: `"4bit"` (nf4 with double quantisation), `"8bit"`, or bitsandbytes settings of your own;
+            needs `pip install hf-mtl[4bit]`. Default: as the files are.
 
     Returns:
         The model, on the CPU, and its identity.
@@ -116,10 +125,13 @@ def load_base(
         ConfigError: If there is no such model, or it cannot be loaded.
     """
     located = _located(source)
+    options: dict[str, Any] = {"dtype": _dtype(dtype)}  # Any: what transformers takes
+    if quantization is not None:
+        options["quantization_config"] = quantisation_config(quantization, located, _dtype(dtype))
     try:
         pairs = AutoConfig.from_pretrained(located).is_encoder_decoder
         auto = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
-        model: PreTrainedModel = auto.from_pretrained(located, dtype=_dtype(dtype))
+        model: PreTrainedModel = auto.from_pretrained(located, **options)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"The model {str(source)!r} could not be loaded: {error}\n"
@@ -139,7 +151,7 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
     return BaseIdentity(
         hub_id=hub_id or origin.get("hub_id") or (loaded_from if is_hub_id else None),
         fingerprint=fingerprint(model),
-        note=origin.get("note"),
+        note="; ".join(filter(None, (origin.get("note"), quantisation_note(model)))) or None,
         source=source or (loaded_from if is_hub_id else None),
     )
 
@@ -155,3 +167,19 @@ def switch_dropout_off(base: PreTrainedModel) -> None:
             "The base's own dropout is switched off while adapters are trained (its masks would depend on the batch's "
             "mixture). Use the adapters' dropout, for example LoraConfig(lora_dropout=0.1)."
         )
+
+
+def refuse_compiled(base: torch.nn.Module) -> None:
+    """Refuse a base that went through `torch.compile`.
+
+    Raises:
+        ConfigError: If it did, or is no `transformers` model for another reason.
+    """
+    why = "every batch has another layout, so each would compile anew. Pass the model as it was before torch.compile."
+    if not isinstance(base, PreTrainedModel):
+        raise ConfigError(
+            f"The base must be a transformers PreTrainedModel, found {type(base).__name__}. A compiled model is "
+            f"refused: {why}"
+        )
+    if any(module._compiled_call_impl is not None for module in base.modules()):
+        raise ConfigError(f"The base is compiled (model.compile()), which is refused: {why}")

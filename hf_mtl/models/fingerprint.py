@@ -13,6 +13,8 @@ import hashlib
 import torch
 from torch import nn
 
+from hf_mtl.adapters import quantisation_scales
+
 __all__ = ["fingerprint"]
 
 _SAMPLES = 1024
@@ -23,10 +25,10 @@ def fingerprint(model: nn.Module) -> str:
 
     Args:
         model: The base, before anything is attached to it. Values are compared as fp32 rounded to bf16;
-            quantised tensors by their stored bytes, so a quantised copy has a fingerprint of its own.
+            quantised tensors by their stored bytes and scales, so a quantised copy has a fingerprint of its own.
     """
     digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
+    for name, parameter in sorted([*model.named_parameters(), *quantisation_scales(model)]):
         flat = parameter.detach().reshape(-1)
         step = max(1, flat.numel() // _SAMPLES)
         sample = flat[::step][:_SAMPLES]

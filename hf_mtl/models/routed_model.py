@@ -18,6 +18,7 @@ from hf_mtl.adapters import (
     Span,
     VirtualTokens,
     install,
+    keep_trainable,
     plan_adapter,
     recompute_contexts,
 )
@@ -25,7 +26,7 @@ from hf_mtl.data import PackedBatch, PaddedBatch, Segment, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
-from hf_mtl.models.base import BaseIdentity, identify, switch_dropout_off
+from hf_mtl.models.base import BaseIdentity, identify, refuse_compiled, switch_dropout_off
 from hf_mtl.models.base_pass import BasePass
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
 from hf_mtl.models.virtual_stream import VirtualStream, check_stack, lay_out
@@ -36,20 +37,21 @@ __all__ = ["RoutedModel"]
 class RoutedModel(nn.Module):
     """A frozen base with named adapters, whose forward takes batches of mixed routes, packed or padded.
 
-    The base object is taken over: its parameters are frozen, its linear layers wrapped where an adapter
-    changes them, its attention set to ours, and its own dropout switched off (a mask shared by
-    tasks would tie them together).
+    The base object is taken over: its parameters are frozen, its linear layers wrapped where an adapter changes
+    them, its attention set to ours, and its own dropout switched off (shared masks would tie tasks together).
 
     Args:
         base: A model of a supported architecture (`hf_mtl.models.ARCHITECTURES`).
         identity: What the base is called; default: found out from the object.
 
     Raises:
-        ConfigError: If the base's architecture is not supported.
+        ConfigError: If the base's architecture is not supported, or the base is compiled.
     """
 
     def __init__(self, base: PreTrainedModel, *, identity: BaseIdentity | None = None) -> None:
         super().__init__()
+        refuse_compiled(base)
+        keep_trainable(base)
         self.architecture = architecture_of(base)
         self.layout = layout_of(base, self.architecture)
         self.identity = identity or identify(base)

@@ -56,7 +56,8 @@ class FinishedRun:
     @cached_property
     def model(self) -> RoutedModel:
         """The base with the adapters of all tasks, on the GPU if there is one."""
-        model = load_suite(self.folder, base=self._source, dtype=self.recipe.model.dtype)
+        spec = self.recipe.model
+        model = load_suite(self.folder, base=self._source, dtype=spec.dtype, quantization=spec.quantization)
         return model.to("cuda") if torch.cuda.is_available() else model
 
     def evaluate(self, console: Console) -> Report:

@@ -66,7 +66,9 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Report:
 
 def _trainer(run: Run, display: ProgressDisplay) -> MultiTaskTrainer:
     model = run.recipe.model
-    base, identity = load_base(run.source, dtype=model.dtype, hub_id=model.id)
+    base, identity = load_base(
+        run.source, dtype=model.dtype, hub_id=model.id, quantization=model.quantization
+    )
     return MultiTaskTrainer(
         RoutedModel(base, identity=identity),
         run.args,

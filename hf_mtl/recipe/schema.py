@@ -35,11 +35,13 @@ class ModelSpec(_Section):
         id: Its Hub id. The adapters name it as their base, so it is given even when the weights come from elsewhere.
         source: Where the weights come from instead of the Hub: a folder, or `asset:NAME` for a model in a package.
         dtype: The numbers that the base is loaded in; `auto` takes those of its files.
+        quantization: Store the base in 4 or 8 bits (bitsandbytes); the adapters stay in full precision.
     """
 
     id: str = ""
     source: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: Literal["4bit", "8bit"] | None = None
 
 
 class TemplateSpec(_Section):

@@ -33,6 +33,7 @@ class FlatParameters:
                 f"A task's parameters must be of one dtype; found {listing(dtypes)}. Convert them before training."
             )
         self.flat = nn.Parameter(torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters]))
+        self._gradients: Tensor | None = None
         for parameter, view in zip(self.parameters, self._views(self.flat.detach()), strict=True):
             parameter.data = view
 
@@ -40,19 +41,22 @@ class FlatParameters:
         parts = flat.split([parameter.numel() for parameter in self.parameters])
         return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
 
-    def gather_gradients(self) -> bool:
-        """Collect the parameters' gradients in `flat.grad`; afterwards theirs are views of it.
+    def collect_gradients(self) -> None:
+        """Let the coming backward passes add up their gradients in `flat.grad`, which starts at zero.
 
-        Returns:
-            Whether there was any gradient. If not, `flat.grad` is None and an optimizer leaves the values
-            alone.
+        The parameters' `.grad` become views of one buffer that is kept over the steps, so nothing is copied
+        together afterwards.
         """
-        if all(parameter.grad is None for parameter in self.parameters):
-            self.flat.grad = None
-            return False
-        self.flat.grad = torch.cat(
-            [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in self.parameters]
-        )
-        for parameter, view in zip(self.parameters, self._views(self.flat.grad), strict=True):
+        if self._gradients is None:
+            self._gradients = torch.zeros_like(self.flat.detach())
+        else:
+            self._gradients.zero_()
+        self.flat.grad = self._gradients
+        for parameter, view in zip(self.parameters, self._views(self._gradients), strict=True):
             parameter.grad = view
-        return True
+
+    def drop_gradients(self) -> None:
+        """Leave no gradient, neither zero nor other: an optimizer then moves nothing."""
+        self.flat.grad = None
+        for parameter in self.parameters:
+            parameter.grad = None

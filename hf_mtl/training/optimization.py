@@ -57,15 +57,14 @@ class TaskOptimizer:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def clip(self) -> Tensor | None:
-        """Collect the task's gradient and clip it to its own largest norm.
+        """Clip the task's gradient to its own largest norm.
 
         Returns:
             The norm before clipping, or None if the task has no gradient.
         """
-        if not self.flat.gather_gradients():
-            return None
         gradient = self.flat.flat.grad
-        assert gradient is not None
+        if gradient is None:
+            return None
         norm: Tensor = torch.linalg.vector_norm(gradient)
         if self.max_grad_norm > 0:
             gradient.mul_(
@@ -93,6 +92,11 @@ class SuiteOptimizer(Optimizer):
         self.tasks = tasks
         self.param_groups = [group for task in tasks.values() for group in task.optimizer.param_groups]
 
+    def start_round(self, names: Iterable[str]) -> None:
+        """Open the gradients of the tasks that take part in a round; all others keep None."""
+        for name in names:
+            self.tasks[name].flat.collect_gradients()
+
     def clip(self) -> dict[str, Tensor]:
         """Clip every task by itself; returns the norms before clipping of the tasks that have a gradient."""
         norms = {name: task.clip() for name, task in self.tasks.items()}
@@ -106,9 +110,7 @@ class SuiteOptimizer(Optimizer):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop all gradients; None, never zero, or an absent task would drift."""
         for task in self.tasks.values():
-            task.flat.flat.grad = None
-            for parameter in task.flat.parameters:
-                parameter.grad = None
+            task.flat.drop_gradients()
 
     def state_dict(self) -> dict[str, Any]:  # Any: as torch.optim declares it
         """Each task's optimizer state."""

@@ -177,6 +177,7 @@ class MultiTaskTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: Round, num_items_in_batch: None = None) -> Tensor:  # type: ignore[override]
         """Forward and backward of a whole round; returns the mean of the tasks' losses, for the log."""
         model.train()
+        self.suite_optimizer.start_round(inputs.label_counts)
         losses = dict.fromkeys(inputs.label_counts, torch.zeros((), device=self.args.device))
         for micro_batch in inputs.micro_batches:
             with self.compute_loss_context_manager():

@@ -1,0 +1,52 @@
+r"""The low-rank updates of all terms as two grouped products, for GPUs, where many small kernels cost most.
+
+.. math:: y_{[i]} \mathrel{+}= s_i \, (m_i \circ x_{[i]}) A_i^T B_i^T
+
+`torch.nn.functional.grouped_mm` multiplies each term's rows with its own matrix in one kernel; the matrices are
+stacked, ranks padded with zeros to a common multiple of 8 (16 bytes in half precision). Equal to `segment_delta`
+to rounding. Tested on the CPU's fallback of the same operator; written for CUDA and not yet run there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grouped_mm, pad
+
+from hf_mtl.adapters.segment_linear import Term
+
+__all__ = ["grouped_delta"]
+
+_RANK_MULTIPLE = 8
+
+
+def grouped_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
+    """Return the output of a base layer plus all terms' updates.
+
+    Args:
+        y_TO: The base layer's output `[T, D_out]`; left as it is.
+        x_TI: The base layer's input `[T, D_in]`, of the output's dtype; both widths are multiples of 8.
+        terms: The updates; ranges may overlap or be empty.
+    """
+    terms = [term for term in terms if term.stop > term.start]
+    if not terms:
+        return y_TO
+    rank = max(term.a_RI.shape[0] for term in terms)
+    rank += -rank % _RANK_MULTIPLE
+    a_GIR = torch.stack([pad(t.a_RI, (0, 0, 0, rank - t.a_RI.shape[0])) for t in terms]).to(x_TI.dtype).mT
+    b_GRO = torch.stack([pad(t.b_OR, (0, rank - t.b_OR.shape[1])) for t in terms]).to(x_TI.dtype).mT
+    lengths = torch.tensor([term.stop - term.start for term in terms], device=x_TI.device)
+    ends_G = lengths.cumsum(0).to(torch.int32)
+    scales_N1 = torch.tensor([term.scale for term in terms], device=x_TI.device, dtype=x_TI.dtype)
+    rows_NI = torch.cat([_input(term, x_TI) for term in terms])
+    h_NR = grouped_mm(rows_NI, a_GIR, offs=ends_G) * scales_N1.repeat_interleave(lengths)[:, None]
+    delta_NO = grouped_mm(h_NR, b_GRO, offs=ends_G)
+    index_N = torch.cat([torch.arange(term.start, term.stop, device=x_TI.device) for term in terms])
+    return y_TO.index_add(0, index_N, delta_NO)
+
+
+def _input(term: Term, x_TI: Tensor) -> Tensor:
+    x_LI = x_TI[term.start : term.stop]
+    return x_LI if term.multiplier_LI is None else x_LI * term.multiplier_LI

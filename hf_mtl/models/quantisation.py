@@ -1,0 +1,65 @@
+"""Bases that bitsandbytes quantises while they are loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+from transformers import AutoConfig, BitsAndBytesConfig, PreTrainedModel
+from transformers.utils.quantization_config import QuantizationMethod
+
+from hf_mtl.errors import ConfigError, listing
+
+__all__ = ["QUANTIZATIONS", "quantisation_config", "quantisation_note"]
+
+QUANTIZATIONS = ("4bit", "8bit")
+
+
+def quantisation_config(
+    wanted: str | BitsAndBytesConfig, source: str, dtype: torch.dtype | str
+) -> BitsAndBytesConfig:
+    """The settings that `wanted` stands for.
+
+    Args:
+        wanted: `"4bit"` (nf4, double quantisation, computed in the base's dtype), `"8bit"`, or settings, which are
+            taken as they are.
+        source: A folder or Hub id, asked for its dtype where `dtype` is `"auto"`.
+        dtype: The dtype that the base's other layers are loaded in.
+
+    Raises:
+        ConfigError: If bitsandbytes is not installed or `wanted` is unknown.
+    """
+    if not isinstance(wanted, BitsAndBytesConfig) and wanted not in QUANTIZATIONS:
+        raise ConfigError(
+            f"quantization={wanted!r} is unknown; choose one of {listing(QUANTIZATIONS)}, or a BitsAndBytesConfig."
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            f"quantization={wanted!r} needs bitsandbytes, which is not installed: pip install hf-mtl[4bit]"
+        )
+    if isinstance(wanted, BitsAndBytesConfig):
+        return wanted
+    if wanted == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    if not isinstance(dtype, torch.dtype):
+        dtype = AutoConfig.from_pretrained(source).dtype or torch.float32
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def quantisation_note(model: PreTrainedModel) -> str | None:
+    """How a model is quantised, in words, or None if it is not."""
+    settings = model.config.to_dict().get("quantization_config")
+    if settings is None:
+        return None
+    method = QuantizationMethod(settings["quant_method"])
+    if method is not QuantizationMethod.BITS_AND_BYTES:
+        return f"quantised by {method.value}"
+    if settings["load_in_8bit"]:
+        return "quantised by bitsandbytes to 8 bits"
+    double = ", doubly" if settings["bnb_4bit_use_double_quant"] else ""
+    return f"quantised by bitsandbytes to 4 bits ({settings['bnb_4bit_quant_type']}{double})"
