@@ -60,14 +60,14 @@ class LoraUpdate(LayerUpdate):
         return {"lora_A.weight": self.lora_A, "lora_B.weight": self.lora_B}
 
     def term(self, span: Span, x: Tensor, routed: RoutedPass) -> Term:
-        """The update of one span of `x [T, D_in]`, its matrices in the input's dtype."""
+        """The update of one span of `x [T, D_in]`."""
         drops = self.training and self.dropout > 0
         return Term(
             start=span.start,
             stop=span.stop,
             scale=self.scale * span.weight,
-            a_RI=self.lora_A.to(x.dtype),
-            b_OR=self.lora_B.to(x.dtype),
+            a_RI=self.lora_A,
+            b_OR=self.lora_B,
             multiplier_LI=keyed_multiplier(routed, span.start, span.stop, x, p=self.dropout, key=self._key)
             if drops
             else None,

@@ -9,19 +9,29 @@ scale `s_i` and an optional dropout multiplier `m_i`. Working on slices needs no
 common rank and no masked products; the frozen weight gets no gradient; and the input gradient `g W + s_i
 (g_[i] B_i) A_i` is accumulated in place instead of being summed by autograd.
 
+`A_i` and `B_i` may be wider than `x` (fp32 master weights beside bf16 activations): they are cast to the dtype
+that `forms` picks for the span, and their gradients have their own dtype. A quantised `W` is handed over as
+something that makes it (`WeightSource`): it is de-quantised once in the forward pass and once in the backward
+pass, for all terms together, and not kept in between.
+
 Shapes: `T` tokens, `D_in`/`D_out` features, `r` rank; suffixes in names (`x_TI`, `h_LR`) say which (`L`
 tokens of a term, `I` = `D_in`, `O` = `D_out`, `R` = `r`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Term", "segment_delta", "segment_linear"]
+from hf_mtl.adapters.forms import multiplies_in_fp32
+
+__all__ = ["Term", "WeightSource", "segment_delta", "segment_linear"]
+
+WeightSource = Callable[[], Tensor]
+"""Makes the frozen weight `[D_out, D_in]`, of the input's dtype."""
 
 
 class Term(NamedTuple):
@@ -41,11 +51,26 @@ class _Slices(NamedTuple):
     bounds: tuple[tuple[int, int, float], ...]
     multipliers: tuple[Tensor | None, ...]
 
-    def input(self, i: int, x_TI: Tensor) -> Tensor:
+    def dtype(self, i: int, x_TI: Tensor, width_out: int) -> torch.dtype:
+        """The dtype of term `i`'s products."""
+        start, stop, _ = self.bounds[i]
+        wide = multiplies_in_fp32(x_TI.dtype, x_TI.device.type, stop - start, x_TI.shape[1] + width_out)
+        return torch.float32 if wide else x_TI.dtype
+
+    def input(self, i: int, x_TI: Tensor, dtype: torch.dtype) -> Tensor:
+        """Term `i`'s input `[L, I]`, dropout applied."""
         start, stop, _ = self.bounds[i]
         x_LI = x_TI[start:stop]
         multiplier_LI = self.multipliers[i]
-        return x_LI if multiplier_LI is None else x_LI * multiplier_LI
+        return (x_LI if multiplier_LI is None else x_LI * multiplier_LI).to(dtype)
+
+
+def _add_product(total_LO: Tensor, left_LR: Tensor, right_RO: Tensor, scale: float) -> None:
+    """Add `scale * left right` to `total_LO` in place, the product in the dtype of its factors."""
+    if total_LO.dtype == left_LR.dtype:
+        total_LO.addmm_(left_LR, right_RO, alpha=scale)
+    else:
+        total_LO.add_((left_LR @ right_RO).to(total_LO.dtype), alpha=scale)
 
 
 def _add_updates(
@@ -54,64 +79,85 @@ def _add_updates(
     """Add every term's update to `y_TO` in place and return the rank-space activations `[L, R]`, one per term."""
     hidden = []
     for i, (start, stop, scale) in enumerate(slices.bounds):
-        h_LR = slices.input(i, x_TI) @ a[i].t()
-        y_TO[start:stop].addmm_(h_LR, b[i].t(), alpha=scale)
+        dtype = slices.dtype(i, x_TI, y_TO.shape[1])
+        h_LR = slices.input(i, x_TI, dtype) @ a[i].to(dtype).t()
+        _add_product(y_TO[start:stop], h_LR, b[i].to(dtype).t(), scale)
         hidden.append(h_LR)
     return hidden
 
 
 def _term_gradients(
-    g_TO: Tensor, x_TI: Tensor, dx_TI: Tensor | None, slices: _Slices, saved: Sequence[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the gradients of all `A` and `B`, and add the terms' part of the input gradient to `dx_TI` in place."""
+    g_TO: Tensor,
+    x_TI: Tensor,
+    dx_TI: Tensor | None,
+    slices: _Slices,
+    saved: Sequence[Tensor],
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """Return the gradients of all `A`, then all `B`, and add the terms' part of the input's to `dx_TI` in place.
+
+    Args:
+        g_TO: The output's gradient.
+        x_TI: The input.
+        dx_TI: The input's gradient so far, or None if it needs none.
+        slices: The terms.
+        saved: All `A`, all `B`, all rank-space activations.
+        needed: Whether each `A`, then each `B`, needs a gradient; for the others none is computed.
+    """
     count = len(slices.bounds)
     a, b, hidden = saved[:count], saved[count : 2 * count], saved[2 * count :]
-    grad_a, grad_b = [], []
+    gradients: list[Tensor | None] = [None] * (2 * count)
     for i, (start, stop, scale) in enumerate(slices.bounds):
-        g_LO = g_TO[start:stop]
-        dh_LR = (g_LO @ b[i]).mul_(scale)
-        grad_a.append(dh_LR.t() @ slices.input(i, x_TI))
-        grad_b.append((g_LO.t() @ hidden[i]).mul_(scale))
+        dtype = hidden[i].dtype
+        g_LO = g_TO[start:stop].to(dtype)
+        if needed[count + i]:
+            gradients[count + i] = (g_LO.t() @ hidden[i]).mul_(scale).to(b[i].dtype)
+        if dx_TI is None and not needed[i]:
+            continue
+        dh_LR = (g_LO @ b[i].to(dtype)).mul_(scale)
+        if needed[i]:
+            gradients[i] = (dh_LR.t() @ slices.input(i, x_TI, dtype)).to(a[i].dtype)
         if dx_TI is None:
             continue
         multiplier_LI = slices.multipliers[i]
         if multiplier_LI is None:
-            dx_TI[start:stop].addmm_(dh_LR, a[i])
+            _add_product(dx_TI[start:stop], dh_LR, a[i].to(dtype), 1.0)
         else:
-            dx_TI[start:stop].addcmul_(dh_LR @ a[i], multiplier_LI)
-    return grad_a, grad_b
+            dx_TI[start:stop].addcmul_((dh_LR @ a[i].to(dtype)).to(dx_TI.dtype), multiplier_LI)
+    return gradients
 
 
 class _SegmentLinear(torch.autograd.Function):
-    """`segment_linear` for a weight of full precision: base product and updates share one buffer."""
+    """`segment_linear`: base product and updates share one buffer."""
 
     @staticmethod
     def forward(
         ctx: Any,  # Any: autograd's context takes arbitrary attributes
         x_TI: Tensor,
-        weight_OI: Tensor,
+        source: WeightSource,
         bias_O: Tensor | None,
         slices: _Slices,
         *ab: Tensor,
     ) -> Tensor:
         count = len(slices.bounds)
-        y_TO = torch.nn.functional.linear(x_TI, weight_OI, bias_O)
+        y_TO = torch.nn.functional.linear(x_TI, source(), bias_O)
         hidden = _add_updates(y_TO, x_TI, slices, ab[:count], ab[count:])
+        ctx.source = source
         ctx.slices = slices
-        ctx.save_for_backward(x_TI, weight_OI, *ab, *hidden)
+        ctx.save_for_backward(x_TI, *ab, *hidden)
         return y_TO
 
     @staticmethod
     def backward(ctx: Any, g_TO: Tensor) -> tuple[Tensor | None, ...]:
-        x_TI, weight_OI, *saved = ctx.saved_tensors
+        x_TI, *saved = ctx.saved_tensors
         g_TO = g_TO.contiguous()
-        dx_TI = g_TO @ weight_OI if ctx.needs_input_grad[0] else None
-        grad_a, grad_b = _term_gradients(g_TO, x_TI, dx_TI, ctx.slices, saved)
-        return (dx_TI, None, None, None, *grad_a, *grad_b)
+        dx_TI = g_TO @ ctx.source() if ctx.needs_input_grad[0] else None
+        gradients = _term_gradients(g_TO, x_TI, dx_TI, ctx.slices, saved, ctx.needs_input_grad[4:])
+        return (dx_TI, None, None, None, *gradients)
 
 
 class _SegmentDelta(torch.autograd.Function):
-    """The updates alone, added in place to the output of a base layer of any kind (quantised, convolution, ...)."""
+    """The updates alone, added in place to the output of a base layer of any kind (8-bit, convolution, ...)."""
 
     @staticmethod
     def forward(
@@ -133,8 +179,8 @@ class _SegmentDelta(torch.autograd.Function):
         x_TI, *saved = ctx.saved_tensors
         g_TO = g_TO.contiguous()
         dx_TI = torch.zeros_like(x_TI) if ctx.needs_input_grad[1] else None
-        grad_a, grad_b = _term_gradients(g_TO, x_TI, dx_TI, ctx.slices, saved)
-        return (g_TO, dx_TI, None, *grad_a, *grad_b)
+        gradients = _term_gradients(g_TO, x_TI, dx_TI, ctx.slices, saved, ctx.needs_input_grad[3:])
+        return (g_TO, dx_TI, None, *gradients)
 
 
 def _split(terms: Sequence[Term]) -> tuple[_Slices, list[Tensor]]:
@@ -145,20 +191,23 @@ def _split(terms: Sequence[Term]) -> tuple[_Slices, list[Tensor]]:
     return slices, [term.a_RI for term in terms] + [term.b_OR for term in terms]
 
 
-def segment_linear(x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, terms: Sequence[Term]) -> Tensor:
+def segment_linear(
+    x_TI: Tensor, weight_OI: Tensor | WeightSource, bias_O: Tensor | None, terms: Sequence[Term]
+) -> Tensor:
     """Apply a frozen linear layer and all terms' updates.
 
     Args:
-        x_TI: Input `[T, D_in]`, contiguous.
-        weight_OI: Frozen weight `[D_out, D_in]` of the input's dtype; it receives no gradient.
+        x_TI: Input `[T, D_in]`.
+        weight_OI: Frozen weight `[D_out, D_in]` of the input's dtype, or what makes it; it receives no gradient.
         bias_O: Frozen bias `[D_out]` or None.
-        terms: The updates; their matrices have the input's dtype. Ranges may overlap or be empty.
+        terms: The updates; their matrices have the input's dtype or a wider one. Ranges may overlap or be empty.
 
     Returns:
         Output `[T, D_out]`.
     """
     slices, ab = _split(terms)
-    result: Tensor = _SegmentLinear.apply(x_TI, weight_OI, bias_O, slices, *ab)  # type: ignore[no-untyped-call]
+    source = (lambda: weight_OI) if isinstance(weight_OI, Tensor) else weight_OI
+    result: Tensor = _SegmentLinear.apply(x_TI, source, bias_O, slices, *ab)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -167,12 +216,13 @@ def segment_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
 
     Args:
         y_TO: The base layer's output `[T, D_out]`; changed in place.
-        x_TI: The base layer's input `[T, D_in]`, contiguous, of the output's dtype.
+        x_TI: The base layer's input `[T, D_in]`, of the output's dtype.
         terms: The updates, as in `segment_linear`.
 
     Returns:
         `y_TO`, now carrying the updates' gradients.
     """
     slices, ab = _split(terms)
-    result: Tensor = _SegmentDelta.apply(y_TO, x_TI, slices, *ab)  # type: ignore[no-untyped-call]
+    with torch.autocast(x_TI.device.type, enabled=False):  # the dtypes are already those to compute in
+        result: Tensor = _SegmentDelta.apply(y_TO, x_TI, slices, *ab)  # type: ignore[no-untyped-call]
     return result

@@ -19,6 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from hf_mtl.adapters import current_pass
+from hf_mtl.adapters.forms import attends_in_fp32
 from hf_mtl.errors import RoutingError
 
 __all__ = ["PACKED", "register_packed_attention"]
@@ -27,10 +28,6 @@ PACKED = "hf_mtl_packed"
 
 # Arguments of attention functions that change its result, and that the packed form does not compute.
 _REFUSED = ("softcap", "s_aux", "position_bias")
-
-# Up to this many tokens, bf16 attention on a CPU is faster by way of fp32 (its bf16 backward is 2 to 5 times
-# slower).
-_CPU_FP32_LENGTH = 512
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None) -> Tensor:
@@ -56,13 +53,20 @@ def _one_by_one(
     window: int | None,
 ) -> Tensor:
     """Attention of each sequence by itself, `[1, H, T, D]`."""
-    dtype = query.dtype
-    if query.device.type == "cpu" and dtype.itemsize < 4 and max(lengths) <= _CPU_FP32_LENGTH:
-        query, key, value = query.float(), key.float(), value.float()
     parts = zip(
         query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True
     )
-    return torch.cat([_causal(q, k, v, scaling, window) for q, k, v in parts], dim=2).to(dtype)
+    return torch.cat([_in_its_form(q, k, v, scaling, window) for q, k, v in parts], dim=2)
+
+
+def _in_its_form(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None
+) -> Tensor:
+    """`_causal` in the precision that is fastest for this sequence; its neighbours have no say in it."""
+    dtype = query.dtype
+    if attends_in_fp32(dtype, query.device.type, query.shape[2]):
+        query, key, value = query.float(), key.float(), value.float()
+    return _causal(query, key, value, scaling, window).to(dtype)
 
 
 def _flash(

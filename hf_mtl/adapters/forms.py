@@ -1,0 +1,58 @@
+"""Which form of a computation is used where; the numbers are measured, and this is the only place that holds them.
+
+    python benchmarks/layer.py            # measures the break-even points of the table below
+
+| what | where | form | since |
+|---|---|---|---|
+| low-rank products | fp32, fp64 | each span by itself | as fast as one adapter, at any number of spans |
+| low-rank products | bf16, CPU, small span | each span by itself, in fp32 | small bf16 products cost 30 to 60 us each |
+| low-rank products | bf16, CPU, other spans | each span by itself, in bf16 | the matrix unit pays off |
+| low-rank products | half precision, CUDA | `grouped_mm` over all spans | few kernels; written, not yet run on a GPU |
+| attention | half precision, CPU, up to 512 tokens | in fp32 | the bf16 backward is 2 to 5 times slower |
+
+A span's form follows from its own size, the layer and the device, never from its neighbours: so a task's
+arithmetic stays its own. The exception is `grouped_mm`, a kernel over all spans, which is equal to rounding.
+
+Two forms are left out. Masked rank concatenation (`x A_all^T`, a mask, `B_all^T`) was slower from 16 spans on, and
+its sums run over all tokens, so that one task's NaN would reach every other task's gradient (`0 * NaN`).
+`grouped_mm` on the CPU loops over the same products and needs the matrices stacked first.
+"""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["attends_in_fp32", "multiplies_in_fp32", "uses_grouped_mm"]
+
+# A span's input and output elements, `L * (D_in + D_out)`, up to which fp32 products are faster on a CPU.
+# Break-even at 128 tokens for 576 x 576, at 80 for 1536 x 576, at 40 for 2048 x 2048 (rank 8, a CPU with AMX).
+_CPU_FP32_ELEMENTS = 140_000
+
+# The longest sequence whose bf16 attention is faster by way of fp32 on a CPU.
+_CPU_FP32_LENGTH = 512
+
+
+def _is_half(dtype: torch.dtype) -> bool:
+    return dtype.itemsize < 4
+
+
+def multiplies_in_fp32(dtype: torch.dtype, device: str, length: int, width: int) -> bool:
+    """Whether the low-rank products of a span of activations are made in fp32.
+
+    Args:
+        dtype: Of the activations.
+        device: Its type, as in `torch.device`.
+        length: The span's tokens.
+        width: `D_in + D_out` of the layer.
+    """
+    return device == "cpu" and _is_half(dtype) and length * width <= _CPU_FP32_ELEMENTS
+
+
+def uses_grouped_mm(dtype: torch.dtype, device: str) -> bool:
+    """Whether all spans of a layer are computed by one grouped product."""
+    return device == "cuda" and _is_half(dtype)
+
+
+def attends_in_fp32(dtype: torch.dtype, device: str, length: int) -> bool:
+    """Whether a sequence of `length` tokens is attended in fp32."""
+    return device == "cpu" and _is_half(dtype) and length <= _CPU_FP32_LENGTH
