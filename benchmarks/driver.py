@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,14 @@ class Entry(NamedTuple):
     label: str
     variant: str
     spec: Spec
+
+
+def chosen(entries: Sequence[Entry], patterns: Sequence[str]) -> list[Entry]:
+    """The entries whose label fits one of the patterns (`*` stands for any text)."""
+    found = [entry for entry in entries if any(fnmatchcase(entry.label, pattern) for pattern in patterns)]
+    if not found:
+        raise SystemExit(f"--only {patterns} fits none of {[entry.label for entry in entries]}.")
+    return found
 
 
 class Worker:
@@ -95,14 +104,18 @@ def initial_weights(spec: Spec, folder: Path) -> Path:
     return file
 
 
-def measure(name: str, entries: Sequence[Entry], batches: Batches, rounds: int) -> dict[str, Any]:
-    """Run all entries round by round, each in turn, and write `results/<name>.json`.
+def measure(
+    name: str, entries: Sequence[Entry], batches: Batches, rounds: int, *, together: bool = True
+) -> dict[str, Any]:
+    """Run all entries and write `results/<name>.json`.
 
     Args:
         name: Of the result.
         entries: What is compared. A peer whose environment is missing is left out, and the result says so.
         batches: The examples of a round, for an entry's spec.
         rounds: Measured rounds; one more comes first and is not counted.
+        together: One round of each in turn, all processes alive, which times fairly; else one process after the
+            other, which needs the memory of one.
 
     Returns:
         The result, as it was written.
@@ -111,18 +124,11 @@ def measure(name: str, entries: Sequence[Entry], batches: Batches, rounds: int) 
     for label in missing:
         print(f"left out: {label} (run benchmarks/peers/setup.sh first)")
     entries = [entry for entry in entries if entry.label not in missing]
+    measured: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         weights = initial_weights(entries[0].spec, Path(folder))
-        workers = [Worker(entry, weights) for entry in entries]
-    samples: dict[str, list[dict[str, float]]] = {entry.label: [] for entry in entries}
-    for index in range(rounds + 1):
-        turn = index % len(workers)  # another one begins each time
-        for worker in workers[turn:] + workers[:turn]:
-            sample = worker.ask(batches(worker.entry.spec, index))
-            samples[worker.entry.label].append(sample)
-        print(f"round {index}: " + _line(samples, index), flush=True)
-    for worker in workers:
-        worker.close()
+        for group in [entries] if together else [[entry] for entry in entries]:
+            measured |= _in_turn(group, weights, batches, rounds)
     result = {
         "name": name,
         "device": _device(),
@@ -131,20 +137,36 @@ def measure(name: str, entries: Sequence[Entry], batches: Batches, rounds: int) 
         "commit": _commit(),
         "rounds": rounds,
         "left_out": missing,
-        "entries": {
-            worker.entry.label: {
-                "variant": worker.entry.variant,
-                "spec": worker.entry.spec._asdict(),
-                **worker.about,
-                "warm_up": samples[worker.entry.label][0],
-                "samples": samples[worker.entry.label][1:],
-            }
-            for worker in workers
-        },
+        "entries": measured,
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
+
+
+def _in_turn(
+    entries: Sequence[Entry], weights: Path, batches: Batches, rounds: int
+) -> dict[str, dict[str, Any]]:
+    """One process per entry, one round of each in turn; what came of it, by label."""
+    workers = [Worker(entry, weights) for entry in entries]
+    samples: dict[str, list[dict[str, float]]] = {entry.label: [] for entry in entries}
+    for index in range(rounds + 1):
+        turn = index % len(workers)  # another one begins each time
+        for worker in workers[turn:] + workers[:turn]:
+            samples[worker.entry.label].append(worker.ask(batches(worker.entry.spec, index)))
+        print(f"round {index}: " + _line(samples, index), flush=True)
+    for worker in workers:
+        worker.close()
+    return {
+        worker.entry.label: {
+            "variant": worker.entry.variant,
+            "spec": worker.entry.spec._asdict(),
+            **worker.about,
+            "warm_up": samples[worker.entry.label][0],
+            "samples": samples[worker.entry.label][1:],
+        }
+        for worker in workers
+    }
 
 
 def speed(sample: dict[str, float]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from driver import measure
+from driver import chosen, measure
 from model import entries
 from workload import SHAPES, Spec, mixed
 
@@ -19,12 +19,19 @@ def main() -> None:
     parser.add_argument("--shape", default="61m", choices=SHAPES)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--only", nargs="*", default=[""], help="only entries with one of these texts")
+    parser.add_argument(
+        "--only", nargs="*", default=["*"], help="only entries that fit one of these patterns"
+    )
     asked = parser.parse_args()
     spec = Spec(shape=asked.shape, dtype=asked.dtype)
-    chosen = [entry for entry in entries(spec) if any(text in entry.label for text in asked.only)]
     name = f"memory-{asked.shape}-{asked.dtype}"
-    result = measure(name, chosen, lambda _, index: mixed(spec, index), asked.rounds)
+    result = measure(
+        name,
+        chosen(entries(spec), asked.only),
+        lambda _, index: mixed(spec, index),
+        asked.rounds,
+        together=False,
+    )
     for label, entry in result["entries"].items():
         peak = max(sample["peak_mib"] for sample in entry["samples"])
         print(f"{label}: {peak:.0f} MiB, of them {peak - entry['rest_mib']:.0f} MiB for the round")

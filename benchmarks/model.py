@@ -1,7 +1,7 @@
 """The whole model, 8 tasks of different lengths: ours against what users and peers do today.
 
     python benchmarks/model.py --dtype float32 --rounds 9
-    python benchmarks/model.py --shape smollm2 --label-share 0.25 --only routed "one adapter"
+    python benchmarks/model.py --shape smollm2 --label-share 0.25 --only routed "*one adapter, packed"
 
 Peers need environments of their own, once: benchmarks/peers/setup.sh
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from driver import Entry, measure, ratio
+from driver import Entry, chosen, measure, ratio
 from workload import SHAPES, Spec, mixed
 
 PEER_DROPOUT = 0.05  # MoE-PEFT refuses to train without dropout
@@ -39,15 +39,17 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--label-share", type=float, default=1.0, help="share of the tokens that are labels")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", nargs="*", default=[""], help="only entries with one of these texts")
+    parser.add_argument(
+        "--only", nargs="*", default=["*"], help="only entries that fit one of these patterns"
+    )
+    parser.add_argument("--name", help="of the result; default made from shape, dtype and share")
     asked = parser.parse_args()
     spec = Spec(shape=asked.shape, dtype=asked.dtype)
-    chosen = [entry for entry in entries(spec) if any(text in entry.label for text in asked.only)]
     share = "" if asked.label_share == 1 else f"-labels{asked.label_share:g}"
     batches = partial(mixed, share=asked.label_share)
     result = measure(
-        f"model-{asked.shape}-{asked.dtype}{share}",
-        chosen,
+        asked.name or f"model-{asked.shape}-{asked.dtype}{share}",
+        chosen(entries(spec), asked.only),
         lambda one, index: batches(spec, index),  # the same examples for one adapter as for many
         asked.rounds,
     )
