@@ -23,6 +23,7 @@ def entries(spec: Spec) -> list[Entry]:
         Entry("routed", "routed", spec),
         Entry("peft: K separate runs", "peft separate runs", spec),
         Entry("peft: one adapter, packed", "peft one adapter packed", spec),
+        Entry("peft: one adapter, packed, attention in dtype", "peft one adapter packed, base dtype", spec),
         Entry("peft: one adapter, packed, stock sdpa", "peft one adapter packed, sdpa", spec),
         Entry("routed: one fused adapter", "routed", spec._replace(tasks=1)),
         Entry("peft: set_adapter per micro-batch", "peft set_adapter", spec),

@@ -22,6 +22,7 @@ VARIANTS = {
     "peft set_adapter": ("peft_models", "SetAdapter"),
     "peft adapter_names": ("peft_models", "AdapterNames"),
     "peft one adapter packed": ("peft_models", "OneAdapterPacked"),
+    "peft one adapter packed, base dtype": ("peft_models", "OneAdapterPackedBaseDtype"),
     "peft one adapter packed, sdpa": ("peft_models", "OneAdapterPackedSdpa"),
     "moe-peft": ("moe_peft_model", "MoePeft"),
     "adapterhub": ("adapterhub_model", "AdapterHub"),

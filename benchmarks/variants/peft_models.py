@@ -9,11 +9,15 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.model import _adapter_names_pre_forward_hook
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
 from workload import Example, Spec
 
-from hf_mtl.adapters import RoutedPass, install
+from hf_mtl.adapters import RoutedPass, current_pass, install
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from variants.variant import LEARNING_RATE, MAX_NORM, Variant, label_count, llama, packed, padded
+
+PER_SEQUENCE = "benchmark_per_sequence"
 
 
 class _PeftVariant(Variant):
@@ -130,6 +134,35 @@ class OneAdapterPacked(_PeftVariant):
     def step(self, examples: Sequence[Example]) -> float:
         with install(RoutedPass(lengths=tuple(len(example["ids"]) for example in examples))):
             return self.backward(packed(examples), label_count(examples))
+
+
+def _per_sequence(  # noqa: PLR0913  # the signature is transformers' own
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **kwargs: object,
+) -> tuple[torch.Tensor, None]:
+    """SDPA of each packed sequence by itself, in the dtype of the base; `[1, H, T, D]` in, `[1, T, H, D]` out."""
+    lengths = current_pass().lengths
+    parts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    attended = [
+        scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+        for q, k, v in parts
+    ]
+    return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
+
+
+class OneAdapterPackedBaseDtype(OneAdapterPacked):
+    """The same with attention of each sequence by itself in the base's dtype: for bf16, where ours goes by fp32."""
+
+    def __init__(self, spec: Spec, weights: str) -> None:
+        super().__init__(spec, weights)
+        AttentionInterface.register(PER_SEQUENCE, _per_sequence)
+        AttentionMaskInterface.register(PER_SEQUENCE, lambda *args, **kwargs: None)
+        self.model.base_model.model.set_attn_implementation(PER_SEQUENCE)
 
 
 class OneAdapterPackedSdpa(_PeftVariant):
