@@ -125,6 +125,7 @@ def measure(
         print(f"left out: {label} (run benchmarks/peers/setup.sh first)")
     entries = [entry for entry in entries if entry.label not in missing]
     measured: dict[str, Any] = {}
+    commit = _commit()  # now, not after the run
     with tempfile.TemporaryDirectory() as folder:
         weights = initial_weights(entries[0].spec, Path(folder))
         for group in [entries] if together else [[entry] for entry in entries]:
@@ -134,7 +135,7 @@ def measure(
         "device": _device(),
         "threads": 1,
         "hf_mtl": hf_mtl.__version__,
-        "commit": _commit(),
+        "commit": commit,
         "rounds": rounds,
         "left_out": missing,
         "entries": measured,

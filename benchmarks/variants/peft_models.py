@@ -136,7 +136,7 @@ class OneAdapterPacked(_PeftVariant):
             return self.backward(packed(examples), label_count(examples))
 
 
-def _per_sequence(  # noqa: PLR0913  # the signature is transformers' own
+def _per_sequence(  # the signature is transformers' own
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
