@@ -387,7 +387,7 @@ def test_refused_targets_and_batches() -> None:
     with pytest.raises(
         ConfigError, match="PrefixTuningConfig is supported for causal language models whose batches"
     ):
-        model.add_adapter("b", PrefixTuningConfig(num_virtual_tokens=3, task_type="FEATURE_EXTRACTION"))
+        model.add_adapter("b", PrefixTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM"))
     vision, text = CASES["ViTModel"].model(), CASES["LlamaForCausalLM"]
     with pytest.raises(ConfigError, match="takes the layout PaddedLayout"):
         vision(_batch(text.model(), _sequences(text)))
