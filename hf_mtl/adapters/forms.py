@@ -1,6 +1,6 @@
 """Which form of a computation is used where; the numbers are measured, and this is the only place that holds them.
 
-    python benchmarks/layer.py            # measures the break-even points of the table below
+    python benchmarks/layer.py            # the forms of the low-rank products beside each other
 
 | what | where | form | since |
 |---|---|---|---|
@@ -13,7 +13,7 @@
 A span's form follows from its own size, the layer and the device, never from its neighbours: so a task's
 arithmetic stays its own. The exception is `grouped_mm`, a kernel over all spans, which is equal to rounding.
 
-Two forms are left out. Masked rank concatenation (`x A_all^T`, a mask, `B_all^T`) was slower from 16 spans on, and
+Two forms are left out. Masked rank concatenation (`x A_all^T`, a mask, `B_all^T`) was slower at 64 spans, and
 its sums run over all tokens, so that one task's NaN would reach every other task's gradient (`0 * NaN`).
 `grouped_mm` on the CPU loops over the same products and needs the matrices stacked first.
 """

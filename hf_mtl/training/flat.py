@@ -34,6 +34,7 @@ class FlatParameters:
             )
         self.flat = nn.Parameter(torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters]))
         self._gradients: Tensor | None = None
+        self._gradient_views: list[Tensor] = []
         for parameter, view in zip(self.parameters, self._views(self.flat.detach()), strict=True):
             parameter.data = view
 
@@ -49,10 +50,11 @@ class FlatParameters:
         """
         if self._gradients is None:
             self._gradients = torch.zeros_like(self.flat.detach())
+            self._gradient_views = self._views(self._gradients)
         else:
             self._gradients.zero_()
         self.flat.grad = self._gradients
-        for parameter, view in zip(self.parameters, self._views(self._gradients), strict=True):
+        for parameter, view in zip(self.parameters, self._gradient_views, strict=True):
             parameter.grad = view
 
     def drop_gradients(self) -> None:

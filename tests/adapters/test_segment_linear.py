@@ -90,3 +90,17 @@ def test_no_gradient_for_an_input_that_needs_none() -> None:
     segment_linear(x, weight, None, terms).sum().backward()
     assert x.grad is None and weight.grad is None
     assert all(term.a_RI.grad is not None for term in terms)
+
+
+def test_gradcheck_with_a_weight_that_is_made_and_an_input_that_is_not_contiguous() -> None:
+    generator = torch.Generator().manual_seed(3)
+    terms = _terms(generator, dropout=True)
+    weight = torch.randn(D_OUT, D_IN, dtype=torch.float64, generator=generator)
+    leaf = torch.randn(D_IN, TOKENS, dtype=torch.float64, generator=generator).requires_grad_()
+    count = len(terms)
+
+    def function(leaf: Tensor, *ab: Tensor) -> Tensor:
+        changed = [t._replace(a_RI=ab[i], b_OR=ab[count + i]) for i, t in enumerate(terms)]
+        return segment_linear(leaf.t(), lambda: weight, None, changed)
+
+    assert torch.autograd.gradcheck(function, (leaf, *(t.a_RI for t in terms), *(t.b_OR for t in terms)))

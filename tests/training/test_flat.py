@@ -1,0 +1,29 @@
+"""Gradients that add up in one buffer equal gradients by themselves; no round, no gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hf_mtl.training.flat import FlatParameters
+
+
+def _pair() -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    values = [torch.randn(3, 5, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    return [nn.Parameter(v.clone()) for v in values], [nn.Parameter(v.clone()) for v in values]
+
+
+def test_gradients_of_several_passes_and_rounds() -> None:
+    ours, theirs = _pair()
+    flat = FlatParameters(ours)
+    for round_ in range(2):
+        flat.collect_gradients()
+        for parameter in theirs:
+            parameter.grad = None
+        for scale in (1.0, 2.0 + round_):  # two micro-batches; the last parameter takes no part
+            for a, b, *_ in (ours, theirs):
+                (scale * a * b.square()).sum().backward()
+        wanted = [torch.zeros(3, 5) if p.grad is None else p.grad for p in theirs]
+        assert torch.equal(flat.flat.grad, torch.cat([gradient.reshape(-1) for gradient in wanted]))
+        flat.drop_gradients()
+        assert flat.flat.grad is None and all(parameter.grad is None for parameter in ours)
