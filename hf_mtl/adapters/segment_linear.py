@@ -152,7 +152,9 @@ class _SegmentLinear(torch.autograd.Function):
         x_TI, *saved = ctx.saved_tensors
         g_TO = g_TO.contiguous()
         dx_TI = g_TO @ ctx.source() if ctx.needs_input_grad[0] else None
-        with torch.autocast(g_TO.device.type, enabled=False):  # a backward pass may be called under autocast too
+        with torch.autocast(
+            g_TO.device.type, enabled=False
+        ):  # a backward pass may be called under autocast too
             gradients = _term_gradients(g_TO, x_TI, dx_TI, ctx.slices, saved, ctx.needs_input_grad[4:])
         return (dx_TI, None, None, None, *gradients)
 
@@ -180,7 +182,9 @@ class _SegmentDelta(torch.autograd.Function):
         x_TI, *saved = ctx.saved_tensors
         g_TO = g_TO.contiguous()
         dx_TI = torch.zeros_like(x_TI) if ctx.needs_input_grad[1] else None
-        with torch.autocast(g_TO.device.type, enabled=False):  # a backward pass may be called under autocast too
+        with torch.autocast(
+            g_TO.device.type, enabled=False
+        ):  # a backward pass may be called under autocast too
             gradients = _term_gradients(g_TO, x_TI, dx_TI, ctx.slices, saved, ctx.needs_input_grad[3:])
         return (g_TO, dx_TI, None, *gradients)
 
