@@ -44,7 +44,7 @@ class Routed(Variant):
         self.optimizer = SuiteOptimizer(
             {
                 name: TaskOptimizer(
-                    self.model.adapter_parameters(name).values(),
+                    self.model.adapter_parameters(name),
                     settings,
                     lambda groups: torch.optim.AdamW(groups, fused=True),
                 )
@@ -66,6 +66,7 @@ class Routed(Variant):
     def step(self, examples: Sequence[Example]) -> float:
         """As `MultiTaskTrainer.training_step` computes it: each task's mean over its own labels, summed."""
         batch = pack(self._chunks(examples))
+        self.optimizer.start_round({segment.route for segment in batch.segments})
         losses_N = cross_entropy(self.model(batch).float(), batch.label_ids, reduction="none")
         parts = [losses_N[start:stop] for _, start, stop in batch.label_segments]
         torch.stack([part.mean() for part in parts]).sum().backward()

@@ -6,7 +6,7 @@ not clip it, and a round that it sits out moves neither its weights, nor its mom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -29,22 +29,26 @@ class TaskOptimizer:
     """The update of one task's private parameters.
 
     Args:
-        parameters: The task's parameters.
+        parameters: The task's parameters, by their keys in PEFT's files; biases are not decayed.
         settings: The task's settings.
         factory: Makes the optimizer from parameter groups.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], settings: TaskSettings, factory: OptimizerFactory
+        self, parameters: Mapping[str, nn.Parameter], settings: TaskSettings, factory: OptimizerFactory
     ) -> None:
-        self.flat = FlatParameters(parameters)
+        biases = [parameter for key, parameter in parameters.items() if key.endswith(".bias")]
+        others = [parameter for key, parameter in parameters.items() if not key.endswith(".bias")]
+        decays = ((others, settings.weight_decay), (biases, 0.0))  # as in transformers.Trainer
+        groups = [(FlatParameters(members), decay) for members, decay in decays if members]
+        self.flats = tuple(flat for flat, _ in groups)
         self.max_grad_norm = settings.max_grad_norm
-        group = {
-            "params": [self.flat.flat],
-            "lr": settings.learning_rate,
-            "weight_decay": settings.weight_decay,
-        }
-        self.optimizer = factory([group])
+        self.optimizer = factory(
+            [
+                {"params": [flat.flat], "lr": settings.learning_rate, "weight_decay": decay}
+                for flat, decay in groups
+            ]
+        )
         self.schedule: LRScheduler = get_scheduler(
             settings.lr_scheduler_type, self.optimizer, settings.warmup(), settings.steps
         )
@@ -62,19 +66,29 @@ class TaskOptimizer:
         Returns:
             The norm before clipping, or None if the task has no gradient.
         """
-        gradient = self.flat.flat.grad
-        if gradient is None:
+        gradients = [flat.flat.grad for flat in self.flats if flat.flat.grad is not None]
+        if not gradients:
             return None
-        norm: Tensor = torch.linalg.vector_norm(gradient)
+        norm: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
         if self.max_grad_norm > 0:
-            gradient.mul_(
-                (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-            )  # as torch.nn.utils.clip_grad_norm_
+            factor = (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_
+            for gradient in gradients:
+                gradient.mul_(factor)
         return norm
+
+    def start_round(self) -> None:
+        """Open the task's gradients: the coming backward passes add up in them."""
+        for flat in self.flats:
+            flat.collect_gradients()
+
+    def drop_gradients(self) -> None:
+        """Leave no gradient; None, never zero, or an absent task would drift."""
+        for flat in self.flats:
+            flat.drop_gradients()
 
     def step(self) -> None:
         """Make the update, if the task has a gradient."""
-        self.stepped = self.flat.flat.grad is not None
+        self.stepped = any(flat.flat.grad is not None for flat in self.flats)
         if self.stepped:
             self.learning_rate = self.next_learning_rate
             self.optimizer.step()
@@ -88,14 +102,17 @@ class SuiteOptimizer(Optimizer):
     """
 
     def __init__(self, tasks: Mapping[str, TaskOptimizer]) -> None:
-        super().__init__([task.flat.flat for task in tasks.values()], defaults={})
+        super().__init__([flat.flat for task in tasks.values() for flat in task.flats], defaults={})
         self.tasks = tasks
         self.param_groups = [group for task in tasks.values() for group in task.optimizer.param_groups]
 
-    def start_round(self, names: Iterable[str]) -> None:
-        """Open the gradients of the tasks that take part in a round; all others keep None."""
-        for name in names:
-            self.tasks[name].flat.collect_gradients()
+    def start_round(self, names: Collection[str]) -> None:
+        """Open the gradients of the tasks that take part in a round; all others have None."""
+        for name, task in self.tasks.items():
+            if name in names:
+                task.start_round()
+            else:
+                task.drop_gradients()
 
     def clip(self) -> dict[str, Tensor]:
         """Clip every task by itself; returns the norms before clipping of the tasks that have a gradient."""
@@ -108,9 +125,9 @@ class SuiteOptimizer(Optimizer):
             task.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop all gradients; None, never zero, or an absent task would drift."""
+        """Drop all gradients."""
         for task in self.tasks.values():
-            task.flat.drop_gradients()
+            task.drop_gradients()
 
     def state_dict(self) -> dict[str, Any]:  # Any: as torch.optim declares it
         """Each task's optimizer state."""

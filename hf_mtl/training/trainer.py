@@ -207,7 +207,7 @@ class MultiTaskTrainer(Trainer):
         cls, options = self.get_optimizer_cls_and_kwargs(self.args)
         self.task_optimizers = {
             name: TaskOptimizer(
-                self.model.adapter_parameters(name).values(), settings, lambda groups: cls(groups, **options)
+                self.model.adapter_parameters(name), settings, lambda groups: cls(groups, **options)
             )
             for name, settings in self.task_settings.items()
         }

@@ -190,10 +190,11 @@ def test_the_flat_fused_optimizer_equals_the_ordinary_one() -> None:
     settings = TaskSettings(2, 10, 1e-2, "constant", 0.0, 0.1, 1.0)
     flat = [nn.Parameter(value.cuda()) for value in values]
     single = [nn.Parameter(value.cuda()) for value in values]
-    task = TaskOptimizer(flat, settings, lambda groups: torch.optim.AdamW(groups, fused=True))
+    named = {f"{i}.weight": parameter for i, parameter in enumerate(flat)}
+    task = TaskOptimizer(named, settings, lambda groups: torch.optim.AdamW(groups, fused=True))
     optimizer = torch.optim.AdamW(single, lr=1e-2, weight_decay=0.1, fused=False)
     for _ in range(3):
-        task.flat.collect_gradients()
+        task.start_round()
         optimizer.zero_grad()
         for parameters in (flat, single):
             sum((p * p).sum() for p in parameters).backward()

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from hf_mtl.training.flat import FlatParameters
+from hf_mtl.training.optimization import TaskOptimizer
+from hf_mtl.training.settings import TaskSettings
 
 
 def _pair() -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -27,3 +29,23 @@ def test_gradients_of_several_passes_and_rounds() -> None:
         assert torch.equal(flat.flat.grad, torch.cat([gradient.reshape(-1) for gradient in wanted]))
         flat.drop_gradients()
         assert flat.flat.grad is None and all(parameter.grad is None for parameter in ours)
+
+
+def test_biases_are_not_decayed_and_share_the_clip() -> None:
+    settings = TaskSettings(2, 10, 1e-2, "constant", 0.0, 0.1, 0.5)
+    ours, theirs = ([nn.Parameter(torch.full((4,), value)) for value in (2.0, -3.0)] for _ in range(2))
+    task = TaskOptimizer(
+        dict(zip(("head.weight", "head.bias"), ours, strict=True)), settings, torch.optim.AdamW
+    )
+    groups = [{"params": [p], "weight_decay": decay} for p, decay in zip(theirs, (0.1, 0.0), strict=True)]
+    optimizer = torch.optim.AdamW(groups, lr=1e-2)
+    for _ in range(3):
+        task.start_round()
+        optimizer.zero_grad()
+        for parameters in (ours, theirs):
+            sum(p.square().sum() for p in parameters).backward()
+        norm = torch.nn.utils.clip_grad_norm_(theirs, 0.5)
+        assert task.clip() == norm
+        task.step()
+        optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
