@@ -92,8 +92,7 @@ class RoutedModel(nn.Module):
             seed: The initial weights follow from this seed and the name alone.
 
         Raises:
-            ConfigError: If the name is taken, or the config is of a kind or has an option that is not
-                supported.
+            ConfigError: If the name is taken, or the kind or an option of the config is not supported.
         """
         if name in self.adapter_configs:
             raise ConfigError(f"There is an adapter {name!r} already; names must differ.")

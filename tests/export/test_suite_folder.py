@@ -112,4 +112,10 @@ def test_broken_suites_are_refused(saved: Path) -> None:
 
 def test_auto_class_loads_a_folder_by_its_base(saved: Path, tiny_llama: Path) -> None:
     _edit(saved / "mlp" / "adapter_config.json", base_model_name_or_path=str(tiny_llama))
-    assert AutoPeftModelForCausalLM.from_pretrained(saved / "mlp").peft_config["default"].r == 2
+    adapted = AutoPeftModelForCausalLM.from_pretrained(saved / "mlp")
+    assert adapted.peft_config["default"].r == 2
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    by_transformers = AutoModelForCausalLM.from_pretrained(saved / "mlp")
+    assert (adapted(tokens).logits - by_transformers(tokens).logits).abs().max() < 1e-5
+    bare = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    assert (adapted(tokens).logits - bare(tokens).logits).abs().max() > 1e-3

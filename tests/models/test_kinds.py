@@ -19,36 +19,17 @@ from peft import (
     set_peft_model_state_dict,
 )
 from safetensors.torch import load_file
+from tiny_decoders import DECODERS, SHAPE
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
-    MistralConfig,
-    PreTrainedConfig,
     PreTrainedModel,
-    Qwen2Config,
-    Qwen3Config,
 )
 
 from hf_mtl.data import Chunk, PackedBatch, Sequence, pack
 from hf_mtl.export import load_suite, save_suite
 from hf_mtl.models import RoutedModel, load_base
-
-SHAPE = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-}
-BASES: dict[str, PreTrainedConfig] = {
-    "llama": LlamaConfig(**SHAPE),
-    "mistral": MistralConfig(**SHAPE, sliding_window=4),
-    "qwen2": Qwen2Config(**SHAPE),  # its q, k and v have biases
-    "qwen3": Qwen3Config(**SHAPE, head_dim=16),
-}
 
 
 def _lora(**options: object) -> LoraConfig:
@@ -78,7 +59,7 @@ BF16 = 2**-8  # the relative error of one rounding to bf16 is at most half of it
 
 def _base(kind: str = "llama", dtype: torch.dtype = torch.float64) -> PreTrainedModel:
     torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_config(copy.deepcopy(BASES[kind])).to(torch.bfloat16).to(dtype)
+    base = AutoModelForCausalLM.from_config(copy.deepcopy(DECODERS[kind])).to(torch.bfloat16).to(dtype)
     with torch.no_grad():
         for name, parameter in base.named_parameters():
             if name.endswith("bias"):
@@ -173,7 +154,7 @@ def _error(actual: Tensor, expected: Tensor) -> float:
     return float((actual - expected).norm() / expected.norm())
 
 
-@pytest.fixture(params=BASES)
+@pytest.fixture(params=DECODERS)
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 

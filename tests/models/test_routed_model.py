@@ -8,42 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoHaConfig, LoraConfig, PeftModel, get_peft_model
+from tiny_decoders import DECODERS
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
-    LlamaConfig,
     LlamaForSequenceClassification,
-    MistralConfig,
-    PreTrainedConfig,
-    Qwen2Config,
-    Qwen3Config,
 )
 
 from hf_mtl.data import Chunk, PackedBatch, Sequence, pack
 from hf_mtl.errors import ConfigError, RoutingError
 from hf_mtl.models import RoutedModel
 
-SHAPE = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-}
-CONFIGS: dict[str, PreTrainedConfig] = {
-    "llama": LlamaConfig(**SHAPE),
-    "mistral": MistralConfig(**SHAPE, sliding_window=4),
-    "qwen2": Qwen2Config(**SHAPE),
-    "qwen3": Qwen3Config(**SHAPE, head_dim=16),
-}
 NAMES = ("mlp", "q&a", "layers")  # two of them are parts of paths in the base
 
 
 def _base(kind: str = "llama", dtype: torch.dtype = torch.float64) -> torch.nn.Module:
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[kind])).to(dtype)
+    return AutoModelForCausalLM.from_config(copy.deepcopy(DECODERS[kind])).to(dtype)
 
 
 def _lora(rank: int = 4) -> LoraConfig:
@@ -73,7 +54,7 @@ def _gradients(model: RoutedModel) -> dict[str, Tensor]:
 MIXED = [_sequence("mlp", 9, 1), _sequence("q&a", 5, 2), _sequence("mlp", 12, 3), _sequence("layers", 7, 4)]
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", DECODERS)
 def test_packed_pass_equals_plain_peft_one_by_one(kind: str, tmp_path: Path) -> None:
     model = _model(kind)
     batch = _packed(MIXED)
@@ -284,6 +265,6 @@ def test_refused_base_and_taken_name() -> None:
     with pytest.raises(
         ConfigError, match="LlamaForSequenceClassification; of 'llama' models, 'LlamaForCausalLM'"
     ):
-        RoutedModel(LlamaForSequenceClassification(copy.deepcopy(CONFIGS["llama"])))
+        RoutedModel(LlamaForSequenceClassification(copy.deepcopy(DECODERS["llama"])))
     with pytest.raises(ConfigError, match="adapter 'mlp' already"):
         _model().add_adapter("mlp", _lora())

@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from tiny_decoders import DECODERS, SHAPE
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    LlamaConfig,
     MistralConfig,
     PreTrainedConfig,
     Qwen2Config,
-    Qwen3Config,
 )
 
 from hf_mtl.data import Chunk, PackedBatch, Sequence, cut_into_chunks, fill_micro_batches, pack
@@ -27,21 +26,10 @@ from hf_mtl.export import load_suite, save_suite
 from hf_mtl.export.adapter_folder import read_adapter_folder, restore_parameters
 from hf_mtl.models import RoutedModel, generate
 
-SHAPE = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-}
 CONFIGS: dict[str, PreTrainedConfig] = {
-    "llama": LlamaConfig(**SHAPE),
+    **DECODERS,
     "mistral": MistralConfig(**SHAPE, sliding_window=7),  # shorter than a prefix of 9 and than most sequences
-    "qwen2": Qwen2Config(**SHAPE),
     "qwen2 window": Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=6, max_window_layers=1),
-    "qwen3": Qwen3Config(**SHAPE, head_dim=16),
 }
 ADAPTERS: dict[str, PeftConfig] = {
     "prefix of 5": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
 from hf_mtl.errors import ConfigError
@@ -127,6 +127,17 @@ def test_evaluation_in_between_is_logged_and_changes_nothing(tiny_llama: Path, t
         for entry in trainer.state.log_history
         if "loss" in entry
     )
+
+
+def test_a_model_object_is_the_same_as_its_folder(tiny_llama: Path, tmp_path: Path) -> None:
+    weights = []
+    for model in (tiny_llama, AutoModelForCausalLM.from_pretrained(tiny_llama)):
+        trainer = MultiTaskTrainer(
+            model, _args(tmp_path, max_steps=3), [Task("t", train=ROWS, template=TEMPLATE)]
+        )
+        trainer.train()
+        weights.append([p.detach().clone() for p in trainer.model.adapter_parameters("t").values()])
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
 def test_what_the_trainer_refuses(tiny_llama: Path, tmp_path: Path) -> None:
