@@ -23,7 +23,16 @@ from torch import Tensor
 
 from hf_mtl.data.encoding import IGNORED
 
-__all__ = ["Chunk", "PackedBatch", "Segment", "Sequence", "cut_into_chunks", "fill_micro_batches", "pack"]
+__all__ = [
+    "Chunk",
+    "PackedBatch",
+    "Segment",
+    "Sequence",
+    "consecutive_segments",
+    "cut_into_chunks",
+    "fill_micro_batches",
+    "pack",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +190,10 @@ def pack(chunks: Iterable[Chunk]) -> PackedBatch:
         label_positions=torch.tensor(label_positions),
         label_ids=torch.tensor([label for sequence in sequences for label in sequence.label_ids]),
         lengths=tuple(len(sequence.input_ids) for sequence in sequences),
-        segments=_segments(
+        segments=consecutive_segments(
             (chunk.route, sum(len(sequence.input_ids) for sequence in chunk.sequences)) for chunk in ordered
         ),
-        label_segments=_segments(
+        label_segments=consecutive_segments(
             (chunk.route, sum(len(sequence.label_ids) for sequence in chunk.sequences)) for chunk in ordered
         ),
         label_counts=tuple(len(sequence.label_ids) for sequence in sequences),
@@ -193,7 +202,8 @@ def pack(chunks: Iterable[Chunk]) -> PackedBatch:
     )
 
 
-def _segments(sizes: Iterable[tuple[str, int]]) -> tuple[Segment, ...]:
+def consecutive_segments(sizes: Iterable[tuple[str, int]]) -> tuple[Segment, ...]:
+    """Segments one behind the other, from pairs of a route and a length."""
     segments = []
     start = 0
     for route, size in sizes:

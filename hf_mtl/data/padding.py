@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from hf_mtl.data.packing import Chunk, Segment, Sequence
+from hf_mtl.data.packing import Chunk, Segment, Sequence, consecutive_segments
 from hf_mtl.errors import DataError
 
 __all__ = [
@@ -230,21 +230,13 @@ def pad(chunks: Iterable[Chunk], *, pad_id: int) -> PaddedBatch:
         inputs=inputs,
         label_mask=label_mask,
         label_ids=torch.tensor([label for sequence in sequences for label in sequence.label_ids]),
-        segments=_segments(ordered, [len(chunk.sequences) for chunk in ordered]),
-        label_segments=_segments(
-            ordered, [sum(len(sequence.label_ids) for sequence in chunk.sequences) for chunk in ordered]
+        segments=consecutive_segments((chunk.route, len(chunk.sequences)) for chunk in ordered),
+        label_segments=consecutive_segments(
+            (chunk.route, sum(len(sequence.label_ids) for sequence in chunk.sequences)) for chunk in ordered
         ),
         label_counts=tuple(len(sequence.label_ids) for sequence in sequences),
         rows=tuple((sequence.route, sequence.row) for sequence in sequences),
         dropout_keys=tuple(sequence.dropout_key for sequence in sequences),
         widths=widths,
         real_tokens=real_tokens(sequences),
-    )
-
-
-def _segments(chunks: list[Chunk], sizes: list[int]) -> tuple[Segment, ...]:
-    stops = torch.tensor(sizes).cumsum(0).tolist()
-    return tuple(
-        Segment(chunk.route, stop - size, stop)
-        for chunk, size, stop in zip(chunks, sizes, stops, strict=True)
     )
