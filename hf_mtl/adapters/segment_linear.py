@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hf_mtl.adapters.forms import multiplies_in_fp32
+from hf_mtl.adapters.forms import multiplies_in_fp32, narrow_first
 
 __all__ = ["Term", "WeightSource", "segment_delta", "segment_linear"]
 
@@ -50,27 +50,31 @@ class _Slices(NamedTuple):
 
     bounds: tuple[tuple[int, int, float], ...]
     multipliers: tuple[Tensor | None, ...]
+    dtypes: tuple[torch.dtype, ...]  # of each term's products
 
-    def dtype(self, i: int, x_TI: Tensor, width_out: int) -> torch.dtype:
-        """The dtype of term `i`'s products."""
-        start, stop, _ = self.bounds[i]
-        wide = multiplies_in_fp32(x_TI.dtype, x_TI.device.type, stop - start, x_TI.shape[1] + width_out)
-        return torch.float32 if wide else x_TI.dtype
+    def __len__(self) -> int:
+        return len(self.bounds)
 
-    def input(self, i: int, x_TI: Tensor, dtype: torch.dtype) -> Tensor:
-        """Term `i`'s input `[L, I]`, dropout applied."""
-        start, stop, _ = self.bounds[i]
-        x_LI = x_TI[start:stop]
-        multiplier_LI = self.multipliers[i]
-        return (x_LI if multiplier_LI is None else x_LI * multiplier_LI).to(dtype)
+
+def _input(x_TI: Tensor, start: int, stop: int, multiplier_LI: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """A term's input `[L, I]`, dropout applied."""
+    x_LI = x_TI[start:stop]
+    return (x_LI if multiplier_LI is None else x_LI * multiplier_LI).to(dtype)
 
 
 def _add_product(total_LO: Tensor, left_LR: Tensor, right_RO: Tensor, scale: float) -> None:
-    """Add `scale * left right` to `total_LO` in place, the product in the dtype of its factors."""
+    """Add `scale * left right` to `total_LO` in place; the sum is rounded once, from the dtype of the factors."""
     if total_LO.dtype == left_LR.dtype:
         total_LO.addmm_(left_LR, right_RO, alpha=scale)
     else:
-        total_LO.add_((left_LR @ right_RO).to(total_LO.dtype), alpha=scale)
+        total_LO.copy_(total_LO.to(left_LR.dtype).addmm_(left_LR, right_RO, alpha=scale))
+
+
+def _product_by_tokens(left_LM: Tensor, right_LR: Tensor) -> Tensor:
+    """`left^T right`, `[M, R]`, a sum over tokens, computed with the narrow matrix first where that is faster."""
+    if narrow_first(left_LM.dtype, left_LM.device.type, len(left_LM)):
+        return (right_LR.t() @ left_LM).t()
+    return left_LM.t() @ right_LR
 
 
 def _add_updates(
@@ -78,10 +82,9 @@ def _add_updates(
 ) -> list[Tensor]:
     """Add every term's update to `y_TO` in place and return the rank-space activations `[L, R]`, one per term."""
     hidden = []
-    for i, (start, stop, scale) in enumerate(slices.bounds):
-        dtype = slices.dtype(i, x_TI, y_TO.shape[1])
-        h_LR = slices.input(i, x_TI, dtype) @ a[i].to(dtype).t()
-        _add_product(y_TO[start:stop], h_LR, b[i].to(dtype).t(), scale)
+    for (start, stop, scale), multiplier_LI, dtype, a_RI, b_OR in zip(*slices, a, b, strict=True):
+        h_LR = _input(x_TI, start, stop, multiplier_LI, dtype) @ a_RI.to(dtype).t()
+        _add_product(y_TO[start:stop], h_LR, b_OR.to(dtype).t(), scale)
         hidden.append(h_LR)
     return hidden
 
@@ -104,26 +107,26 @@ def _term_gradients(
         saved: All `A`, all `B`, all rank-space activations.
         needed: Whether each `A`, then each `B`, needs a gradient; for the others none is computed.
     """
-    count = len(slices.bounds)
-    a, b, hidden = saved[:count], saved[count : 2 * count], saved[2 * count :]
+    count = len(slices)
     gradients: list[Tensor | None] = [None] * (2 * count)
-    for i, (start, stop, scale) in enumerate(slices.bounds):
-        dtype = hidden[i].dtype
+    a, b, hidden = saved[:count], saved[count : 2 * count], saved[2 * count :]
+    for i, ((start, stop, scale), multiplier_LI, dtype, a_RI, b_OR, h_LR) in enumerate(
+        zip(*slices, a, b, hidden, strict=True)
+    ):
         g_LO = g_TO[start:stop].to(dtype)
         if needed[count + i]:
-            gradients[count + i] = (g_LO.t() @ hidden[i]).mul_(scale).to(b[i].dtype)
+            gradients[count + i] = _product_by_tokens(g_LO, h_LR).mul_(scale).to(b_OR.dtype)
         if dx_TI is None and not needed[i]:
             continue
-        dh_LR = (g_LO @ b[i].to(dtype)).mul_(scale)
+        dh_LR = (g_LO @ b_OR.to(dtype)).mul_(scale)
         if needed[i]:
-            gradients[i] = (dh_LR.t() @ slices.input(i, x_TI, dtype)).to(a[i].dtype)
+            gradients[i] = (dh_LR.t() @ _input(x_TI, start, stop, multiplier_LI, dtype)).to(a_RI.dtype)
         if dx_TI is None:
             continue
-        multiplier_LI = slices.multipliers[i]
         if multiplier_LI is None:
-            _add_product(dx_TI[start:stop], dh_LR, a[i].to(dtype), 1.0)
+            _add_product(dx_TI[start:stop], dh_LR, a_RI.to(dtype), 1.0)
         else:
-            dx_TI[start:stop].addcmul_((dh_LR @ a[i].to(dtype)).to(dx_TI.dtype), multiplier_LI)
+            dx_TI[start:stop].addcmul_((dh_LR @ a_RI.to(dtype)).to(dx_TI.dtype), multiplier_LI)
     return gradients
 
 
@@ -139,7 +142,7 @@ class _SegmentLinear(torch.autograd.Function):
         slices: _Slices,
         *ab: Tensor,
     ) -> Tensor:
-        count = len(slices.bounds)
+        count = len(slices)
         y_TO = torch.nn.functional.linear(x_TI, source(), bias_O)
         hidden = _add_updates(y_TO, x_TI, slices, ab[:count], ab[count:])
         ctx.source = source
@@ -170,7 +173,7 @@ class _SegmentDelta(torch.autograd.Function):
         slices: _Slices,
         *ab: Tensor,
     ) -> Tensor:
-        count = len(slices.bounds)
+        count = len(slices)
         hidden = _add_updates(y_TO, x_TI, slices, ab[:count], ab[count:])
         ctx.mark_dirty(y_TO)
         ctx.slices = slices
@@ -189,10 +192,17 @@ class _SegmentDelta(torch.autograd.Function):
         return (g_TO, dx_TI, None, *gradients)
 
 
-def _split(terms: Sequence[Term]) -> tuple[_Slices, list[Tensor]]:
+def _split(x_TI: Tensor, terms: Sequence[Term]) -> tuple[_Slices, list[Tensor]]:
+    dtype, device = x_TI.dtype, x_TI.device.type
     slices = _Slices(
         bounds=tuple((term.start, term.stop, term.scale) for term in terms),
         multipliers=tuple(term.multiplier_LI for term in terms),
+        dtypes=tuple(
+            torch.float32
+            if multiplies_in_fp32(dtype, device, t.stop - t.start, t.a_RI.shape[1] + t.b_OR.shape[0])
+            else dtype
+            for t in terms
+        ),
     )
     return slices, [term.a_RI for term in terms] + [term.b_OR for term in terms]
 
@@ -211,7 +221,7 @@ def segment_linear(
     Returns:
         Output `[T, D_out]`.
     """
-    slices, ab = _split(terms)
+    slices, ab = _split(x_TI, terms)
     source = (lambda: weight_OI) if isinstance(weight_OI, Tensor) else weight_OI
     result: Tensor = _SegmentLinear.apply(x_TI, source, bias_O, slices, *ab)  # type: ignore[no-untyped-call]
     return result
@@ -228,7 +238,7 @@ def segment_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
     Returns:
         `y_TO`, now carrying the updates' gradients.
     """
-    slices, ab = _split(terms)
+    slices, ab = _split(x_TI, terms)
     with torch.autocast(x_TI.device.type, enabled=False):  # the dtypes are already those to compute in
         result: Tensor = _SegmentDelta.apply(y_TO, x_TI, slices, *ab)  # type: ignore[no-untyped-call]
     return result

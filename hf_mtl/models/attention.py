@@ -76,22 +76,24 @@ def _one_by_one(
     lengths: tuple[tuple[int, ...], tuple[int, ...]],
     form: _Form,
 ) -> Tensor:
-    """Attention of each sequence by itself, `[1, H, T, D]`; `lengths` are those of queries and of keys."""
-    parts = zip(
-        query.split(lengths[0], dim=2),
-        key.split(lengths[1], dim=2),
-        value.split(lengths[1], dim=2),
-        strict=True,
-    )
-    return torch.cat([_in_its_precision(q, k, v, form) for q, k, v in parts], dim=2)
+    """Attention of each sequence by itself, `[1, H, T, D]`; `lengths` are those of queries and of keys.
 
-
-def _in_its_precision(query: Tensor, key: Tensor, value: Tensor, form: _Form) -> Tensor:
-    """`_attend` in the precision that is fastest for this sequence; its neighbours have no say in it."""
+    Each is attended in the precision that is fastest for it; its neighbours have no say in it. The stream is cast as
+    a whole, which is the same and takes fewer steps.
+    """
     dtype = query.dtype
-    if attends_in_fp32(dtype, query.device.type, key.shape[2]):
-        query, key, value = query.float(), key.float(), value.float()
-    return _attend(query, key, value, form).to(dtype)
+    wide = [attends_in_fp32(dtype, query.device.type, length) for length in lengths[1]]
+    streams = [(query, key, value)] if not all(wide) else []
+    if any(wide):
+        streams.append((query.float(), key.float(), value.float()))
+    parts = [
+        list(zip(q.split(lengths[0], 2), k.split(lengths[1], 2), v.split(lengths[1], 2), strict=True))
+        for q, k, v in streams
+    ]
+    attended = [_attend(*parts[-1 if is_wide else 0][i], form) for i, is_wide in enumerate(wide)]
+    if not all(wide):
+        attended = [part.to(dtype) for part in attended]
+    return torch.cat(attended, dim=2).to(dtype)
 
 
 def _flash(
