@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -100,7 +101,7 @@ def place(
     """
     assert isinstance(base, PreTrainedModel)
     config = copy.deepcopy(config)
-    with _seeded(base, seed), _unwrapped_after(base):
+    with _seeded(base, seed), _unwrapped_after(base), _transposition_is_pefts_own():
         try:
             tuner(base, {PLAN: config}, PLAN)
             set_additional_trainable_modules(base, config, base.config.to_dict(), PLAN)
@@ -151,6 +152,14 @@ def _seeded(base: nn.Module, seed: int) -> Iterator[None]:
     devices = {p.device.index for p in base.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(devices=[index for index in devices if index is not None]):
         torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def _transposition_is_pefts_own() -> Iterator[None]:
+    """PEFT sets `fan_in_fan_out` for each layer by the layer's type, and warns; there is nothing for a user to do."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
         yield
 
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl.adapters.routing import KeysValues
 from hf_mtl.adapters.update import AdapterPlan
-from hf_mtl.adapters.virtual import VirtualTokens, initial_embeddings, option_problems, resolve_sizes
+from hf_mtl.adapters.virtual import VirtualTokens, initial_embeddings, option_problems, resolve_base
 from hf_mtl.errors import ConfigError
 
 __all__ = ["Prefix", "plan_prefix"]
@@ -85,11 +85,12 @@ def plan_prefix(base: nn.Module, config: PeftConfig, seed: int) -> AdapterPlan:
     attention_heads: int = base.config.num_attention_heads
     heads = sizes.get("num_key_value_heads") or attention_heads
     width = sizes.get("head_dim") or base.config.hidden_size // attention_heads
-    layers: int = base.config.num_hidden_layers
-    problems += resolve_sizes(config, token_dim=heads * width, heads=heads, layers=layers)
+    problems += resolve_base(config, base, token_dim=heads * width, heads=heads)
     if problems:
         raise ConfigError(problems)
     config.prefix_projection = False
     config.encoder_hidden_size = config.token_dim
     embeddings = initial_embeddings(base, lambda: PrefixEncoder(config), seed)
-    return AdapterPlan(config, {}, virtual=Prefix(embeddings, layers=layers, heads=heads))
+    return AdapterPlan(
+        config, {}, virtual=Prefix(embeddings, layers=base.config.num_hidden_layers, heads=heads)
+    )

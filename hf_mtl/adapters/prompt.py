@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_mtl.adapters.update import AdapterPlan
-from hf_mtl.adapters.virtual import VirtualTokens, initial_embeddings, option_problems, resolve_sizes
+from hf_mtl.adapters.virtual import VirtualTokens, initial_embeddings, option_problems, resolve_base
 from hf_mtl.errors import ConfigError, listing
 
 __all__ = ["Prompt", "plan_prompt"]
@@ -62,12 +62,8 @@ def plan_prompt(base: nn.Module, config: PeftConfig, seed: int) -> AdapterPlan:
     assert isinstance(config, PromptTuningConfig) and isinstance(base, PreTrainedModel)
     config = copy.deepcopy(config)
     problems = _problems(config)
-    problems += resolve_sizes(
-        config,
-        token_dim=base.config.hidden_size,
-        heads=base.config.num_attention_heads,
-        layers=base.config.num_hidden_layers,
-    )
+    width, heads = base.config.hidden_size, base.config.num_attention_heads
+    problems += resolve_base(config, base, token_dim=width, heads=heads)
     if problems:
         raise ConfigError(problems)
     try:

@@ -16,7 +16,7 @@ from peft import PromptLearningConfig, TaskType
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-__all__ = ["COMMON_OPTIONS", "VirtualTokens", "initial_embeddings", "option_problems", "resolve_sizes"]
+__all__ = ["COMMON_OPTIONS", "VirtualTokens", "initial_embeddings", "option_problems", "resolve_base"]
 
 # The options of every config with virtual tokens that are honoured.
 COMMON_OPTIONS = frozenset(
@@ -64,20 +64,34 @@ def option_problems(config: PromptLearningConfig, honoured: Set[str]) -> list[st
     n = config.num_virtual_tokens
     if not isinstance(n, int) or n < 1:
         problems.append(f"{kind}(num_virtual_tokens={n!r}): expected a whole number of at least 1.")
-    if config.task_type not in (None, TaskType.CAUSAL_LM):
-        problems.append(f"{kind}(task_type={config.task_type!r}) is not supported; expected 'CAUSAL_LM'.")
     if config.num_transformer_submodules not in (None, 1):
         problems.append(
             f"{kind}(num_transformer_submodules={config.num_transformer_submodules!r}) is not supported: the base is "
-            f"one decoder. Leave it out."
+            f"one stack of layers. Leave it out."
         )
     return problems
 
 
-def resolve_sizes(config: PromptLearningConfig, *, token_dim: int, heads: int, layers: int) -> list[str]:
-    """Fill in the base's sizes as PEFT saves them; returns a message for each one that was given and differs."""
-    sizes = {"token_dim": token_dim, "num_attention_heads": heads, "num_layers": layers}
+def resolve_base(
+    config: PromptLearningConfig, base: PreTrainedModel, *, token_dim: int, heads: int
+) -> list[str]:
+    """Fill in what PEFT saves of the base; returns a message for each option that was given and differs.
+
+    The task type decides what plain PEFT makes of the folder: a base that generates is a `CAUSAL_LM`, any other one,
+    also a masked language model, works in it as `FEATURE_EXTRACTION` only.
+    """
+    task_type = TaskType.CAUSAL_LM if base.can_generate() else TaskType.FEATURE_EXTRACTION
+    sizes = {
+        "token_dim": token_dim,
+        "num_attention_heads": heads,
+        "num_layers": base.config.num_hidden_layers,
+    }
     problems = []
+    if config.task_type not in (None, task_type):
+        problems.append(
+            f"{type(config).__name__}(task_type={config.task_type!r}) is not supported on a {type(base).__name__}; "
+            f"expected {task_type.value!r}."
+        )
     for name, size in sizes.items():
         given = getattr(config, name)
         if given not in (None, size):
@@ -86,7 +100,7 @@ def resolve_sizes(config: PromptLearningConfig, *, token_dim: int, heads: int, l
             )
         setattr(config, name, size)
     config.num_transformer_submodules = 1
-    config.task_type = TaskType.CAUSAL_LM
+    config.task_type = task_type
     return problems
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from peft import PeftConfig, PeftType
 from transformers import PreTrainedModel
 
 from hf_mtl.data import Layout, PackedLayout, PaddedLayout
 from hf_mtl.errors import ConfigError, listing
 
-__all__ = ["ARCHITECTURES", "PACKABLE", "Architecture", "architecture_of", "layout_of"]
+__all__ = ["ARCHITECTURES", "PACKABLE", "Architecture", "architecture_of", "check_kind", "layout_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Architecture:
         positions_after_padding: Whether positions count from `pad_token_id + 1`.
         masked_lm_head: In a masked language model, the module that begins the vocabulary head.
         outside: Parts of the base whose layers see something else than the batch's tokens.
+        refused: Kinds of adapters that are refused on it, and why.
     """
 
     packed: bool
@@ -39,7 +41,21 @@ class Architecture:
     positions_after_padding: bool = False
     masked_lm_head: str | None = None
     outside: tuple[str, ...] = ()
+    refused: Mapping[PeftType, str] = field(default_factory=dict)
 
+
+_PADDED = {
+    PeftType.PREFIX_TUNING: "on padded rows a prefix needs a cache, which activation checkpointing drops silently",
+    PeftType.PROMPT_TUNING: "on padded rows a prompt is not computed",
+}
+_PIXELS = dict.fromkeys(
+    (PeftType.PREFIX_TUNING, PeftType.PROMPT_TUNING),
+    "virtual tokens stand before a text's tokens, and this base reads pixels; plain PEFT fails on it too",
+)
+_NO_CACHE = {
+    PeftType.PREFIX_TUNING: "it takes no keys and values from outside; plain PEFT's prefix has no effect on it, or "
+    "fails if there is an attention mask. PromptTuningConfig works on it"
+}
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
@@ -49,7 +65,9 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "gpt2": Architecture(True, ("GPT2LMHeadModel",)),
         "llama": Architecture(True, ("LlamaForCausalLM",)),
         "mistral": Architecture(True, ("MistralForCausalLM",)),
-        "modernbert": Architecture(True, ("ModernBertModel", "ModernBertForMaskedLM"), masked_lm_head="head"),
+        "modernbert": Architecture(
+            True, ("ModernBertModel", "ModernBertForMaskedLM"), masked_lm_head="head", refused=_NO_CACHE
+        ),
         "qwen2": Architecture(True, ("Qwen2ForCausalLM",)),
         "qwen3": Architecture(True, ("Qwen3ForCausalLM",)),
         "roberta": Architecture(
@@ -59,8 +77,8 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             masked_lm_head="lm_head",
             outside=("pooler",),
         ),
-        "t5": Architecture(False, ("T5ForConditionalGeneration",)),
-        "vit": Architecture(False, ("ViTModel",)),
+        "t5": Architecture(False, ("T5ForConditionalGeneration",), refused=_PADDED),
+        "vit": Architecture(False, ("ViTModel",), refused=_PIXELS),
     }
 )
 
@@ -97,7 +115,7 @@ def architecture_of(base: PreTrainedModel) -> Architecture:
         model_type,
         ", ".join(ARCHITECTURES),
     )
-    return Architecture(packed=False)
+    return Architecture(packed=False, refused=_PADDED)
 
 
 def _check_paddable(base: PreTrainedModel) -> None:
@@ -114,6 +132,20 @@ def _check_paddable(base: PreTrainedModel) -> None:
             f"The base is a {base.config.model_type!r} model ({type(base).__name__}), which can be neither packed nor "
             f"padded: {problem}. Supported are {listing(ARCHITECTURES)}, and architectures whose attention is "
             f"called through the AttentionInterface."
+        )
+
+
+def check_kind(base: PreTrainedModel, architecture: Architecture, config: PeftConfig) -> None:
+    """Refuse a kind of adapter that the base's architecture cannot have.
+
+    Raises:
+        ConfigError: With the reason.
+    """
+    reason = architecture.refused.get(PeftType(config.peft_type)) if config.peft_type else None
+    if reason is not None:
+        raise ConfigError(
+            f"{type(config).__name__} is not supported on a {type(base).__name__}: {reason}. Kinds that act on layers "
+            f"(LoraConfig, IA3Config) are supported."
         )
 
 

@@ -34,7 +34,6 @@ class BasePass:
 
     def __init__(self, base: PreTrainedModel, architecture: Architecture) -> None:
         self._base = base
-        self._architecture = architecture
         self._offset = base.config.pad_token_id + 1 if architecture.positions_after_padding else 0
         arguments = inspect.signature(base.forward).parameters
         self._cached = "use_cache" in arguments
@@ -55,17 +54,12 @@ class BasePass:
         return TaskType.CAUSAL_LM if self._keeps else None
 
     @property
-    def takes_virtual_tokens(self) -> bool:
-        """Whether prefixes and prompts are tested on bases of this kind: causal language models, packed."""
-        return self._architecture.packed and self.task_type is TaskType.CAUSAL_LM
-
-    @property
     def head_on_labels(self) -> bool:
         """Whether the vocabulary head runs on the labelled tokens only."""
         return self._keeps or self._hooked
 
     def packed(self, stream: VirtualStream) -> Tensor:
-        """Logits `[N, V]` at the labels, or hidden states `[T, D]`."""
+        """Logits `[N, V]` at the labels, or hidden states `[T, D]` of the sequences' own tokens."""
         batch = stream.batch
         labelled = _LABELLED.set(batch.label_positions if self._hooked else None)
         try:
@@ -76,8 +70,10 @@ class BasePass:
             )
         finally:
             _LABELLED.reset(labelled)
-        states: Tensor = output.logits[0] if self._has_head else output.last_hidden_state[0]
-        return states
+        if not self._has_head:
+            return stream.own_tokens(output.last_hidden_state[0])
+        logits: Tensor = output.logits[0]
+        return logits
 
     def padded(self, batch: PaddedBatch) -> Tensor:
         """Logits `[N, V]` at the labels, or hidden states `[B, S, D]`."""

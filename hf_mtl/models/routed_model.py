@@ -24,7 +24,7 @@ from hf_mtl.adapters import (
 )
 from hf_mtl.data import PackedBatch, PaddedBatch, Segment, derived_seed
 from hf_mtl.errors import ConfigError, did_you_mean, listing
-from hf_mtl.models.architectures import architecture_of, layout_of
+from hf_mtl.models.architectures import architecture_of, check_kind, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify, refuse_compiled, switch_dropout_off
 from hf_mtl.models.base_pass import BasePass
@@ -97,9 +97,10 @@ class RoutedModel(nn.Module):
         if name in self.adapter_configs:
             raise ConfigError(f"There is an adapter {name!r} already; names must differ.")
         try:
+            check_kind(self.base, self.architecture, config)
             with self._bare_base():
                 plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
-            self._check_plan(plan)
+            self._check_targets(plan)
         except ConfigError as error:
             raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
         inner = f"mtl_{len(self._inner)}"
@@ -153,7 +154,7 @@ class RoutedModel(nn.Module):
 
         Returns:
             Logits `[N, V]` at the batch's `N` label positions. A base without a vocabulary head gives its last
-            hidden states: `[T, D]` of a packed stream, `[B, S, D]` of padded rows.
+            hidden states: `[T, D]` of a packed stream (virtual tokens left out), `[B, S, D]` of padded rows.
 
         Raises:
             ConfigError: If a route is unknown, or the batch is laid out in another way.
@@ -283,7 +284,7 @@ class RoutedModel(nn.Module):
             for path, layer in self._routed.items():
                 self.base.set_submodule(path, layer)
 
-    def _check_plan(self, plan: AdapterPlan) -> None:
+    def _check_targets(self, plan: AdapterPlan) -> None:
         outside = sorted(
             path for path in plan.updates if set(self.architecture.outside) & set(path.split("."))
         )
@@ -291,9 +292,4 @@ class RoutedModel(nn.Module):
             raise ConfigError(
                 f"{listing(outside)} sees the first token of the stream only and cannot be a target. Load the base "
                 f"with add_pooling_layer=False, or set exclude_modules={outside!r}."
-            )
-        if plan.virtual is not None and not self._base_pass.takes_virtual_tokens:
-            raise ConfigError(
-                f"{type(plan.config).__name__} is supported for causal language models whose batches are packed; this "
-                f"base is a {type(self.base).__name__}. Choose a kind that acts on layers, such as LoraConfig."
             )

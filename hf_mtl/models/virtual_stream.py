@@ -44,6 +44,13 @@ class VirtualStream:
             pieces += [own_SD] if prompt is None else [prompt.prompt_embeddings.to(own_SD.dtype), own_SD]
         return {"inputs_embeds": torch.cat(pieces).unsqueeze(0)}
 
+    def own_tokens(self, states_TD: Tensor) -> Tensor:
+        """Of the stream's states, those of the sequences' own tokens: the prompts' are left out."""
+        if not self.prompts:
+            return states_TD
+        parts = zip(states_TD.split(self.batch.lengths), self.own_lengths, strict=True)
+        return torch.cat([part_SD[-own:] for part_SD, own in parts])
+
 
 def lay_out(batch: PackedBatch, virtual: Mapping[str, VirtualTokens]) -> VirtualStream:
     """Put virtual tokens to the sequences that own them.

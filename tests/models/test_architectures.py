@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, PrefixTuningConfig
+from peft import LoraConfig, PeftModel
 from tiny_bases import (
     CASES,
     ENCODER,
@@ -221,10 +221,6 @@ def test_refused_targets_and_batches() -> None:
         ConfigError, match=r"'pooler.dense' sees the first token.*exclude_modules=\['pooler.dense'\]"
     ):
         model.add_adapter("a", LoraConfig(target_modules="all-linear"))
-    with pytest.raises(
-        ConfigError, match="PrefixTuningConfig is supported for causal language models whose batches"
-    ):
-        model.add_adapter("b", PrefixTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM"))
     vision, text = _model(CASES["ViTModel"]), CASES["LlamaForCausalLM"]
     with pytest.raises(ConfigError, match="takes the layout PaddedLayout"):
         vision(laid_out(_model(text), _sequences(text)))

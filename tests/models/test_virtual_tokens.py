@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GPT2Config,
     MistralConfig,
     PreTrainedConfig,
     Qwen2Config,
@@ -26,19 +27,25 @@ from hf_mtl.export import load_suite, save_suite
 from hf_mtl.export.adapter_folder import read_adapter_folder, restore_parameters
 from hf_mtl.models import RoutedModel, generate
 
+# No dropout: plain PEFT's own would be another one than ours.
+GPT2 = {"vocab_size": 97, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
+GPT2 |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 CONFIGS: dict[str, PreTrainedConfig] = {
     **DECODERS,
     "mistral": MistralConfig(**SHAPE, sliding_window=7),  # shorter than a prefix of 9 and than most sequences
+    "gpt2": GPT2Config(**GPT2),
     "qwen2 window": Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=6, max_window_layers=1),
 }
 ADAPTERS: dict[str, PeftConfig] = {
     "prefix of 5": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5),
     "prefix of 9": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=9),
     "prompt": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
-    "layers": LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False),
-    "mlp": LoraConfig(r=16, target_modules=["down_proj", "gate_proj"], init_lora_weights=False),
+    "layers": LoraConfig(r=4, target_modules=["q_proj", "v_proj", "c_attn"], init_lora_weights=False),
+    "mlp": LoraConfig(r=16, target_modules=["down_proj", "gate_proj", "c_fc"], init_lora_weights=False),
 }
 VIRTUAL = ("prefix of 5", "prefix of 9", "prompt")
+# Plain PEFT warns where an ordinary LoraConfig meets GPT-2's transposed layers; the routed model does not.
+pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False:UserWarning")
 CUDA = torch.cuda.is_available()
 TOLERANCES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 
@@ -392,7 +399,7 @@ def test_initial_values_are_pefts(tiny_llama: Path) -> None:
         (PromptTuningConfig(num_virtual_tokens=3, prompt_tuning_init="WORDS"), "expected one of .*'TEXT'"),
         (PromptTuningConfig(num_virtual_tokens=3, prompt_tuning_init_text="a"), "with prompt_tuning_init='TEXT' only"),
         (PromptTuningConfig(num_virtual_tokens=3, num_transformer_submodules=2), "num_transformer_submodules=2"),
-        (PromptTuningConfig(num_virtual_tokens=3, task_type="SEQ_CLS"), "expected 'CAUSAL_LM'"),
+        (PromptTuningConfig(num_virtual_tokens=3, task_type="SEQ_CLS"), "on a LlamaForCausalLM; expected 'CAUSAL_LM'"),
     ],
 )  # fmt: skip
 def test_refused_options(config: PeftConfig, message: str) -> None:
