@@ -45,8 +45,8 @@ class Architecture:
 
 
 _PADDED = {
-    PeftType.PREFIX_TUNING: "on padded rows a prefix needs a cache, which activation checkpointing drops silently",
-    PeftType.PROMPT_TUNING: "on padded rows a prompt is not computed",
+    PeftType.PREFIX_TUNING: "on padded rows a prefix needs a cache, which activation checkpointing drops",
+    PeftType.PROMPT_TUNING: "on padded rows a prompt has to take part in padding and masks, which is not done",
 }
 _PIXELS = dict.fromkeys(
     (PeftType.PREFIX_TUNING, PeftType.PROMPT_TUNING),

@@ -1,0 +1,53 @@
+"""The other side of the comparisons: plain PEFT with what we exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft import (
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hf_mtl.models import RoutedModel
+
+__all__ = ["from_folder", "relative_error", "shake"]
+
+
+def from_folder(base: PreTrainedModel, folder: Path) -> tuple[PeftModel, Mapping[str, Tensor]]:
+    """Plain PEFT with a folder's adapter, trainable, and its parameters by the keys of its files."""
+    config = PeftConfig.from_pretrained(folder)
+    if not config.is_prompt_learning:
+        plain = PeftModel.from_pretrained(base, folder, is_trainable=True)
+        named = dict(plain.named_parameters())
+        return plain, get_peft_model_state_dict(plain, state_dict=named, save_embedding_layers=False)
+    dtype = torch.promote_types(base.dtype, torch.float32)
+    config.inference_mode = (
+        False  # PEFT does not load virtual tokens for training, so they are made and filled
+    )
+    plain = get_peft_model(base, config)
+    plain.prompt_encoder.to(dtype)
+    set_peft_model_state_dict(plain, load_file(folder / "adapter_model.safetensors"))
+    return plain, {"prompt_embeddings": plain.prompt_encoder.default.embedding.weight}
+
+
+def shake(model: RoutedModel, name: str, seed: int) -> None:
+    """Move an adapter's weights away from where they change nothing; the same weights in every dtype."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.adapter_parameters(name).values():
+        noise = torch.randn(parameter.shape, generator=generator)
+        parameter.data.copy_((parameter.data.float() + 0.1 * noise).bfloat16())
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    """||difference|| / ||expected||."""
+    actual, expected = actual.detach().double(), expected.detach().double()
+    return float((actual - expected).norm() / expected.norm())
