@@ -43,8 +43,9 @@ class SavedLinear(OwnEffect):
         """
         if type(layer) not in (nn.Linear, Conv1D):
             raise ConfigError(
-                f"modules_to_save matches {path!r}, a {type(layer).__name__}: a copy per adapter is supported for "
-                f"linear layers that are not quantised (nn.Linear, Conv1D), such as the vocabulary head."
+                f"modules_to_save matches {path!r}, of type {type(layer).__name__}: a copy per adapter is supported "
+                f"for linear layers that are not quantised (nn.Linear, Conv1D), such as the vocabulary head. Leave the "
+                f"name out, or write more of its path if another module is meant."
             )
         assert isinstance(layer, nn.Linear | Conv1D)
         return cls(layer.weight, layer.bias, transposed=isinstance(layer, Conv1D))

@@ -46,7 +46,9 @@ def _llama(dtype: torch.dtype = torch.float64) -> PreTrainedModel:
 
 def _gpt2() -> PreTrainedModel:
     torch.manual_seed(0)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=41, n_embd=16, n_layer=1, n_head=2, n_positions=32)).double()
+    return GPT2LMHeadModel(
+        GPT2Config(vocab_size=41, n_embd=16, n_layer=1, n_head=2, n_positions=32, tie_word_embeddings=False)
+    ).double()
 
 
 def _lora(**options: object) -> LoraConfig:
@@ -85,8 +87,14 @@ def test_a_config_without_a_kind_is_refused() -> None:
         ({"target_modules": ["embed_tokens"]}, "layer of type Embedding is not supported"),
         ({"target_modules": ["nothing"]}, "Linear layers of this base are called 'down_proj', 'gate_proj'"),
         ({"init_lora_weights": "orthogonal", "r": 2, "rank_pattern": {"v_proj": 3}}, "rank to be even"),
-        ({"modules_to_save": ["embed_tokens"]}, "'model.embed_tokens', a Embedding: a copy per adapter"),
-        ({"modules_to_save": ["norm"]}, "a LlamaRMSNorm: a copy per adapter is supported for linear"),
+        (
+            {"modules_to_save": ["embed_tokens"]},
+            "'model.embed_tokens', of type Embedding: a copy per adapter is",
+        ),
+        (
+            {"modules_to_save": ["norm"]},
+            "'model.*norm', of type LlamaRMSNorm: .* linear layers .* Leave the name out",
+        ),
         ({"modules_to_save": ["lm_head", "score"]}, "modules_to_save names 'score'"),
     ],
 )
@@ -98,6 +106,21 @@ def test_refusals_say_why_and_leave_the_base_alone(options: dict[str, object], m
         plan_adapter(base, config, seed=0)
     assert {name: id(module) for name, module in base.named_modules()} == before
     assert "peft_config" not in vars(base)
+
+
+@pytest.mark.parametrize("kind", [LoraConfig, IA3Config])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_no_user_is_warned_of_what_peft_sets_by_itself(kind: type[PeftConfig], transposed: bool) -> None:
+    """An ordinary config fits GPT-2, whose layers are transposed and whose head is not; warnings are errors here."""
+    config = kind(target_modules=["c_attn", "lm_head"], fan_in_fan_out=transposed, **FEEDFORWARD[kind])
+    plan = plan_adapter(_gpt2(), config, seed=0)
+    assert set(plan.updates) == {"transformer.h.0.attn.c_attn", "lm_head"}
+    assert config.fan_in_fan_out is transposed  # the user's own object
+    alone = plan_adapter(_gpt2(), kind(target_modules=["c_attn"], **FEEDFORWARD[kind]), seed=0)
+    assert alone.config.fan_in_fan_out is True  # what is saved
+
+
+FEEDFORWARD: dict[type, dict[str, object]] = {LoraConfig: {}, IA3Config: {"feedforward_modules": []}}
 
 
 @pytest.mark.parametrize("initialisation", [True, False, "gaussian", "orthogonal"])
