@@ -53,8 +53,8 @@ _PIXELS = dict.fromkeys(
     "virtual tokens stand before a text's tokens, and this base reads pixels; plain PEFT fails on it too",
 )
 _NO_CACHE = {
-    PeftType.PREFIX_TUNING: "it takes no keys and values from outside; plain PEFT's prefix has no effect on it, or "
-    "fails if there is an attention mask. PromptTuningConfig works on it"
+    PeftType.PREFIX_TUNING: "it takes no keys and values from outside, so that plain PEFT's prefix has no effect, or "
+    "fails beside a mask; PromptTuningConfig works"
 }
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,12 +17,14 @@ from peft import (
     get_peft_model,
     set_peft_model_state_dict,
 )
-from tiny_bases import CASES, TESTED, laid_out, make_sequence, outputs_of, random_ids, score
+from plain_peft import relative_error, shake
+from tiny_bases import CASES, TESTED, by_itself, laid_out, make_sequence, outputs_of, random_ids, score
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_mtl.data import Sequence
 from hf_mtl.errors import ConfigError
+from hf_mtl.export import save_suite
 from hf_mtl.models import RoutedModel
 
 KINDS: dict[str, PeftConfig] = {
@@ -75,6 +78,16 @@ def test_an_unpacked_call_through_a_route_equals_plain_peft(name: str, kind: str
         with model.route(None) as base:
             bare = _states(base, ids[:1] if own_mask is None else ids, own_mask)
         assert not torch.allclose(ours[:, -7:], bare, atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "kind"), BOTH)
+def test_the_exported_folder_loads_as_any_other(name: str, kind: str, tmp_path: Path) -> None:
+    model, row = _model(name), make_sequence(CASES[name], kind, 9, row=0)
+    shake(model, kind, seed=0)
+    save_suite(model, tmp_path, names=[kind], tokenizer=None)
+    plain = PeftModel.from_pretrained(CASES[name].base(), tmp_path / kind)
+    ours = outputs_of(model, laid_out(model, [row]))[kind, 0]
+    assert relative_error(ours, by_itself(plain, row)) < 1e-10
 
 
 @pytest.mark.parametrize(("name", "kind"), BOTH)
