@@ -7,17 +7,16 @@ against the fp32 result: ours may be no farther from it than plain PEFT's by mor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 from all_kinds import ABSENT, BARE, adapters_for, mixed_model, mixed_sequences
-from plain_peft import from_folder, relative_error
-from tiny_bases import CASES, by_itself, laid_out, outputs_of, score
+from plain_peft import assert_as_near, from_folder, relative_error
+from tiny_bases import CASES, TESTED, by_itself, laid_out, outputs_of, score
 from torch import Tensor
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoModel, BitsAndBytesConfig, PreTrainedModel
 
 from hf_mtl.adapters import quantised_layers
 from hf_mtl.data import Sequence
@@ -26,7 +25,8 @@ from hf_mtl.export import save_suite
 pytestmark = pytest.mark.filterwarnings("ignore:.*tied layer is part of the adapter:UserWarning")
 pytest.importorskip("bitsandbytes", reason="needs pip install hf-mtl[4bit]")
 
-BASES = ["LlamaForCausalLM", "Qwen2ForCausalLM", "BertForMaskedLM"]
+SOME = ["LlamaForCausalLM", "Qwen2ForCausalLM", "BertForMaskedLM"]
+BASES = [name for name, case in TESTED.items() if case.auto is not AutoModel]  # with a vocabulary head
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def _both(
     adapters = adapters_for(CASES[name], quantised=bits)
     model = mixed_model(_base(folders, name, bits, dtype), adapters).train()
     sequences = mixed_sequences(CASES[name], list(adapters))
-    assert len(quantised_layers(model)) >= 12
+    assert len(quantised_layers(model)) >= 8
     outputs = outputs_of(model, laid_out(model, sequences))
     torch.stack([score(output) for output in outputs.values()]).sum().backward()
     assert all(p.grad is None for p in model.adapter_parameters(ABSENT).values())
@@ -90,8 +90,7 @@ def _both(
     return ours, theirs
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize(("name", "bits"), [(name, 4) for name in BASES] + [(name, 8) for name in SOME])
 def test_all_kinds_in_one_batch_equal_plain_peft(folders: Path, name: str, bits: int) -> None:
     ours, theirs = _both(folders, name, bits, torch.float32)
     assert ours.keys() == theirs.keys()
@@ -101,16 +100,10 @@ def test_all_kinds_in_one_batch_equal_plain_peft(folders: Path, name: str, bits:
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("name", SOME)
 def test_bf16_is_as_near_to_fp32_as_plain_peft(folders: Path, name: str, bits: int) -> None:
     _, truth = _both(folders, name, bits, torch.float32)
     ours, theirs = _both(folders, name, bits, torch.bfloat16)
-    own = {key: relative_error(ours[key], truth[key]) for key in truth}
-    plain = {key: relative_error(theirs[key], truth[key]) for key in theirs}
-    assert {key.split()[0] for key in own.keys() - plain.keys()} == {"row", "ia3"}
-    assert max(own.values()) < 1.5 * max(plain.values())
-    assert _mean(own[key] for key in plain) < 1.3 * _mean(plain.values())
-
-
-def _mean(errors: Iterable[float]) -> float:
-    return float(torch.tensor(list(errors)).square().mean().sqrt())
+    assert ours.keys() == truth.keys()
+    assert {key.split()[0] for key in ours.keys() - theirs.keys()} == {"row", "ia3"}
+    assert_as_near(ours, theirs, truth)
