@@ -18,7 +18,7 @@ from hf_mtl.data.packing import (
     pack,
 )
 from hf_mtl.data.padding import EncoderDecoderSequence, ImageSequence, PaddedBatch, pad
-from hf_mtl.data.streams import TaskStream, derived_seed
+from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
 from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, Row, RowTemplate, render
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "RowTemplate",
     "Segment",
     "Sequence",
+    "StreamingRows",
     "TaskStream",
     "cut_into_chunks",
     "derived_seed",
