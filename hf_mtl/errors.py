@@ -15,7 +15,9 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "CheckpointDamagedError",
     "CheckpointError",
+    "CheckpointWriteError",
     "ConfigError",
     "DataError",
     "HfMtlError",
@@ -56,6 +58,14 @@ class RoutingError(HfMtlError):
 
 class CheckpointError(HfMtlError):
     """A saved folder that is incomplete, foreign, or made by a newer version."""
+
+
+class CheckpointDamagedError(CheckpointError):
+    """A checkpoint whose files are not the ones that were written: missing, shortened or changed."""
+
+
+class CheckpointWriteError(CheckpointError):
+    """A checkpoint that could not be written; everything that was there before is still there."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
