@@ -158,10 +158,11 @@ class _BySize(Mixture):
                 f"number; set cap, which then stands for their size, or give rates."
             )
         temperature, largest = self._temperature(facts), max(known.values(), default=1)
+        power, tokens = 1.0 / temperature, self.unit == "tokens"
         weights = {}
         for name, task in facts.tasks.items():
-            each = task.tokens_per_batch if self.unit == "tokens" else task.examples_per_batch
-            weights[name] = (known[name] / largest) ** (1.0 / temperature) / each
+            each = task.tokens_per_batch if tokens else task.examples_per_batch
+            weights[name] = (known[name] / largest) ** power / each
         most = max(weights.values(), default=1.0)
         return {name: weight / most for name, weight in weights.items()}
 

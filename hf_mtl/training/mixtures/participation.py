@@ -117,8 +117,8 @@ class Participation:
 
 def _problems(rates: Mapping[str, float], facts: MixtureFacts) -> list[str]:
     if rates.keys() == facts.tasks.keys():
-        values = rates.values()
-        if all(0.0 <= rate <= 1.0 for rate in values) and any(rate >= TOLERANCE for rate in values):
+        inside = [rate for rate in rates.values() if 0.0 <= rate <= 1.0]  # without NaN
+        if len(inside) == len(rates) and max(inside, default=0.0) >= TOLERANCE:
             return []
     known = listing(facts.tasks)
     problems = [

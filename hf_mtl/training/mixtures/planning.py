@@ -124,7 +124,7 @@ def _stretch(
     Returns:
         The rounds, and the steps that each task made in them.
     """
-    if all(rate in (0.0, 1.0) for rate in rates.values()):  # no credit changes: all rounds are alike
+    if {0.0, 1.0}.issuperset(rates.values()):  # no credit changes: all rounds are alike
         rounds = min([most, *(left[name] for name, rate in rates.items() if rate and left[name] > 0)])
         return rounds, {name: rounds if rate else 0 for name, rate in rates.items()}
     made = dict.fromkeys(rates, 0)
