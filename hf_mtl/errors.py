@@ -22,6 +22,7 @@ __all__ = [
     "DataError",
     "HfMtlError",
     "RoutingError",
+    "TrainingError",
     "did_you_mean",
     "listing",
 ]
@@ -66,6 +67,10 @@ class CheckpointDamagedError(CheckpointError):
 
 class CheckpointWriteError(CheckpointError):
     """A checkpoint that could not be written; everything that was there before is still there."""
+
+
+class TrainingError(HfMtlError):
+    """A run that cannot go on, and where it stands."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

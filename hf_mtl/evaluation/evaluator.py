@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from hf_mtl.metrics import METRICS, Outcome, constant_answer
 from hf_mtl.models import RoutedModel, generate
 from hf_mtl.tasks import Task, TaskSuite, encode_candidates, encode_split, prompt_of
 
-__all__ = ["Evaluator"]
+__all__ = ["Evaluator", "means"]
 
 
 @dataclass(frozen=True)
@@ -147,3 +147,14 @@ class Evaluator:
             for metric in texts:
                 figures |= metric(answers, references)
         return figures
+
+
+def means(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The mean of every figure over the tasks that have it.
+
+    >>> means({"a": {"loss": 1.0, "accuracy": 0.5, "rows": 8.0}, "b": {"loss": 3.0}})
+    {'accuracy': 0.5, 'loss': 2.0}
+    """
+    keys = sorted({key for own in figures.values() for key in own} - {"rows", "constant"})
+    values = {key: [own[key] for own in figures.values() if key in own] for key in keys}
+    return {key: sum(own) / len(own) for key, own in values.items()}

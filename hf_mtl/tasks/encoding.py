@@ -48,6 +48,11 @@ class EncodedSplit:
         return replace(sequence, virtual=self.virtual)
 
     @property
+    def tokens(self) -> int:
+        """The tokens of all rows."""
+        return sum(map(len, self.rows["input_ids"]))
+
+    @property
     def truncated(self) -> int:
         """How many rows were cut at `max_length`."""
         return sum(self.rows["truncated"])

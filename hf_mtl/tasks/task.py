@@ -14,8 +14,15 @@ from hf_mtl.metrics import METRICS, TextMetric
 
 __all__ = ["Task"]
 
-_POSITIVE = ("max_length", "batch_size", "learning_rate", "num_train_epochs", "max_steps")
-_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "max_grad_norm")
+_POSITIVE = (
+    "max_length", "batch_size", "gradient_accumulation_steps", "learning_rate", "num_train_epochs", "max_steps",
+    "adam_epsilon", "early_stopping_patience",
+)  # fmt: skip
+_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "max_grad_norm", "adam_beta1", "adam_beta2")
+_SETTINGS = (
+    "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "adam_beta1",
+    "adam_beta2", "adam_epsilon",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,16 +40,23 @@ class Task:
         adapter: Any supported PEFT config object; the default is a LoRA of rank 8 on all linear layers.
         metrics: Names (`hf_mtl.metrics.METRICS`) or callables `(predictions, references) -> {name: value}`.
         max_length: Most tokens of an example; longer ones are cut at the end and counted. None keeps all.
-        batch_size: Rows of one optimizer step; default `per_device_train_batch_size *
-            gradient_accumulation_steps`.
-        learning_rate: Peak learning rate of this task's adapter. This and all further settings default to the
+        batch_size: Rows of a batch, over all processes; default `per_device_train_batch_size` times their number.
+        gradient_accumulation_steps: Batches of one optimizer step. This and all further settings default to the
             training arguments' values of the same name, and mean the same.
+        learning_rate: Peak learning rate of this task's adapter.
         num_train_epochs: Passes over the task's rows.
         max_steps: Optimizer steps of this task; overrides `num_train_epochs`.
         lr_scheduler_type: Name of the schedule, counted in this task's own steps.
         warmup_steps: Steps of warm-up; below 1 a share of the task's steps.
         weight_decay: Decoupled weight decay.
         max_grad_norm: Largest norm of this task's own gradient; 0 does not clip.
+        optim: Name of the optimizer.
+        adam_beta1: Decay of the gradient's running mean.
+        adam_beta2: Decay of the squared gradient's running mean.
+        adam_epsilon: Added to the denominator of Adam's update.
+        metric_for_best_model: What decides which weights are the task's best: `loss` or a metric of the task.
+        greater_is_better: Whether a larger figure of that metric is better; default: of all metrics but losses.
+        early_stopping_patience: Evaluations without a better figure after which the task stops.
 
     Raises:
         ConfigError: With all problems of the declaration at once.
@@ -65,6 +79,7 @@ class Task:
     metrics: tuple[str | TextMetric, ...] | list[str | TextMetric] = ("exact_match",)
     max_length: int | None = None
     batch_size: int | None = None
+    gradient_accumulation_steps: int | None = None
     learning_rate: float | None = None
     num_train_epochs: float | None = None
     max_steps: int | None = None
@@ -72,6 +87,13 @@ class Task:
     warmup_steps: float | None = None
     weight_decay: float | None = None
     max_grad_norm: float | None = None
+    optim: str | None = None
+    adam_beta1: float | None = None
+    adam_beta2: float | None = None
+    adam_epsilon: float | None = None
+    metric_for_best_model: str | None = None
+    greater_is_better: bool | None = None
+    early_stopping_patience: int | None = None
 
     def __post_init__(self) -> None:
         if self.adapter is None:
@@ -138,6 +160,5 @@ class Task:
 
     @property
     def settings(self) -> Mapping[str, float | str]:
-        """The training settings that the task sets itself, keyed by the training arguments' names."""
-        names = (*_POSITIVE[1:], *_NOT_NEGATIVE, "lr_scheduler_type")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        """The optimizer's settings that the task makes itself, keyed by the training arguments' names."""
+        return {name: getattr(self, name) for name in _SETTINGS if getattr(self, name) is not None}

@@ -1,19 +1,31 @@
-"""The arguments of a run: those of `transformers`, and three of our own."""
+"""The arguments of a run: those of `transformers`, and a few of our own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from transformers import TrainingArguments
-from transformers.trainer_utils import SaveStrategy
+from transformers import SchedulerType, TrainingArguments
 from transformers.training_args import OptimizerNames
 
 from hf_mtl.errors import ConfigError, listing
+from hf_mtl.training.mixtures import Mixture, StopRule
 
 __all__ = ["MultiTaskTrainingArguments"]
 
 # Optimizers that treat every element of a parameter by itself, so that an adapter may be one flat buffer.
 ELEMENTWISE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop")
+
+# Schedules that are driven by a loss and not by the number of steps.
+SCHEDULES_BY_LOSS = ("reduce_lr_on_plateau", "greedy")
+
+# The one place that keeps sharded bases out. Sharding the base needs its own pass: ranks hold different tasks' chunks,
+# and FSDP2 reduces the gradients of whatever parameters happen to come next, of different tasks together.
+SHARDING = (
+    "the base is not sharded yet, and ranks that hold different tasks would mix their gradients; start one process per "
+    "GPU with torchrun, each with the whole base, in 4 bits (quantization='4bit' in load_base) if it is large"
+)
 
 
 @dataclass
@@ -24,18 +36,38 @@ class MultiTaskTrainingArguments(TrainingArguments):
     finished makes one optimizer step on a batch of its own. `per_device_train_batch_size`, `learning_rate`,
     `num_train_epochs` and the like are defaults that a task may override.
 
+    With `full_determinism=True` every chunk of a task's batch is a micro-batch of its own: then a task's private
+    weights are, on one CPU thread, bit for bit those of the task trained alone. Without it they are the same up to
+    the rounding of matrix products, which may depend on what else is in the batch.
+
     Args:
         token_budget: Most tokens of a micro-batch on one device. It changes memory, never results.
         max_chunk_tokens: Most tokens of one task that are computed together. It changes results by rounding.
+        mixture: Who takes part in a round: "all", "proportional", "temperature", "rates", "round_robin", "annealed" or
+            "sequential"; options as a mapping with the name under `kind`; or a `Mixture` object.
+        stop_rule: The run ends when every task has made its steps and left ("once"), as soon as one has
+            ("first_exhausted"), or when all have, the others going on meanwhile ("all_exhausted").
+        nonfinite: What becomes of a task's loss or gradient that is not finite: "skip" leaves its update out and
+            counts a strike, "raise" ends the run.
+        max_strikes: Strikes after which a task leaves the run with its last good weights.
+        spike_factor: A gradient norm beyond so many times the task's own running median is reported; 0 looks for none.
+        skip_spikes: Whether the update of such a round is left out.
     """
 
     token_budget: int = field(default=4096, metadata={"help": "Most tokens of a micro-batch on one device."})
     max_chunk_tokens: int = field(
         default=1024, metadata={"help": "Most tokens of one task computed together."}
     )
-    save_strategy: SaveStrategy | str = field(
-        default="no", metadata={"help": "Checkpoints during training; only 'no' is supported so far."}
+    mixture: Mapping[str, Any] | str | Mixture = field(  # Any: options of a mixture
+        default="all", metadata={"help": "Which tasks take part in a round."}
     )
+    stop_rule: str = field(default="once", metadata={"help": "When the run ends."})
+    nonfinite: str = field(
+        default="skip", metadata={"help": "What becomes of a loss or gradient that is not finite."}
+    )
+    max_strikes: int = field(default=3, metadata={"help": "Bad rounds after which a task leaves the run."})
+    spike_factor: float = field(default=10.0, metadata={"help": "Times the running median that are a spike."})
+    skip_spikes: bool = field(default=False, metadata={"help": "Leave out updates of spikes."})
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
@@ -49,6 +81,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
             for name, value in (
                 ("token_budget", self.token_budget),
                 ("max_chunk_tokens", self.max_chunk_tokens),
+                ("max_strikes", self.max_strikes),
             )
             if value <= 0
         ]
@@ -57,22 +90,33 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 f"token_budget={self.token_budget} cannot hold a chunk of max_chunk_tokens={self.max_chunk_tokens}; "
                 f"lower max_chunk_tokens or raise token_budget."
             )
+        if self.spike_factor < 0:
+            problems.append(f"spike_factor must not be negative, found {self.spike_factor}.")
+        for name, choices in (("nonfinite", ("skip", "raise")), ("stop_rule", tuple(map(str, StopRule)))):
+            if getattr(self, name) not in choices:
+                problems.append(f"{name} must be one of {listing(choices)}, found {getattr(self, name)!r}.")
         return problems
 
     def _unsupported(self) -> list[str]:
         """Arguments of the stock Trainer that would be ignored or do harm here: refused, with the way out."""
-        saves = SaveStrategy(self.save_strategy) != SaveStrategy.NO
         counts_tokens = str(self.include_num_input_tokens_seen) not in ("no", "False")
         odd_optimizer = OptimizerNames(self.optim).value not in ELEMENTWISE_OPTIMIZERS
+        by_loss = SchedulerType(self.lr_scheduler_type).value in SCHEDULES_BY_LOSS
         rules: list[tuple[str, bool, str]] = [
-            ("save_strategy", saves, "checkpoints are not supported yet; call save_model() at the end"),
-            (
-                "load_best_model_at_end",
-                self.load_best_model_at_end,
-                "it needs checkpoints, which do not exist yet",
-            ),
             ("push_to_hub", self.push_to_hub, "pushing is not supported yet; upload the adapters' folders"),
             ("optim", odd_optimizer, f"choose one of {listing(ELEMENTWISE_OPTIMIZERS)}"),
+            ("lr_scheduler_type", by_loss, "a schedule here is a function of the task's steps"),
+            ("ignore_data_skip", self.ignore_data_skip, "a resume always goes on at the very next rows"),
+            (
+                "save_only_model",
+                self.save_only_model,
+                "a checkpoint is whole, or a resume would not be exact",
+            ),
+            (
+                "dataloader_num_workers",
+                self.dataloader_num_workers > 0,
+                "rows are tokenised before training, and a round is put together as soon as it is due",
+            ),
             (
                 "label_smoothing_factor",
                 self.label_smoothing_factor != 0,
@@ -100,10 +144,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 "it replaces layers that adapters are routed through",
             ),
             ("fp16", self.fp16, "use bf16=True, or a base of dtype bfloat16"),
-            ("deepspeed", bool(self.deepspeed), "DeepSpeed is not supported"),
-            ("fsdp", bool(self.fsdp), "FSDP is not supported"),
+            ("deepspeed", bool(self.deepspeed), SHARDING),
+            ("fsdp", bool(self.fsdp), SHARDING),
             ("n_gpu", self.n_gpu > 1, "show the process one GPU (CUDA_VISIBLE_DEVICES=0)"),
-            ("world_size", self.world_size > 1, "several processes are not supported yet; start one"),
         ]
         return [
             f"{name}={getattr(self, name)!r} is refused: {why}." for name, refused, why in rules if refused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +18,16 @@ class FlatParameters:
     The parameters stay what they are (their names, their `.grad`); only their storage moves into the buffer.
 
     Args:
-        parameters: Of one dtype and device. They must not be moved to another device afterwards. Adapters of all
-            kinds keep their weights in fp32 (fp64 on an fp64 base), so a task's are of one dtype.
+        parameters: By name, of one dtype and device. They must not be moved to another device afterwards. Adapters of
+            all kinds keep their weights in fp32 (fp64 on an fp64 base), so a task's are of one dtype.
 
     Raises:
         ConfigError: If the dtypes differ; one buffer would change them silently.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        self.parameters = list(parameters)
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.names = tuple(parameters)
+        self.parameters = list(parameters.values())
         dtypes = {str(parameter.dtype) for parameter in self.parameters}
         if len(dtypes) > 1:
             raise ConfigError(
@@ -41,6 +42,10 @@ class FlatParameters:
     def _views(self, flat: Tensor) -> list[Tensor]:
         parts = flat.split([parameter.numel() for parameter in self.parameters])
         return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
+
+    def by_name(self, flat: Tensor) -> dict[str, Tensor]:
+        """A buffer `[P]` that goes with `flat`, cut into the parameters' shapes."""
+        return dict(zip(self.names, self._views(flat), strict=True))
 
     def collect_gradients(self) -> None:
         """Let the coming backward passes add up their gradients in `flat.grad`, which starts at zero.

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
-from torch import Tensor
+import torch
 
 from hf_mtl.training.optimization import TaskOptimizer
+from hf_mtl.training.step import StepResult
 
 __all__ = ["TaskMeter"]
 
 
 class TaskMeter:
-    """Collects losses, gradient norms and tokens, and turns them into log entries.
-
-    Tensors are kept as they are until a log entry is due, so that collecting never waits for a device.
-    """
+    """Collects losses, gradient norms and tokens, and turns them into log entries."""
 
     def __init__(self) -> None:
         self.tokens: dict[str, int] = defaultdict(int)  # over the whole run
         self.seconds = 0.0  # over the whole run, without pauses
-        self._losses: dict[str, list[Tensor]] = defaultdict(list)
-        self._norms: dict[str, Tensor] = {}
+        self._losses: dict[str, list[float]] = defaultdict(list)
+        self._norms: dict[str, float] = {}
+        self._computed = self._real = 0
         self._since = time.perf_counter()
         self._tokens_since = 0
 
@@ -36,35 +38,69 @@ class TaskMeter:
         """Leave out a stretch that was not training (an evaluation)."""
         self._since += seconds
 
-    def add_round(self, losses: Mapping[str, Tensor], tokens: Mapping[str, int]) -> None:
+    def add_round(self, result: StepResult, tokens: Mapping[str, int]) -> None:
         """Count one round.
 
         Args:
-            losses: Each participating task's mean loss, scalars.
-            tokens: Each participating task's tokens.
+            result: What it came to.
+            tokens: Each participating task's tokens, over all processes.
         """
-        for name, loss in losses.items():
+        for name, loss in result.losses.items():
             self._losses[name].append(loss)
+        self._norms |= result.norms
+        self._computed += result.computed
+        self._real += result.real
         for name, count in tokens.items():
             self.tokens[name] += count
             self._tokens_since += count
 
-    def add_norms(self, norms: Mapping[str, Tensor]) -> None:
-        """Keep the latest gradient norms."""
-        self._norms |= norms
-
     def drain(self, optimizers: Mapping[str, TaskOptimizer]) -> dict[str, float]:
-        """Return the entries since the last call, `task/loss` and so on, and start anew."""
+        """Return the entries since the last call, `task/loss` and so on, and start anew.
+
+        `padding` is the share of this process's computed tokens that are padding, `memory_mib` its peak memory (on
+        CUDA that of the device).
+        """
         entries: dict[str, float] = {}
         for name, losses in self._losses.items():
-            entries[f"{name}/loss"] = sum(loss.item() for loss in losses) / len(losses)
-            entries[f"{name}/learning_rate"] = optimizers[name].learning_rate
-            if name in self._norms:
-                entries[f"{name}/grad_norm"] = self._norms[name].item()
+            entries[f"{name}/loss"] = sum(losses) / len(losses)
+            entries[f"{name}/tokens"] = self.tokens[name]
+        for owner in [name for name in optimizers if name in self._losses or name in self._norms]:
+            entries[f"{owner}/learning_rate"] = optimizers[owner].learning_rate
+            if owner in self._norms:
+                entries[f"{owner}/grad_norm"] = self._norms[owner]
         elapsed = time.perf_counter() - self._since
         entries["tokens_per_second"] = self._tokens_since / max(elapsed, 1e-9)
+        entries["padding"] = 1 - self._real / self._computed if self._computed else 0.0
+        entries["memory_mib"] = _peak_mib()
         self.seconds += elapsed
         self._losses.clear()
         self._norms.clear()
+        self._computed = self._real = 0
         self.start()
         return entries
+
+    def state_dict(self) -> dict[str, Any]:  # Any: plain JSON
+        """What has been collected, as JSON."""
+        return {
+            "tokens": dict(self.tokens),
+            "seconds": self.seconds,
+            "losses": dict(self._losses),
+            "norms": dict(self._norms),
+            "computed": self._computed,
+            "real": self._real,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was called."""
+        self.tokens = defaultdict(int, state["tokens"])
+        self.seconds = state["seconds"]
+        self._losses = defaultdict(list, {name: list(losses) for name, losses in state["losses"].items()})
+        self._norms = dict(state["norms"])
+        self._computed, self._real = state["computed"], state["real"]
+
+
+def _peak_mib() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import get_scheduler
 
 from hf_mtl.training.flat import FlatParameters
@@ -26,19 +26,19 @@ OptimizerFactory = Callable[
 
 
 class TaskOptimizer:
-    """The update of one task's private parameters.
+    """The update of the parameters that one owner has: a task its private ones, the suite a shared adapter's.
 
     Args:
-        parameters: The task's parameters, by their keys in PEFT's files; biases are not decayed.
-        settings: The task's settings.
+        parameters: By name; biases are not decayed.
+        settings: The owner's settings.
         factory: Makes the optimizer from parameter groups.
     """
 
     def __init__(
         self, parameters: Mapping[str, nn.Parameter], settings: TaskSettings, factory: OptimizerFactory
     ) -> None:
-        biases = [parameter for key, parameter in parameters.items() if key.endswith(".bias")]
-        others = [parameter for key, parameter in parameters.items() if not key.endswith(".bias")]
+        biases = {key: parameter for key, parameter in parameters.items() if key.endswith(".bias")}
+        others = {key: parameter for key, parameter in parameters.items() if key not in biases}
         decays = ((others, settings.weight_decay), (biases, 0.0))  # as in transformers.Trainer
         groups = [(FlatParameters(members), decay) for members, decay in decays if members]
         self.flats = tuple(flat for flat, _ in groups)
@@ -50,7 +50,11 @@ class TaskOptimizer:
             ]
         )
         self.schedule: LRScheduler = get_scheduler(
-            settings.lr_scheduler_type, self.optimizer, settings.warmup(), settings.steps
+            settings.lr_scheduler_type,
+            self.optimizer,
+            settings.warmup(),
+            settings.steps,
+            scheduler_specific_kwargs=dict(settings.lr_scheduler_kwargs),
         )
         self.stepped = False
         self.learning_rate = self.next_learning_rate  # of the latest step, for the log
@@ -60,24 +64,25 @@ class TaskOptimizer:
         """The learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def clip(self) -> Tensor | None:
-        """Clip the task's gradient to its own largest norm.
+    def gradients(self) -> list[Tensor]:
+        """The flat gradients, none if the owner takes no part in the round."""
+        return [flat.flat.grad for flat in self.flats if flat.flat.grad is not None]
 
-        Returns:
-            The norm before clipping, or None if the task has no gradient.
-        """
-        gradients = [flat.flat.grad for flat in self.flats if flat.flat.grad is not None]
-        if not gradients:
-            return None
-        norm: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    def norm(self) -> Tensor:
+        """The norm of the whole gradient, a scalar."""
+        norms = [torch.linalg.vector_norm(gradient) for gradient in self.gradients()]
+        total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+        return total
+
+    def clip(self, norm: float) -> None:
+        """Clip the gradient, whose norm is `norm`, to the owner's own largest norm."""
         if self.max_grad_norm > 0:
-            factor = (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_
-            for gradient in gradients:
+            factor = min(1.0, self.max_grad_norm / (norm + 1e-6))  # as torch.nn.utils.clip_grad_norm_
+            for gradient in self.gradients() if factor < 1 else ():
                 gradient.mul_(factor)
-        return norm
 
     def start_round(self) -> None:
-        """Open the task's gradients: the coming backward passes add up in them."""
+        """Open the gradients: the coming backward passes add up in them."""
         for flat in self.flats:
             flat.collect_gradients()
 
@@ -87,18 +92,59 @@ class TaskOptimizer:
             flat.drop_gradients()
 
     def step(self) -> None:
-        """Make the update, if the task has a gradient."""
-        self.stepped = any(flat.flat.grad is not None for flat in self.flats)
+        """Make the update, if there is a gradient."""
+        self.stepped = bool(self.gradients())
         if self.stepped:
             self.learning_rate = self.next_learning_rate
             self.optimizer.step()
 
+    def state_tensors(self) -> dict[str, Tensor]:
+        """The optimizer's state by the names of parameters (`<parameter>:exp_avg`), counters by their group."""
+        state: dict[str, Tensor] = {}
+        for i, flat in enumerate(self.flats):
+            for key, value in self.optimizer.state[flat.flat].items():
+                if value.numel() == flat.flat.numel():
+                    state |= {f"{name}:{key}": part for name, part in flat.by_name(value).items()}
+                else:
+                    state[f"group {i}:{key}"] = value
+        return state
+
+    def load_state_tensors(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state_tensors` gave."""
+        keys = {key.rpartition(":")[2] for key in state}
+        for i, flat in enumerate(self.flats):
+            for key in sorted(keys):
+                if f"group {i}:{key}" in state:
+                    value = state[f"group {i}:{key}"].clone()
+                elif f"{flat.names[0]}:{key}" in state:
+                    value = torch.cat([state[f"{name}:{key}"].reshape(-1) for name in flat.names])
+                    value = value.to(flat.flat.device)
+                else:
+                    continue
+                self.optimizer.state[flat.flat][key] = value
+
+    def rewind(self, steps: int) -> None:
+        """Set the schedule to where it stands after so many steps; every schedule is a function of their number."""
+        self.schedule.last_epoch = steps
+        self.schedule._step_count = steps + 1
+        assert isinstance(self.schedule, LambdaLR)
+        for group, start, factor in zip(
+            self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True
+        ):
+            group["lr"] = start * factor(steps)
+        self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    @property
+    def steps(self) -> int:
+        """The updates so far."""
+        return self.schedule.last_epoch
+
 
 class SuiteOptimizer(Optimizer):
-    """All tasks' optimizers as the one that the Trainer steps.
+    """All owners' optimizers as the one that the Trainer steps.
 
     Args:
-        tasks: The optimizers by task.
+        tasks: The optimizers by owner.
     """
 
     def __init__(self, tasks: Mapping[str, TaskOptimizer]) -> None:
@@ -107,20 +153,28 @@ class SuiteOptimizer(Optimizer):
         self.param_groups = [group for task in tasks.values() for group in task.optimizer.param_groups]
 
     def start_round(self, names: Collection[str]) -> None:
-        """Open the gradients of the tasks that take part in a round; all others have None."""
+        """Open the gradients of the owners that take part in a round; all others have None."""
         for name, task in self.tasks.items():
             if name in names:
                 task.start_round()
             else:
                 task.drop_gradients()
 
-    def clip(self) -> dict[str, Tensor]:
-        """Clip every task by itself; returns the norms before clipping of the tasks that have a gradient."""
-        norms = {name: task.clip() for name, task in self.tasks.items()}
-        return {name: norm for name, norm in norms.items() if norm is not None}
+    def present(self) -> dict[str, TaskOptimizer]:
+        """The owners that have a gradient."""
+        return {name: task for name, task in self.tasks.items() if task.gradients()}
+
+    def norms(self) -> dict[str, Tensor]:
+        """The gradient norms of the owners that have a gradient, scalars."""
+        return {name: task.norm() for name, task in self.present().items()}
+
+    def clip(self, norms: Mapping[str, float]) -> None:
+        """Clip every owner by itself; `norms` are those of `norms()`."""
+        for name, task in self.present().items():
+            task.clip(norms[name])
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # closures have no use here
-        """Step every task that has a gradient."""
+        """Step every owner that has a gradient."""
         for task in self.tasks.values():
             task.step()
 
@@ -128,16 +182,6 @@ class SuiteOptimizer(Optimizer):
         """Drop all gradients."""
         for task in self.tasks.values():
             task.drop_gradients()
-
-    def state_dict(self) -> dict[str, Any]:  # Any: as torch.optim declares it
-        """Each task's optimizer state."""
-        return {name: task.optimizer.state_dict() for name, task in self.tasks.items()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # Any: as torch.optim declares it
-        """Restore each task's optimizer state."""
-        for name, task in self.tasks.items():
-            task.optimizer.load_state_dict(state_dict[name])
-        self.param_groups = [group for task in self.tasks.values() for group in task.optimizer.param_groups]
 
 
 class SuiteSchedule:
@@ -159,12 +203,3 @@ class SuiteSchedule:
     def get_last_lr(self) -> list[float]:
         """The learning rate of each task's next step."""
         return [task.next_learning_rate for task in self.tasks.values()]
-
-    def state_dict(self) -> dict[str, Any]:  # Any: as torch declares it
-        """Each task's schedule."""
-        return {name: task.schedule.state_dict() for name, task in self.tasks.items()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # Any: as torch declares it
-        """Restore each task's schedule."""
-        for name, task in self.tasks.items():
-            task.schedule.load_state_dict(state_dict[name])

@@ -1,22 +1,65 @@
-"""Rounds: one optimizer step of every task that is not finished, as micro-batches of many tasks.
+"""Rounds: one optimizer step of every task that takes part, as micro-batches of many tasks.
 
-A round can be made from its number alone, so a run can be entered anywhere. Each task brings its own next
-batch whatever the others do; only the number of micro-batches depends on how many tasks take part.
+Who takes part is the mixture's choice; what a task brings follows from its own number of steps alone. The plan's
+state is a few numbers per task, so a run can be entered anywhere.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from torch.utils.data import DataLoader, Dataset, Sampler
-
-from hf_mtl.data import Layout, PackedBatch, PackedLayout, PaddedBatch, TaskStream, derived_seed
-from hf_mtl.tasks import EncodedSplit
+from hf_mtl.data import Chunk, Layout, PackedBatch, PackedLayout, PaddedBatch
+from hf_mtl.training.mixtures import (
+    Mixture,
+    MixtureFacts,
+    MixtureLog,
+    Participation,
+    StopRule,
+    TaskFacts,
+    mixture_from,
+    planned_rounds,
+)
 from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.sources import RowSource
 
-__all__ = ["Round", "RoundLoader", "RoundPlan"]
+__all__ = ["Cut", "Round", "RoundLoader", "RoundPlan"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a round is cut into micro-batches.
+
+    Args:
+        token_budget: Most tokens of a micro-batch.
+        max_chunk_tokens: Most tokens of a chunk.
+        layout: How the base takes its batches.
+        rank: The number of this process.
+        world: The number of processes; each computes its share of a round's chunks.
+        alone: Whether each chunk is a micro-batch of its own. A matrix product may round a row differently when it
+            has other rows beside it; so it does not.
+    """
+
+    token_budget: int
+    max_chunk_tokens: int
+    layout: Layout = PackedLayout()  # noqa: RUF009  # it has no state
+    rank: int = 0
+    world: int = 1
+    alone: bool = False
+
+    def fill(self, chunks: Collection[Chunk]) -> list[list[Chunk]]:
+        """This process's micro-batches of a round's chunks, which every process knows in the same order."""
+        own = list(chunks)
+        if self.world > 1:
+            loads = [0] * self.world
+            shares: list[list[int]] = [[] for _ in loads]
+            for i in sorted(range(len(own)), key=lambda i: -own[i].tokens):  # the longest first
+                rank = loads.index(min(loads))
+                loads[rank] += own[i].tokens
+                shares[rank].append(i)
+            own = [own[i] for i in sorted(shares[self.rank])]
+        return [[chunk] for chunk in own] if self.alone else self.layout.fill(own, self.token_budget)
 
 
 @dataclass(frozen=True)
@@ -24,100 +67,165 @@ class Round:
     """What one optimizer step of the participating tasks consumes.
 
     Args:
-        micro_batches: One forward and backward pass each.
-        label_counts: Learned tokens of each participating task, over the whole round; its loss is their mean.
-        tokens: Tokens of each participating task, over the whole round.
+        number: Counted from 0.
+        groups: The chunks of each micro-batch of this process; one forward and backward pass each.
+        label_counts: Learned tokens of each participating task, over all processes; its loss is their mean.
+        tokens: Tokens of each participating task, over all processes.
+        rows: The numbers of each participating task's rows.
+        layout: How a group becomes a batch.
     """
 
-    micro_batches: tuple[PackedBatch | PaddedBatch, ...]
+    number: int
+    groups: tuple[tuple[Chunk, ...], ...]
     label_counts: Mapping[str, int]
     tokens: Mapping[str, int]
+    rows: Mapping[str, tuple[int, ...]]
+    layout: Layout
+
+    @property
+    def micro_batches(self) -> Iterator[PackedBatch | PaddedBatch]:
+        """The micro-batches, laid out one after the other."""
+        return (self.layout.lay_out(group) for group in self.groups)
+
+    def without(self, tasks: Collection[str]) -> Round:
+        """The same round as if `tasks` sat it out."""
+        groups = (tuple(chunk for chunk in group if chunk.route not in tasks) for group in self.groups)
+        return replace(
+            self,
+            groups=tuple(group for group in groups if group),
+            label_counts={name: count for name, count in self.label_counts.items() if name not in tasks},
+        )
 
 
-class RoundPlan(Dataset[Round]):
-    """All rounds of a run, by number.
+class RoundPlan:
+    """The rounds of a run, one after the other.
 
     Args:
-        splits: Each task's encoded training rows.
+        sources: Each task's training rows.
         settings: Each task's settings.
-        seed: The data seed; each task derives its own from it and its name.
-        token_budget: Most tokens of a micro-batch.
-        max_chunk_tokens: Most tokens of a chunk.
-        layout: How the base takes its batches; default packed.
+        cut: How rounds are cut.
+        mixture: Who takes part: a name, options, or an object (`hf_mtl.training.mixtures`).
+        stop: When the run ends.
+        max_rounds: Most rounds; None for as many as the tasks' steps take.
+
+    Attributes:
+        rounds: The rounds of the whole run, unless tasks stop early.
+        planned: Each task's steps in these rounds.
+        steps: The steps that each task has made.
+        stopped: Tasks that left before their time.
     """
 
     def __init__(
         self,
-        splits: Mapping[str, EncodedSplit],
+        sources: Mapping[str, RowSource],
         settings: Mapping[str, TaskSettings],
+        cut: Cut,
         *,
-        seed: int,
-        token_budget: int,
-        max_chunk_tokens: int,
-        layout: Layout | None = None,
+        mixture: str | Mapping[str, object] | Mixture = "all",
+        stop: StopRule = StopRule.ONCE,
+        max_rounds: int | None = None,
     ) -> None:
-        self.splits = splits
-        self.settings = settings
-        self.seed = seed
-        self.token_budget = token_budget
-        self.max_chunk_tokens = max_chunk_tokens
-        self.layout = layout or PackedLayout()
-        self.streams = {
-            name: TaskStream(len(split), settings[name].batch_size, derived_seed(seed, "stream", name))
-            for name, split in splits.items()
+        self.sources = sources
+        self.cut = cut
+        self.number = 0
+        self.steps = dict.fromkeys(sources, 0)
+        self.stopped: set[str] = set()
+        self.losses: dict[str, float] = {}
+        self._facts = {
+            name: TaskFacts(
+                rows=source.rows,
+                tokens_per_batch=source.tokens_per_row * settings[name].batch_size,
+                batch_size=settings[name].batch_size,
+                planned_steps=settings[name].steps,
+            )
+            for name, source in sources.items()
         }
+        self._horizon = max_rounds or max(own.steps for own in settings.values())
+        chosen = mixture_from(mixture, list(sources))
+        self.rounds, self.planned = planned_rounds(
+            lambda: Participation(chosen), self._mixture_facts(sources), stop, max_rounds
+        )
+        self._participation = Participation(chosen)
+        self.log = MixtureLog(self._facts, self.planned)
 
-    def __len__(self) -> int:
-        return max(settings.steps for settings in self.settings.values())
+    def _mixture_facts(self, names: Iterable[str]) -> MixtureFacts:
+        facts = {
+            name: replace(self._facts[name], steps_done=self.steps[name], loss=self.losses.get(name))
+            for name in names
+        }
+        return MixtureFacts(self.number, self._horizon, facts)
 
-    def __getitem__(self, number: int) -> Round:
-        if not 0 <= number < len(self):
-            raise IndexError(f"There is no round {number}; the run has {len(self)}.")
-        chunks = []
-        label_counts, tokens = {}, {}
-        for name, split in self.splits.items():
-            if number >= self.settings[name].steps:
-                continue
-            sequences = [
-                split.sequence(row, dropout_key=derived_seed(self.seed, "dropout", name, number, row))
-                for row in self.streams[name].batch(number)
-            ]
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The tasks that are still to make steps."""
+        return tuple(n for n in self.sources if n not in self.stopped and self.steps[n] < self.planned[n])
+
+    def next(self) -> Round | None:
+        """The next round, or None after the last."""
+        active = self.active
+        if not active or self.number >= self.rounds:
+            return None
+        names = self._participation.next(self._mixture_facts(active))
+        chunks: list[Chunk] = []
+        label_counts, tokens, rows = {}, {}, {}
+        for name in names:
+            sequences = self.sources[name].batch(self.steps[name])
             label_counts[name] = sum(len(sequence.label_ids) for sequence in sequences)
             tokens[name] = sum(len(sequence.input_ids) for sequence in sequences)
-            chunks += self.layout.cut(sequences, self.max_chunk_tokens)
-        micro_batches = self.layout.fill(chunks, self.token_budget)
-        return Round(tuple(self.layout.lay_out(batch) for batch in micro_batches), label_counts, tokens)
+            rows[name] = tuple(sequence.row for sequence in sequences)
+            chunks += self.cut.layout.cut(sequences, self.cut.max_chunk_tokens)
+            self.steps[name] += 1
+        self.log.add({name: len(own) for name, own in rows.items()}, tokens)
+        groups = tuple(tuple(group) for group in self.cut.fill(chunks))
+        self.number += 1
+        return Round(self.number - 1, groups, label_counts, tokens, rows, self.cut.layout)
+
+    def state_dict(self) -> dict[str, Any]:  # Any: plain JSON
+        """Where the run stands, as JSON."""
+        return {
+            "number": self.number,
+            "steps": dict(self.steps),
+            "stopped": sorted(self.stopped),
+            "losses": dict(self.losses),
+            "participation": self._participation.state_dict(),
+            "log": self.log.state_dict(),
+            "sources": {name: source.state_dict() for name, source in self.sources.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a run stood. Tasks that were not in it start at their first step."""
+        self.number = state["number"]
+        self.steps |= {name: steps for name, steps in state["steps"].items() if name in self.sources}
+        self.stopped = set(state["stopped"]) & set(self.sources)
+        self.losses = {name: loss for name, loss in state["losses"].items() if name in self.sources}
+        self._participation.load_state_dict(state["participation"])
+        self.log.load_state_dict(state["log"])
+        for name, source in self.sources.items():
+            if name in state["sources"]:
+                source.load_state_dict(state["sources"][name])
+        longest = max((self.planned[name] - self.steps[name] for name in self.active), default=0)
+        self.rounds = max(self.rounds, self.number + longest)  # a task may have been added
 
 
-class _RoundSampler(Sampler[int]):
-    """The numbers of the rounds of one epoch of the run; an epoch ends where the longest task ends one of its own."""
-
-    def __init__(self, rounds: int, epochs: int) -> None:
-        self.rounds = rounds
-        self.per_epoch = math.ceil(rounds / epochs)
-        self.epoch = 0
-
-    def __iter__(self) -> Iterator[int]:
-        start = self.epoch * self.per_epoch
-        return iter(range(start, min(start + self.per_epoch, self.rounds)))
-
-    def __len__(self) -> int:
-        return self.per_epoch
-
-
-class RoundLoader(DataLoader[Round]):
-    """Yields the rounds of an epoch, one item each.
+class RoundLoader:
+    """Yields the rounds of one epoch of the run at a time; an epoch ends where the longest task ends one of its own.
 
     Args:
         plan: The rounds.
-        epochs: Into how many epochs the run is divided for `epoch` in logs and callbacks.
-        workers: Processes that prepare rounds ahead; 0 prepares them in the training process.
+        epochs: Into how many epochs the run is divided, for `epoch` in logs and callbacks.
     """
 
-    def __init__(self, plan: RoundPlan, *, epochs: int, workers: int = 0) -> None:
-        super().__init__(plan, batch_size=None, sampler=_RoundSampler(len(plan), epochs), num_workers=workers)
+    def __init__(self, plan: RoundPlan, *, epochs: int) -> None:
+        self.plan = plan
+        self.epochs = max(1, epochs)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Move on to the rounds of this epoch, counted from 0."""
-        assert isinstance(self.sampler, _RoundSampler)
-        self.sampler.epoch = epoch
+    def __len__(self) -> int:
+        return max(1, -(-self.plan.rounds // self.epochs))
+
+    def __iter__(self) -> Iterator[Round]:
+        end = (self.plan.number // len(self) + 1) * len(self)
+        while self.plan.number < end:
+            following = self.plan.next()
+            if following is None:
+                return
+            yield following

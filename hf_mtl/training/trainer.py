@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
-    Trainer,
     TrainerCallback,
 )
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
-from hf_mtl.data import PackedBatch, PaddedBatch
 from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import Evaluator
+from hf_mtl.evaluation import Evaluator, means
 from hf_mtl.export import save_suite
-from hf_mtl.models import RoutedModel, load_base, load_tokenizer
-from hf_mtl.tasks import Task, TaskSuite, encode_split
+from hf_mtl.models import RoutedModel
+from hf_mtl.tasks import Task, TaskSuite
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
+from hf_mtl.training.best import BestWeights
+from hf_mtl.training.building import routed_model, row_sources, tokenizer_of
+from hf_mtl.training.checkpointing import CheckpointingTrainer
+from hf_mtl.training.checkpoints import RunLock, remove_partials
+from hf_mtl.training.containment import Containment
+from hf_mtl.training.control import RunControl, StopSignal
 from hf_mtl.training.meter import TaskMeter
+from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOptimizer
+from hf_mtl.training.owners import owners_of
+from hf_mtl.training.processes import Replica, wait
 from hf_mtl.training.progress import ProgressDisplay
-from hf_mtl.training.rounds import Round, RoundLoader, RoundPlan
-from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.rounds import Cut, Round, RoundLoader, RoundPlan
+from hf_mtl.training.settings import defaults_of_shared
+from hf_mtl.training.step import RoundStep
 
 __all__ = ["MultiTaskTrainer"]
 
 logger = logging.getLogger(__name__)
 
 
-class MultiTaskTrainer(Trainer):
+class MultiTaskTrainer(CheckpointingTrainer):
     """Fine-tunes one frozen model on many tasks at once, with one private adapter per task.
 
     In every round each task that is not finished makes one optimizer step on its own next batch; the base
@@ -85,29 +93,29 @@ class MultiTaskTrainer(Trainer):
     ) -> None:
         self.suite = tasks if isinstance(tasks, TaskSuite) else TaskSuite(tasks)
         args = args or MultiTaskTrainingArguments("tmp_trainer")
-        tokenizer = processing_class or _tokenizer_of(model)
+        tokenizer = processing_class or tokenizer_of(model)
         self.tokenizer: PreTrainedTokenizerBase = tokenizer
-        routed = _routed(model)
+        routed = routed_model(model)
         for name, task in self.suite.items():
-            if name not in routed.adapter_names and task.adapter is not None:
+            if name not in routed.routes and task.adapter is not None:
                 routed.add_adapter(name, task.adapter, seed=args.seed)
-        self.splits = {
-            name: encode_split(
-                task, task.train, tokenizer, split="train", virtual=routed.virtual_tokens(name)
-            )
-            for name, task in self.suite.items()
-            if task.train is not None
-        }
-        self.task_settings = {
-            name: TaskSettings.resolve(self.suite[name], args, rows=len(split))
-            for name, split in self.splits.items()
-        }
+        self.sources, self.task_settings = row_sources(self.suite, routed, tokenizer, args)
+        self.owners = owners_of(routed, self.suite.names)
         args = copy.copy(args)
-        # A round is one item of the loader, with its accumulation inside.
+        # A round is one item of the loader, with its accumulation inside; and the plan itself knows where it stands.
         args.gradient_accumulation_steps = 1
+        args.ignore_data_skip = True
         self.meter = TaskMeter()
+        self.containment = Containment(
+            max_strikes=args.max_strikes,
+            strict=args.nonfinite == "raise",
+            spike_factor=args.spike_factor,
+            skip_spikes=args.skip_spikes,
+        )
+        self.best = BestWeights(self.task_settings, keep=args.load_best_model_at_end)
         self.task_optimizers: dict[str, TaskOptimizer] = {}
         self._evaluator: Evaluator | None = None
+        self._signal = StopSignal()
         super().__init__(
             model=routed,
             args=args,
@@ -131,38 +139,51 @@ class MultiTaskTrainer(Trainer):
     # ---- rounds ----
 
     def round_plan(self) -> RoundPlan:
-        """All rounds of this run.
+        """All rounds of this run, from the first.
 
         Raises:
-            ConfigError: If no task has training rows.
+            ConfigError: If no task has training rows, or the mixture is none.
         """
-        if not self.splits:
+        if not self.sources:
             raise ConfigError("No task has train rows, so there is nothing to train on.")
+        cut = Cut(
+            self.args.token_budget,
+            self.args.max_chunk_tokens,
+            self.model.layout,
+            rank=self.args.process_index,
+            world=self.args.world_size,
+            alone=self.args.full_determinism,
+        )
         return RoundPlan(
-            self.splits,
+            self.sources,
             self.task_settings,
-            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
-            token_budget=self.args.token_budget,
-            max_chunk_tokens=self.args.max_chunk_tokens,
-            layout=self.model.layout,
+            cut,
+            mixture=self.args.mixture,
+            stop=StopRule(self.args.stop_rule),
+            max_rounds=self.args.max_steps if self.args.max_steps > 0 else None,
         )
 
-    def get_train_dataloader(self) -> RoundLoader:
-        """The rounds, one item each."""
+    def get_train_dataloader(self) -> RoundLoader:  # type: ignore[override]  # rounds are made in this process
+        """The rounds, one item each; after a resume those that are left."""
+        self.plan = self.round_plan()
+        self.restore_run()
         epochs = 1 if self.args.max_steps > 0 else math.ceil(self.args.num_train_epochs)
-        return RoundLoader(self.round_plan(), epochs=epochs, workers=self.args.dataloader_num_workers)
+        loader = RoundLoader(self.plan, epochs=epochs)
+        self._control = RunControl(loader)
+        # Before all others, so that they see the epoch as it is.
+        self.callback_handler.callbacks.insert(0, self._control)
+        return loader
 
-    def set_initial_training_values(
+    def set_initial_training_values(  # type: ignore[override]
         self,
         args: Any,
-        dataloader: DataLoader[Round],  # Any: as in the parent
+        dataloader: RoundLoader,  # Any: as in the parent
     ) -> tuple[int, int, int, int, int, int, int]:
         """Count in rounds: epochs, rounds per epoch, rows, rows in all, rows per round, rounds per epoch, rounds."""
-        assert isinstance(dataloader, RoundLoader) and isinstance(dataloader.dataset, RoundPlan)
-        rounds, per_epoch = len(dataloader.dataset), len(dataloader)
-        rows = sum(len(split) for split in self.splits.values())
+        rounds, per_epoch = self.plan.rounds, len(dataloader)
+        rows = sum(source.rows or 0 for source in self.sources.values())
         per_round = sum(settings.batch_size for settings in self.task_settings.values())
-        all_rows = sum(settings.batch_size * settings.steps for settings in self.task_settings.values())
+        all_rows = sum(self.task_settings[n].batch_size * steps for n, steps in self.plan.planned.items())
         return math.ceil(rounds / per_epoch), per_epoch, rows, all_rows, per_round, per_epoch, rounds
 
     def get_batch_samples(
@@ -176,60 +197,68 @@ class MultiTaskTrainer(Trainer):
 
     def training_step(self, model: nn.Module, inputs: Round, num_items_in_batch: None = None) -> Tensor:  # type: ignore[override]
         """Forward and backward of a whole round; returns the mean of the tasks' losses, for the log."""
-        model.train()
-        self.suite_optimizer.start_round(inputs.label_counts)
-        losses = dict.fromkeys(inputs.label_counts, torch.zeros((), device=self.args.device))
-        for micro_batch in inputs.micro_batches:
-            with self.compute_loss_context_manager():
-                sums = self.loss_sums(model, micro_batch.to(self.args.device))
-                means = {name: sums[name] / inputs.label_counts[name] for name in sums}
-            self.accelerator.backward(torch.stack(list(means.values())).sum())
-            for name, mean in means.items():
-                losses[name] = losses[name] + mean.detach()
-        self.meter.add_round(losses, inputs.tokens)
-        return torch.stack(list(losses.values())).mean()
-
-    def loss_sums(self, model: nn.Module, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
-        """Each route's summed negative log-likelihood over its labels in the batch, in nats; scalars."""
-        losses_N = cross_entropy(model(batch).float(), batch.label_ids, reduction="none")
-        sums: dict[str, Tensor] = {}
-        for route, start, stop in batch.label_segments:
-            part = losses_N[start:stop].sum()
-            sums[route] = sums[route] + part if route in sums else part
-        return sums
+        self.model.train()
+        self._result = self._round_step.run(inputs)
+        self.plan.stopped |= set(self._result.quarantined)
+        self.plan.losses |= self._result.losses
+        self._control.stopping = self._result.stop
+        self.meter.add_round(self._result, inputs.tokens)
+        return torch.tensor(self._result.mean_loss, device=self.args.device)
 
     def floating_point_ops(self, inputs: Round) -> int:  # type: ignore[override]
         """Multiplications and additions of a round: 2 per base weight and token forward, 2 for the input's gradient."""
-        return 4 * sum(inputs.tokens.values()) * self.model.base.num_parameters(exclude_embeddings=True)
+        parameters = int(self.model.base.num_parameters(exclude_embeddings=True))
+        return 4 * sum(inputs.tokens.values()) // self.args.world_size * parameters
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
-        """One optimizer per task, each over one flat buffer, of the class that `args.optim` names."""
-        cls, options = self.get_optimizer_cls_and_kwargs(self.args)
-        self.task_optimizers = {
-            name: TaskOptimizer(
-                self.model.adapter_parameters(name), settings, lambda groups: cls(groups, **options)
-            )
-            for name, settings in self.task_settings.items()
-        }
+        """One optimizer per owner, each over one flat buffer, of the class that the task's `optim` names."""
+        self.task_optimizers = {}
+        for owner, parameters in self.owners.parameters.items():
+            if owner in self.task_settings:
+                settings = replace(self.task_settings[owner], steps=self.plan.planned[owner])
+            elif owner in self.owners.users:
+                settings = defaults_of_shared(self.args, rounds=self.plan.rounds)
+            else:
+                continue  # a task that is only evaluated
+            cls, options = self.get_optimizer_cls_and_kwargs(settings.arguments(self.args))
+            factory = partial(cls, **options)
+            self.task_optimizers[owner] = TaskOptimizer(parameters, settings, factory)
         self.suite_optimizer = SuiteOptimizer(self.task_optimizers)
         self.optimizer = self.suite_optimizer
+        self._round_step = RoundStep(
+            self.model,
+            self.suite_optimizer,
+            self.owners.users,
+            self.containment,
+            backward=self.accelerator.backward,
+            autocast=self.compute_loss_context_manager,
+            asked_to_stop=lambda: bool(self._signal),
+        )
         return self.suite_optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> SuiteSchedule:  # type: ignore[override]
-        """One schedule per task, counted in the task's own steps."""
+        """One schedule per owner, counted in the owner's own steps."""
         schedule = SuiteSchedule(self.task_optimizers)
         self.lr_scheduler = schedule
         self._created_lr_scheduler = True
         return schedule
 
+    def _wrap_model(
+        self,
+        model: nn.Module,
+        training: bool = True,
+        dataloader: Any = None,  # Any: as in the parent
+    ) -> nn.Module:
+        """Several processes: kept out of `DistributedDataParallel`, see `Replica`."""
+        return Replica(model) if self.args.world_size > 1 and not isinstance(model, Replica) else model
+
     def _clip_grad_norm(self, model: nn.Module) -> None:
         """Nothing here: one norm over all tasks would couple them. See `_get_grad_norm`."""
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> float:
-        """Clip each task to its own norm; returns the norm of all gradients before clipping, for the log."""
-        norms = self.suite_optimizer.clip()
-        self.meter.add_norms(norms)
-        return float(torch.linalg.vector_norm(torch.stack(list(norms.values()))))
+        """Clip each owner to its own norm; returns the norm of all gradients before clipping, for the log."""
+        self.suite_optimizer.clip(self._result.norms)
+        return math.hypot(*(self._result.norms[owner] for owner in self.suite_optimizer.present()))
 
     def train(
         self,
@@ -239,15 +268,45 @@ class MultiTaskTrainer(Trainer):
     ) -> Any:  # Any: the parent's TrainOutput
         """Train all tasks.
 
+        Args:
+            resume_from_checkpoint: A checkpoint's folder, or True for the last whole one in `output_dir`.
+            trial: As in the parent.
+            ignore_keys_for_eval: As in the parent.
+
         Raises:
-            ConfigError: If a resume is asked for; there are no checkpoints yet.
+            CheckpointError: If there is no whole checkpoint, or what the run was given has changed so that a resume has
+                no meaning.
+            KeyboardInterrupt: After SIGINT, once a checkpoint is written.
+            SystemExit: After SIGTERM, in the same way.
         """
-        if resume_from_checkpoint:
-            raise ConfigError(
-                "resume_from_checkpoint: checkpoints are not supported yet; train from the start."
+        self._checkpoint = None
+        with self._own_folder(), self._signal.listening():
+            folder = self.resume_folder(resume_from_checkpoint)
+            self.meter.start()
+            output = super().train(
+                resume_from_checkpoint=folder, trial=trial, ignore_keys_for_eval=ignore_keys_for_eval
             )
-        self.meter.start()
-        return super().train(trial=trial, ignore_keys_for_eval=ignore_keys_for_eval)
+        self._signal.obey()
+        return output
+
+    @contextlib.contextmanager
+    def _own_folder(self) -> Iterator[None]:
+        """Keep `output_dir` for this run, and clear away what a killed one left half written."""
+        run_dir = Path(self.args.output_dir or ".")
+        with RunLock(run_dir) if self.is_world_process_zero() else contextlib.nullcontext():
+            if self.is_world_process_zero():
+                remove_partials(run_dir)
+            wait()
+            yield
+
+    def _finalize_training(
+        self, trial: Any, num_train_samples: int, start_time: float
+    ) -> Any:  # Any: as in the parent
+        """Give every task its best weights back, where `load_best_model_at_end` asks for it."""
+        self.callback_handler.remove_callback(self._control)
+        if self.args.load_best_model_at_end:
+            self.best.restore(self.owners.parameters)
+        return super()._finalize_training(trial, num_train_samples, start_time)  # type: ignore[no-untyped-call]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log; entries about training get every task's loss, learning rate and gradient norm."""
@@ -272,7 +331,8 @@ class MultiTaskTrainer(Trainer):
 
         Returns:
             `eval_<task>/loss`, `/rows`, `/constant` (what the best constant answer would score) and
-            `/<metric>` for every task; `eval_loss` is the mean of the tasks' losses.
+            `/<metric>` for every task; `eval_loss` and `eval_<metric>` are the means over the tasks that have such a
+            figure, which `metric_for_best_model` of the arguments may name.
         """
         if ignore_keys:
             raise ConfigError(
@@ -286,9 +346,13 @@ class MultiTaskTrainer(Trainer):
             for name, task in figures.items()
             for key, value in task.items()
         }
-        metrics[f"{metric_key_prefix}_loss"] = sum(task["loss"] for task in figures.values()) / len(figures)
+        metrics |= {f"{metric_key_prefix}_{key}": value for key, value in means(figures).items()}
         metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - started, 4)
         self.log(metrics)
+        if self.is_in_train and eval_dataset is None:
+            self.plan.stopped |= set(
+                self.best.evaluated(figures, self.owners.parameters, self.state.global_step)
+            )
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.meter.pause(time.perf_counter() - started)
         return metrics
@@ -331,23 +395,3 @@ class MultiTaskTrainer(Trainer):
         """Each trained task's share of the training time, by its tokens, in seconds; evaluation is not counted."""
         total = sum(self.meter.tokens.values())
         return {name: self.meter.seconds * count / total for name, count in self.meter.tokens.items()}
-
-
-def _tokenizer_of(model: str | Path | PreTrainedModel | RoutedModel) -> PreTrainedTokenizerBase:
-    if isinstance(model, str | Path):
-        return load_tokenizer(model)
-    base = model.base if isinstance(model, RoutedModel) else model
-    if not base.name_or_path:
-        raise ConfigError(
-            "A model object without a name brings no tokenizer; pass processing_class=tokenizer."
-        )
-    return load_tokenizer(base.name_or_path)
-
-
-def _routed(model: str | Path | PreTrainedModel | RoutedModel) -> RoutedModel:
-    if isinstance(model, RoutedModel):
-        return model
-    if isinstance(model, str | Path):
-        base, identity = load_base(model)
-        return RoutedModel(base, identity=identity)
-    return RoutedModel(model)

@@ -12,8 +12,9 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.training import TaskSettings
+from hf_mtl.training.checkpointing import CheckpointingTrainer
 
 ROWS = Dataset.from_list([{"a": str(i), "b": "x"} for i in range(10)])
 TEMPLATE = PromptCompletion("{a}", " {b}")
@@ -32,7 +33,13 @@ def test_real_subclasses() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"save_strategy": "steps"}, "save_strategy=.* is refused: checkpoints are not supported yet"),
+        ({"save_only_model": True}, "save_only_model=True is refused: a checkpoint is whole"),
+        ({"ignore_data_skip": True}, "ignore_data_skip=True is refused"),
+        ({"dataloader_num_workers": 2}, "dataloader_num_workers=2 is refused"),
+        ({"lr_scheduler_type": "greedy", "eval_strategy": "steps"}, "lr_scheduler_type=.* is refused"),
+        ({"fsdp": "full_shard"}, "fsdp=.* is refused: the base is not sharded yet.*torchrun"),
+        ({"nonfinite": "ignore"}, "nonfinite must be one of 'raise', 'skip', found 'ignore'"),
+        ({"stop_rule": "never"}, "stop_rule must be one of .*'first_exhausted'.*found 'never'"),
         ({"torch_compile": True}, "torch_compile=True is refused"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor=0.1 is refused"),
         ({"optim": "adafactor"}, "optim=.*adafactor.* is refused: choose one of 'adagrad'"),
@@ -60,7 +67,8 @@ def test_all_refusals_at_once(tmp_path: Path) -> None:
         ({"num_train_epochs": 1}, {"max_steps": 7, "per_device_train_batch_size": 4}, 3, 4),
         ({"max_steps": 9}, {"max_steps": 7}, 7, 8),
         ({"max_steps": 9}, {"num_train_epochs": 1}, 9, 8),
-        ({"batch_size": 5}, {"num_train_epochs": 1, "gradient_accumulation_steps": 3}, 2, 5),
+        ({"batch_size": 5}, {"num_train_epochs": 1, "gradient_accumulation_steps": 3}, 1, 15),
+        ({"batch_size": 2, "gradient_accumulation_steps": 2}, {"num_train_epochs": 1}, 3, 4),
         (
             {},
             {"num_train_epochs": 1, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 3},
@@ -145,7 +153,7 @@ def test_what_the_trainer_refuses(tiny_llama: Path, tmp_path: Path) -> None:
     trainer = MultiTaskTrainer(tiny_llama, _args(tmp_path), [only_train])
     with pytest.raises(ConfigError, match="No task has eval rows"):
         trainer.evaluate()
-    with pytest.raises(ConfigError, match="checkpoints are not supported yet"):
+    with pytest.raises(CheckpointError, match="there is no whole checkpoint"):
         trainer.train(resume_from_checkpoint=True)
     with pytest.raises(ConfigError, match=r"Use evaluate\(\{'task': rows\}\)"):
         trainer.predict(ROWS)
@@ -161,11 +169,13 @@ def test_overridden_hooks_of_the_parent_still_exist() -> None:
     """Private and public methods of the stock Trainer that we replace; a new transformers that drops one fails here."""
     replaced = {
         name
-        for name in vars(MultiTaskTrainer)
-        if callable(vars(MultiTaskTrainer)[name]) and name in dir(Trainer)
+        for cls in (MultiTaskTrainer, CheckpointingTrainer)
+        for name in vars(cls)
+        if callable(vars(cls)[name]) and name in dir(Trainer)
     } - set(dir(object))
     assert replaced == {
-        "_clip_grad_norm", "_get_grad_norm", "create_optimizer", "create_scheduler", "evaluate", "floating_point_ops",
-        "get_batch_samples", "get_train_dataloader", "log", "predict", "save_model", "set_initial_training_values",
-        "train", "training_step",
+        "_clip_grad_norm", "_finalize_training", "_get_grad_norm", "_load_from_checkpoint",
+        "_load_optimizer_and_scheduler", "_load_rng_state", "_save_checkpoint", "_wrap_model", "create_optimizer",
+        "create_scheduler", "evaluate", "floating_point_ops", "get_batch_samples", "get_train_dataloader", "log",
+        "predict", "save_model", "set_initial_training_values", "train", "training_step",
     }  # fmt: skip

@@ -25,6 +25,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingA
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
 from hf_mtl.data import pack
 from hf_mtl.data.packing import Chunk
+from hf_mtl.training import Round
+from hf_mtl.training.sources import StoredRows
 
 STEPS, ROWS = 20, 4
 SETTINGS: dict[str, Any] = {
@@ -91,10 +93,11 @@ def _alone(
     trainer: MultiTaskTrainer, name: str, start: dict[str, Tensor], base: Any, out: Path
 ) -> dict[str, Tensor]:
     """Train the task alone with plain peft and the stock Trainer, on the rows that the joint run gave it."""
-    plan = trainer.round_plan()
-    order = [row for step in range(STEPS) for row in plan.streams[name].batch(step)]
-    rows = trainer.splits[name].rows
-    batches = [len(plan.streams[name].batch(step)) for step in range(STEPS)]
+    source = trainer.sources[name]
+    assert isinstance(source, StoredRows)
+    order = [sequence.row for step in range(STEPS) for sequence in source.batch(step)]
+    rows = source.split.rows
+    batches = [len(source.batch(step)) for step in range(STEPS)]
     assert set(batches) == {ROWS}, "the stock Trainer cannot follow short batches inside an epoch"
     plain = get_peft_model(
         base, copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
@@ -123,6 +126,12 @@ def _alone(
 def _largest_difference(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     assert a.keys() == b.keys()
     return max(float((a[key] - b[key]).norm() / b[key].norm()) for key in a)
+
+
+def _first_round(trainer: MultiTaskTrainer) -> Round:
+    round_ = trainer.round_plan().next()
+    assert round_ is not None
+    return round_
 
 
 def _joint(
@@ -194,7 +203,7 @@ def test_lora_prefix_and_prompt_jointly_equal_plain_peft_alone(
     budget = 150
     trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks, token_budget=budget, max_chunk_tokens=60)
     start = {task.name: _snapshot(trainer, task.name) for task in tasks}
-    for batch in trainer.round_plan()[0].micro_batches:
+    for batch in _first_round(trainer).micro_batches:
         virtual = sum(trainer.model.virtual_tokens(route) for route, _ in batch.rows)
         assert batch.tokens + virtual <= budget
     trainer.train()
@@ -236,7 +245,7 @@ def test_the_token_budget_changes_memory_and_not_results(tiny_llama: Path, tmp_p
             max_chunk_tokens=40,
             max_steps=4,
         )
-        passes.append(len(trainer.round_plan()[0].micro_batches))
+        passes.append(len(_first_round(trainer).groups))
         trainer.train()
         ends.append(
             {n + key: p for n in ("layers", "past tense") for key, p in _snapshot(trainer, n).items()}
@@ -281,7 +290,7 @@ def test_exported_folder_in_plain_peft_gives_the_same_logits(tiny_llama: Path, t
     trainer.save_model(str(tmp_path / "saved"))
     for name, folder in {"past tense": "past-tense", "layers": "layers"}.items():
         plain = PeftModel.from_pretrained(_base(tiny_llama, torch.float32), tmp_path / "saved" / folder)
-        sequence = trainer.splits[name].sequence(3)
+        sequence = trainer.sources[name].split.sequence(3)  # type: ignore[attr-defined]
         with torch.no_grad():
             routed = trainer.model.eval()(pack([Chunk(name, [sequence])]))
             expected = plain.eval()(torch.tensor([sequence.input_ids])).logits[0, sequence.label_positions]

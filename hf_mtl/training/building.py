@@ -1,0 +1,76 @@
+"""What the trainer is given, made into what it works with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_mtl.errors import ConfigError
+from hf_mtl.models import RoutedModel, load_base, load_tokenizer
+from hf_mtl.tasks import TaskSuite, encode_split
+from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
+from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.sources import RowSource, StoredRows
+
+__all__ = ["routed_model", "row_sources", "tokenizer_of"]
+
+
+def row_sources(
+    suite: TaskSuite, model: RoutedModel, tokenizer: PreTrainedTokenizerBase, args: MultiTaskTrainingArguments
+) -> tuple[dict[str, RowSource], dict[str, TaskSettings]]:
+    """Each task's training rows, all of them checked, and its settings.
+
+    Raises:
+        ConfigError: If a task's settings cannot work.
+        DataError: If a row cannot be used.
+    """
+    seed = args.seed if args.data_seed is None else args.data_seed
+    sources: dict[str, RowSource] = {}
+    settings: dict[str, TaskSettings] = {}
+    for name, task in suite.items():
+        if task.train is None:
+            continue
+        split = encode_split(task, task.train, tokenizer, split="train", virtual=model.virtual_tokens(name))
+        settings[name] = TaskSettings.resolve(task, args, rows=len(split))
+        sources[name] = StoredRows(split, settings[name].batch_size, seed)
+    problems = [problem for name in settings for problem in _problems(name, settings[name])]
+    if problems:
+        raise ConfigError(problems)
+    return sources, settings
+
+
+def _problems(name: str, settings: TaskSettings) -> list[str]:
+    problems = []
+    if settings.optim not in ELEMENTWISE_OPTIMIZERS:
+        problems.append(
+            f"task {name!r}: optim={settings.optim!r} is refused: choose one of {', '.join(ELEMENTWISE_OPTIMIZERS)}."
+        )
+    if settings.lr_scheduler_type in SCHEDULES_BY_LOSS:
+        problems.append(
+            f"task {name!r}: lr_scheduler_type={settings.lr_scheduler_type!r} is refused: a schedule here is "
+            f"a function of the task's steps."
+        )
+    return problems
+
+
+def tokenizer_of(model: str | Path | PreTrainedModel | RoutedModel) -> PreTrainedTokenizerBase:
+    """The tokenizer that belongs to a model."""
+    if isinstance(model, str | Path):
+        return load_tokenizer(model)
+    base = model.base if isinstance(model, RoutedModel) else model
+    if not base.name_or_path:
+        raise ConfigError(
+            "A model object without a name brings no tokenizer; pass processing_class=tokenizer."
+        )
+    return load_tokenizer(base.name_or_path)
+
+
+def routed_model(model: str | Path | PreTrainedModel | RoutedModel) -> RoutedModel:
+    """The model as one that adapters are routed through."""
+    if isinstance(model, RoutedModel):
+        return model
+    if isinstance(model, str | Path):
+        base, identity = load_base(model)
+        return RoutedModel(base, identity=identity)
+    return RoutedModel(model)

@@ -1,0 +1,151 @@
+"""The part of the trainer that writes and reads checkpoints, in the places where the stock Trainer does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import Trainer
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import ExportableState
+
+from hf_mtl.errors import CheckpointError
+from hf_mtl.export import save_suite
+from hf_mtl.models import RoutedModel
+from hf_mtl.training.arguments import MultiTaskTrainingArguments
+from hf_mtl.training.best import BestWeights
+from hf_mtl.training.checkpoints import (
+    Checkpoint,
+    last_checkpoint,
+    read_checkpoint,
+    rotate_checkpoints,
+    write_checkpoint,
+)
+from hf_mtl.training.containment import Containment
+from hf_mtl.training.meter import TaskMeter
+from hf_mtl.training.optimization import TaskOptimizer
+from hf_mtl.training.owners import Owners
+from hf_mtl.training.processes import gathered, wait
+from hf_mtl.training.random_state import capture_random_state, restore_random_state
+from hf_mtl.training.rounds import RoundPlan
+from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.snapshot import (
+    check_run,
+    restore_optimizers,
+    restore_state,
+    restore_weights,
+    run_document,
+    snapshot,
+)
+
+__all__ = ["CheckpointingTrainer"]
+
+
+class CheckpointingTrainer(Trainer):
+    """Abstract: a trainer whose checkpoints are whole or absent, and hold all that its future depends on."""
+
+    model: RoutedModel
+    args: MultiTaskTrainingArguments
+    owners: Owners
+    plan: RoundPlan
+    best: BestWeights
+    containment: Containment
+    meter: TaskMeter
+    task_optimizers: dict[str, TaskOptimizer]
+    task_settings: dict[str, TaskSettings]
+    _checkpoint: Checkpoint | None = None  # while a resume is under way
+
+    def resume_folder(self, asked: str | bool | None) -> str | None:
+        """The folder to resume from.
+
+        Raises:
+            CheckpointError: If `asked` is True and there is no whole checkpoint.
+        """
+        if asked is None or asked is False:
+            return None
+        if asked is not True:
+            return str(asked)
+        run_dir = Path(self.args.output_dir or ".")
+        found = last_checkpoint(run_dir)
+        if found is None:
+            raise CheckpointError(
+                f"{run_dir}: there is no whole checkpoint (a folder 'checkpoint-N' with a checkpoint.json) to resume "
+                f"from. Start without resume_from_checkpoint, or name the folder of one."
+            )
+        return str(found)
+
+    def restore_run(self) -> None:
+        """After a resume: check what the run is given, and go to its place in the rounds.
+
+        Raises:
+            CheckpointError: If the run is given something else, so that going on would have no meaning.
+        """
+        if self._checkpoint is not None:
+            saved: Any = self._checkpoint.document("run")  # Any: plain JSON
+            check_run(saved, self._run_document(), where=str(self._checkpoint.folder))
+            restore_state(self, self._checkpoint)
+
+    @property
+    def data_seed(self) -> int:
+        """The seed of the tasks' streams."""
+        return self.args.seed if self.args.data_seed is None else self.args.data_seed
+
+    def _run_document(self) -> dict[str, Any]:
+        return run_document(
+            self,
+            fingerprint=self.model.identity.fingerprint,
+            seed=self.data_seed,
+            processes=self.args.world_size,
+        )
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # Any: as in the parent
+        """Write a checkpoint, whole or not at all, and delete what `save_total_limit` has no room for."""
+        self.store_flos()
+        random = gathered(capture_random_state())
+        if self.args.should_save:
+            run_dir = Path(self._get_output_dir(trial=trial))
+            more = {"loss": self._tr_loss.item(), "last_logged": self._globalstep_last_logged}
+            tensors, documents = snapshot(self, run=self._run_document(), more=more)
+            for rank, (streams, document) in enumerate(random):
+                tensors[f"random-{rank}"], documents[f"random-{rank}"] = streams, document
+            write_checkpoint(
+                run_dir / f"checkpoint-{self.state.global_step}", tensors, documents, also=self._save_public
+            )
+            rotate_checkpoints(run_dir, self.args.save_total_limit, keep=())
+        wait()
+
+    def _save_public(self, folder: Path) -> None:
+        """What others read: the trainer's state as `Trainer` writes it, and each adapter as a PEFT folder."""
+        states: dict[str, list[Any]] = {}  # Any: plain JSON
+        for callback in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(callback, ExportableState):
+                states.setdefault(type(callback).__name__, []).append(callback.state())
+        own: Any = {name: found if len(found) > 1 else found[0] for name, found in states.items()}
+        self.state.stateful_callbacks = own
+        self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+        save_suite(self.model, folder / "adapters", names=self.model.adapter_names, tokenizer=None)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Check a checkpoint and take its weights over; the rest follows when rounds and optimizers are there."""
+        self._checkpoint = read_checkpoint(Path(resume_from_checkpoint))
+        restore_weights(self, self._checkpoint, where=resume_from_checkpoint)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._checkpoint is not None:
+            restore_optimizers(self, self._checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """The last thing that the stock loop restores, just before the first round."""
+        if self._checkpoint is None:
+            return
+        state: Any = self._checkpoint.document("state")  # Any: plain JSON
+        run: Any = self._checkpoint.document("run")
+        self._tr_loss.fill_(state["loss"])
+        self._globalstep_last_logged = state["last_logged"]
+        rank = self.args.process_index
+        if rank < run["processes"]:
+            restore_random_state(
+                self._checkpoint.tensors(f"random-{rank}"), self._checkpoint.document(f"random-{rank}")
+            )
+        self._checkpoint = None

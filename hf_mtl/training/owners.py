@@ -1,0 +1,60 @@
+"""Whose parameters are whose: an adapter that one task uses is that task's, one that several use is the suite's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from hf_mtl.errors import ConfigError
+from hf_mtl.models import RoutedModel
+
+__all__ = ["Owners", "owners_of"]
+
+SHARED = "shared/"  # before an adapter's name, it names the owner of shared parameters
+
+
+@dataclass(frozen=True)
+class Owners:
+    """The parameters that are trained.
+
+    Args:
+        parameters: By owner, then by name. An owner is a task, or `shared/<adapter>`.
+        users: The tasks that use each shared owner.
+    """
+
+    parameters: Mapping[str, Mapping[str, nn.Parameter]]
+    users: Mapping[str, Collection[str]]
+
+
+def owners_of(model: RoutedModel, tasks: Collection[str]) -> Owners:
+    """Find out who owns which of the adapters that the tasks' routes use.
+
+    Raises:
+        ConfigError: If a task is called like the owner of a shared adapter, or uses no adapter.
+    """
+    users: dict[str, list[str]] = {}
+    for task in tasks:
+        for adapter in model.routes[task]:
+            users.setdefault(adapter, []).append(task)
+    problems = [
+        f"task {task!r}: its route has no adapter, so there is nothing to train."
+        for task in tasks
+        if not model.routes[task]
+    ]
+    shared = {SHARED + adapter: tuple(own) for adapter, own in users.items() if len(own) > 1}
+    problems += [
+        f"task {task!r}: the name is that of a shared adapter's parameters; rename the task."
+        for task in tasks
+        if task in shared
+    ]
+    if problems:
+        raise ConfigError(problems)
+    parameters: dict[str, dict[str, nn.Parameter]] = {}
+    for adapter, own in users.items():
+        owner = own[0] if len(own) == 1 else SHARED + adapter
+        named = {f"{adapter}:{key}": p for key, p in model.adapter_parameters(adapter).items()}
+        parameters[owner] = parameters.get(owner, {}) | named
+    order = [*(task for task in tasks if task in parameters), *shared]
+    return Owners({owner: parameters[owner] for owner in order}, shared)

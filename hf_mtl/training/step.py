@@ -1,0 +1,162 @@
+"""One round on the model: forward and backward of its micro-batches, the sums over processes, and what is left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from hf_mtl.data import PackedBatch, PaddedBatch
+from hf_mtl.models import RoutedModel
+from hf_mtl.training.containment import Containment
+from hf_mtl.training.optimization import SuiteOptimizer
+from hf_mtl.training.processes import gathered, sum_over_processes
+from hf_mtl.training.rounds import Round
+
+__all__ = ["RoundStep", "StepResult", "loss_sums"]
+
+_STOP = "stop"
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a round came to.
+
+    Args:
+        losses: Each participating task's mean loss over its labels, in nats.
+        norms: Each owner's gradient norm before clipping.
+        computed: Tokens that this process computed, padding included.
+        real: Those of them that are not padding.
+        quarantined: Tasks that are to leave the run.
+        stop: Whether a process was asked to stop.
+    """
+
+    losses: Mapping[str, float]
+    norms: Mapping[str, float]
+    computed: int
+    real: int
+    quarantined: tuple[str, ...] = ()
+    stop: bool = False
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean of the tasks' finite losses; 0 if there is none."""
+        finite = [loss for loss in self.losses.values() if math.isfinite(loss)]
+        return sum(finite) / len(finite) if finite else 0.0
+
+
+_Kept = list[tuple[PackedBatch | PaddedBatch, Tensor]]
+
+
+def _losses(model: RoutedModel, batch: PackedBatch | PaddedBatch) -> Tensor:
+    """Negative log-likelihoods of the labels, `[N]`, in nats."""
+    return cross_entropy(model(batch).float(), batch.label_ids, reduction="none")
+
+
+def loss_sums(losses_N: Tensor, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
+    """Each route's summed loss in the batch; scalars."""
+    sums: dict[str, Tensor] = {}
+    for route, start, stop in batch.label_segments:
+        part = losses_N[start:stop].sum()
+        sums[route] = sums[route] + part if route in sums else part
+    return sums
+
+
+@dataclass
+class RoundStep:
+    """Computes rounds.
+
+    Args:
+        model: The routed model.
+        optimizer: The owners' gradients.
+        shared: The tasks that use each shared owner.
+        containment: Judges the tasks.
+        backward: The backward pass of a loss.
+        autocast: The context of a forward pass.
+        asked_to_stop: Whether this process was asked to stop.
+    """
+
+    model: RoutedModel
+    optimizer: SuiteOptimizer
+    shared: Mapping[str, Collection[str]]
+    containment: Containment
+    backward: Callable[[Tensor], None]
+    autocast: Callable[[], AbstractContextManager[object]]
+    asked_to_stop: Callable[[], bool] = bool
+
+    def run(self, round_: Round) -> StepResult:
+        """Leave the gradients of a round, unclipped; tasks that went bad have none.
+
+        Where a task that went bad uses shared parameters, the round is computed once more without it.
+        """
+        result, kept = self._compute(round_)
+        bad = self.containment.bad(result.losses, result.norms)
+        quarantined = []
+        for name in bad:
+            rows = self._bad_rows(kept, name) or set(round_.rows[name])
+            if self.containment.strike(
+                name, round_.number, result.losses[name], result.norms.get(name), rows
+            ):
+                quarantined.append(name)
+        kept.clear()
+        good = {n: norm for n, norm in result.norms.items() if n in round_.label_counts and n not in bad}
+        left_out = [*bad, *self.containment.spikes(round_.number, good)]
+        norms = dict(result.norms)
+        if any(set(left_out) & set(users) for users in self.shared.values()):
+            again, _ = self._compute(round_.without(left_out))
+            norms |= again.norms
+        for name in left_out:
+            if name in self.optimizer.tasks:
+                self.optimizer.tasks[name].drop_gradients()
+        self._drop_broken(norms)
+        return StepResult(result.losses, norms, result.computed, result.real, tuple(quarantined), result.stop)
+
+    def _compute(self, round_: Round) -> tuple[StepResult, _Kept]:
+        names = round_.label_counts.keys()
+        owners = {owner for owner, users in self.shared.items() if names & set(users)} | set(names)
+        self.optimizer.start_round(owners & self.optimizer.tasks.keys())
+        losses = {name: torch.zeros((), device=self.model.device) for name in names}
+        kept: _Kept = []
+        computed = real = 0
+        for micro_batch in round_.micro_batches:
+            batch = micro_batch.to(self.model.device)
+            with self.autocast():
+                losses_N = _losses(self.model, batch)
+                means = {n: total / round_.label_counts[n] for n, total in loss_sums(losses_N, batch).items()}
+            self.backward(torch.stack(list(means.values())).sum())
+            for name, mean in means.items():
+                losses[name] = losses[name] + mean.detach()
+            kept.append((batch, losses_N.detach()))
+            computed += batch.tokens
+            real += batch.real_tokens if isinstance(batch, PaddedBatch) else batch.tokens
+        scalars = losses | {_STOP: torch.tensor(float(self.asked_to_stop()), device=self.model.device)}
+        present = self.optimizer.present()
+        sums = sum_over_processes([g for owner in present.values() for g in owner.gradients()], scalars)
+        norms = self.optimizer.norms()
+        values = torch.stack([value.double() for value in (*sums.values(), *norms.values())]).tolist()
+        told = dict(zip(sums, values, strict=False))
+        stop = told.pop(_STOP) > 0
+        norm_values = dict(zip(norms, values[len(sums) :], strict=True))
+        return StepResult(told, norm_values, computed, real, stop=stop), kept
+
+    def _drop_broken(self, norms: Mapping[str, float]) -> None:
+        """Shared gradients that are not finite although every task's own are: no update is made of them."""
+        for owner in self.shared:
+            if owner in norms and not math.isfinite(norms[owner]):
+                self.optimizer.tasks[owner].drop_gradients()
+
+    @staticmethod
+    def _bad_rows(kept: _Kept, name: str) -> set[int]:
+        """The rows of a task whose own loss is not finite, over all processes."""
+        own = [
+            row
+            for batch, losses_N in kept
+            for (route, row), part in zip(batch.rows, losses_N.split(batch.label_counts), strict=True)
+            if route == name and not bool(part.isfinite().all())
+        ]
+        return {row for rows in gathered(own) for row in rows}

@@ -1,0 +1,107 @@
+"""Promise 3: a resumed run ends with the bits of one that was never interrupted."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig
+
+from hf_mtl import MultiTaskTrainer, PromptCompletion, Task
+from hf_mtl.errors import CheckpointError
+from runs import logged, rows, tasks, trainer_of, weights
+
+SAVING: dict[str, Any] = {
+    "save_strategy": "steps", "save_steps": 3, "max_steps": -1, "num_train_epochs": 2, "eval_strategy": "steps",
+    "eval_steps": 4, "logging_steps": 2,
+}  # fmt: skip
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"mixture": {"kind": "temperature", "temperature": 2.0}},
+    {"mixture": "round_robin", "max_steps": 12},
+    {"load_best_model_at_end": True, "eval_steps": 3, "optim": "sgd", "max_grad_norm": 0.0},
+    {"bf16": True, "activation_checkpointing": True},
+]
+
+
+def _state(trainer: MultiTaskTrainer) -> dict[str, torch.Tensor]:
+    state = {}
+    for owner, optimizer in trainer.task_optimizers.items():
+        state |= {f"{owner} {key}": value.clone() for key, value in optimizer.state_tensors().items()}
+        state |= {f"{owner} {key}": value for key, value in weights(trainer, owner).items()}
+        state[f"{owner} rate"] = torch.tensor(optimizer.next_learning_rate, dtype=torch.float64)
+    return state
+
+
+def _same(a: MultiTaskTrainer, b: MultiTaskTrainer) -> None:
+    first, second = _state(a), _state(b)
+    assert first.keys() == second.keys()
+    assert [key for key in first if not torch.equal(first[key], second[key])] == []
+    drop = ("train_loss", "epoch_end")
+    logs = [[{k: v for k, v in entry.items() if k not in drop} for entry in logged(t)] for t in (a, b)]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("changes", SETTINGS, ids=str)
+def test_resumed_runs_have_the_same_bits(tiny_llama: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    whole = trainer_of(tiny_llama, tmp_path / "whole", tasks(), **(SAVING | changes))
+    whole.train()
+    assert whole.state.global_step >= 9
+    for number in (3, 6):
+        resumed = trainer_of(tiny_llama, tmp_path / str(number), tasks(), **(SAVING | changes))
+        resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{number}"))
+        _same(resumed, whole)
+
+
+def test_true_takes_the_last_whole_checkpoint(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer_of(tiny_llama, tmp_path, tasks(), **(SAVING | {"max_steps": 5})).train()
+    (tmp_path / "checkpoint-99").mkdir()  # a half one
+    resumed = trainer_of(tiny_llama, tmp_path, tasks(), **(SAVING | {"max_steps": 5}))
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed._initial_global_step == 5
+
+
+def test_a_task_may_come_and_go(tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer_of(tiny_llama, tmp_path, tasks(), **SAVING).train()
+    alone = trainer_of(tiny_llama, tmp_path / "alone", tasks(), **SAVING)
+    alone.train()
+    changed = tasks()
+    del changed["c/d"]
+    template = PromptCompletion("{text}:", " {label}")
+    changed["new"] = Task("new", train=rows("new", 6), template=template, adapter=LoraConfig(r=2))
+    with caplog.at_level(logging.WARNING):
+        resumed = trainer_of(tiny_llama, tmp_path / "b", changed, **SAVING, full_determinism=False)
+        resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
+    assert "task 'c/d' is no longer there" in caplog.text and "task 'new' is new" in caplog.text
+    assert resumed.plan.steps["new"] == 4
+    for name in ("verbs", "mlp"):
+        before, after = weights(alone, name), weights(resumed, name)
+        assert max(float((after[k] - before[k]).norm() / before[k].norm()) for k in before) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": rows("verbs", 16)}, r"task 'verbs': its training rows changed \(17 then, 16 now"),
+        ({"batch_size": 5}, "task 'verbs': a step takes 5 rows, and took 3"),
+        ({"optim": "sgd"}, "task 'verbs': the optimizer is 'sgd', and was 'adamw_torch"),
+        ({"adapter": LoraConfig(r=2, target_modules="all-linear")}, "the adapter of 'verbs' is another one"),
+    ],
+)
+def test_changes_that_make_no_sense_are_refused(
+    tiny_llama: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    trainer_of(tiny_llama, tmp_path, tasks(), **(SAVING | {"max_steps": 3})).train()
+    changed = tasks()
+    old = changed["verbs"]
+    fields = {"train": old.train, "eval": old.eval, "template": old.template, "adapter": old.adapter} | change
+    changed["verbs"] = Task("verbs", **fields)
+    resumed = trainer_of(tiny_llama, tmp_path / "b", changed, **(SAVING | {"max_steps": 6}))
+    start = weights(resumed, "mlp")
+    with pytest.raises(CheckpointError, match=message):
+        resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    if "adapter" in change:
+        assert all(torch.equal(start[key], value) for key, value in weights(resumed, "mlp").items())
