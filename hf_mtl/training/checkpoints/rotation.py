@@ -71,7 +71,7 @@ def _restore_replaced(run_dir: Path) -> None:
 
 
 def _restore_unless_live(hidden: Path, target: Path) -> None:
-    lock = FileLock.acquire(hidden / INDEX_FILE, make=False)
+    lock = FileLock.acquire(hidden / INDEX_FILE)
     if lock is None:  # its writer is about to put the new one in place
         return
     try:
@@ -110,7 +110,7 @@ def remove_partials(run_dir: Path) -> None:
 
 def _delete_unless_live(half: Path) -> None:
     try:
-        lock = FileLock.acquire(half / INDEX_FILE, make=False)
+        lock = FileLock.acquire(half / INDEX_FILE)
     except FileNotFoundError:
         _delete_without_index(half)
         return
