@@ -130,7 +130,8 @@ class MultiTaskTrainer(MeasuringTrainer):
             spike_factor=args.spike_factor,
             skip_spikes=args.skip_spikes,
         )
-        self.best = BestWeights(self.task_settings, keep=args.load_best_model_at_end)
+        shared = {owner: defaults_of_shared(args, rounds=0) for owner in self.owners.users}
+        self.best = BestWeights(self.task_settings | shared, keep=args.load_best_model_at_end)
         self.task_optimizers: dict[str, TaskOptimizer] = {}
         self._evaluator: Evaluator | None = None
         self._signal = StopSignal()
@@ -324,7 +325,7 @@ class MultiTaskTrainer(MeasuringTrainer):
     ) -> Any:  # Any: as in the parent
         """Tell what the mixture came to, and give every task its best weights back where that is asked for."""
         summary: Any = self.plan.log.summary()  # Any: plain JSON
-        for name, own in summary["tasks"].items():
+        for name, own in summary["tasks"].items() if self.args.mixture != "all" else ():
             logger.info(
                 "task %r made %d steps: %.1f %% of the examples (planned %.1f), %.1f %% of the tokens (planned %.1f)",
                 name, own["steps"], *(100 * own[key] for key in SHARES),
