@@ -16,7 +16,7 @@ class _Notices(logging.Handler):
     """Prints to what is the standard error output at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        sys.stderr.write(self.format(record) + "\n")
 
 
 def be_quiet() -> None:
