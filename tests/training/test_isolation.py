@@ -261,7 +261,7 @@ def test_shared_weights_are_the_runs_best(tiny_llama: Path, tmp_path: Path) -> N
         model.add_route(name, {"common": 1.0})
     trainer = trainer_of(
         tiny_llama, tmp_path, suite, model=model, max_steps=8, eval_strategy="steps", eval_steps=2, save_steps=2,
-        save_strategy="steps", load_best_model_at_end=True, learning_rate=0.3, lr_scheduler_type="constant",
+        save_strategy="steps", load_best_model_at_end=True, learning_rate=3.0, lr_scheduler_type="constant",
     )  # fmt: skip
     seen: dict[int, dict[str, Tensor]] = {}
 
