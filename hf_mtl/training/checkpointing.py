@@ -142,6 +142,8 @@ class CheckpointingTrainer(Trainer):
         state: Any = self._checkpoint.document("state")  # Any: plain JSON
         run: Any = self._checkpoint.document("run")
         self._tr_loss.fill_(state["loss"])
+        # Those rounds belong into the next log entry, but not into `train_loss`, which is the mean of this call's own.
+        self._total_loss_scalar = -float(state["loss"])
         self._globalstep_last_logged = state["last_logged"]
         rank = self.args.process_index
         if rank < run["processes"]:
