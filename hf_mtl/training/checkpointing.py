@@ -56,6 +56,17 @@ class CheckpointingTrainer(Trainer):
     task_settings: dict[str, TaskSettings]
     _checkpoint: Checkpoint | None = None  # while a resume is under way
 
+    def begin_records(self) -> None:
+        """Forget what an earlier call of `train` remembered of its tasks: figures, strikes, best weights."""
+        self.meter = TaskMeter()
+        self.containment = Containment(
+            max_strikes=self.args.max_strikes,
+            strict=self.args.nonfinite == "raise",
+            spike_factor=self.args.spike_factor,
+            skip_spikes=self.args.skip_spikes,
+        )
+        self.best = BestWeights(self.task_settings, keep=self.args.load_best_model_at_end)
+
     def resume_folder(self, asked: str | bool | None) -> str | None:
         """The folder to resume from.
 
