@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from forked_writer import ROOT, serve
+from forked_writer import ROOT, ForkedWriter, serve
 from transformers import TrainerCallback
 
 from hf_mtl.training.checkpoints import last_checkpoint, read_checkpoint
@@ -101,6 +101,11 @@ def run(text: str) -> str:
             os.dup2(printed.fileno(), stream.fileno())
     train(job)
     return "trained"
+
+
+def do(server: ForkedWriter, job: Job) -> tuple[int, str]:
+    """Let the server train to the end; returns the exit status and `trained`."""
+    return server.do("run", json.dumps(asdict(job)))
 
 
 def end_of(job: Job, rank: int = 0) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from forked_writer import ForkedWriter
 from rich.console import Console
 from rich.table import Table
-from run_processes import Job, await_round, differences, end_of, round_of, start
+from run_processes import Job, await_round, differences, do, end_of, round_of, start
 
 from hf_mtl.training.checkpoints import last_checkpoint
 
@@ -43,7 +43,7 @@ class Kills:
         resumed = "the start" if last is None else last.name
         self.rows.append((moment, "-" if reached is None else str(reached), where, resumed))
 
-    def resumed(self, equal: str) -> None:
+    def ended(self, equal: str) -> None:
         self.rows[-1] = (*self.rows[-1], equal)
 
     def show(self, title: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +63,7 @@ def _await_save(job: Job, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not _halves(job):
         assert time.monotonic() < until, "no save has begun"
+        time.sleep(0.0005)
 
 
 def _moment(job: Job, drawn: random.Random, *, saving: bool) -> str:
@@ -86,7 +87,7 @@ def test_killed_at_random_moments(
 ) -> None:
     drawn, kills = random.Random(0), Kills()
     whole = Job(str(tiny_llama), str(tmp_path / "whole"))
-    assert runner.do("run", json.dumps(asdict(whole))) == (0, "trained")
+    assert do(runner, whole) == (0, "trained")
     end = end_of(whole)
     assert end["log"][-1]["step"] == ROUNDS
     for number in range(KILLS):
@@ -96,9 +97,9 @@ def test_killed_at_random_moments(
         os.kill(process, signal.SIGKILL)
         assert runner.end()[0] == -signal.SIGKILL
         kills.note(job, moment)
-        assert runner.do("run", json.dumps(asdict(replace(job, resume=True)))) == (0, "trained")
+        assert do(runner, replace(job, resume=True)) == (0, "trained")
         differ = differences(end, end_of(job))
-        kills.resumed("yes" if not differ else f"no: {len(differ)}, {differ[0]}")
+        kills.ended("yes" if not differ else f"no: {len(differ)}, {differ[0]}")
     kills.show("one process", capsys)
     assert [row[4] for row in kills.rows] == ["yes"] * KILLS
     assert kills.in_saves >= 5
@@ -110,12 +111,15 @@ def test_two_processes_killed_at_random_moments(
 ) -> None:
     """One run is killed again and again; were one resume not exact, its end would be another."""
     drawn, kills = random.Random(1), Kills()
-    whole = Job(str(tiny_llama), str(tmp_path / "whole"), changes={"max_chunk_tokens": 40})
+    whole = Job(
+        str(tiny_llama), str(tmp_path / "whole"), changes={"max_chunk_tokens": 40, "num_train_epochs": 4}
+    )
     assert start(whole, processes=2).wait(120) == 0
     job = replace(whole, out=str(tmp_path / "killed"), resume=True)
     for number in range(KILLS_OF_TWO):
         launcher = start(job, processes=2)
-        first = 5 * number + drawn.randrange(2, 5)
+        last = last_checkpoint(Path(job.out))
+        first = (int(last.name.rpartition("-")[2]) if last else 0) + drawn.randrange(1, 6)
         await_round(job, first, launcher)
         if number % 2:
             _await_save(job)
@@ -125,10 +129,10 @@ def test_two_processes_killed_at_random_moments(
             os.kill(int((job.notes / f"pid-{rank}").read_text()), signal.SIGKILL)
         assert launcher.wait(60) != 0
         kills.note(job, f"{1000 * delay:.1f} ms after {'a save began' if number % 2 else f'round {first}'}")
-        kills.resumed("at the end")
+        kills.ended("see below")
     assert start(job, processes=2).wait(120) == 0
     for rank in range(2):
         differ = differences(end_of(whole, rank), end_of(job, rank))
         assert differ == []
-    kills.resumed("yes")
+    kills.ended("yes")
     kills.show("two processes, one run", capsys)
