@@ -15,7 +15,7 @@ from hf_mtl.training.checkpoints import last_checkpoint
 
 pytestmark = pytest.mark.slow
 
-FEW = {"save_steps": 20}  # so that a checkpoint before is one that the signal made
+FEW = {"save_steps": 20}  # so that a checkpoint before round 20 is one that a signal made
 
 
 def _stopped(job: Job, process: subprocess.Popen[str], number: signal.Signals) -> int:
@@ -38,12 +38,10 @@ def _stopped(job: Job, process: subprocess.Popen[str], number: signal.Signals) -
 def test_one_process(tiny_llama: Path, tmp_path: Path, runner: ForkedWriter, number: signal.Signals) -> None:
     whole = Job(str(tiny_llama), str(tmp_path / "whole"), changes=FEW)
     job = replace(whole, out=str(tmp_path / "stopped"))
-    process = start(job)  # loads while the other one runs
-    assert do(runner, whole) == (0, "trained")
-    status = _stopped(job, process, number)
+    status = _stopped(job, start(job), number)
     assert status == (143 if number == signal.SIGTERM else -signal.SIGINT)
     assert ("KeyboardInterrupt" in (job.notes / "printed").read_text()) == (number == signal.SIGINT)
-    assert do(runner, replace(job, resume=True)) == (0, "trained")
+    assert do(runner, whole) == do(runner, replace(job, resume=True)) == (0, "trained")
     assert differences(end_of(whole), end_of(job)) == []
 
 
