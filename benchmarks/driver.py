@@ -125,17 +125,17 @@ def measure(
         print(f"left out: {label} (run benchmarks/peers/setup.sh first)")
     entries = [entry for entry in entries if entry.label not in missing]
     measured: dict[str, Any] = {}
-    commit = _commit()  # now, not after the run
+    measured_commit = commit()  # now, not after the run
     with tempfile.TemporaryDirectory() as folder:
         weights = initial_weights(entries[0].spec, Path(folder))
         for group in [entries] if together else [[entry] for entry in entries]:
             measured |= _in_turn(group, weights, batches, rounds)
     result = {
         "name": name,
-        "device": _device(),
+        "device": device(),
         "threads": 1,
         "hf_mtl": hf_mtl.__version__,
-        "commit": commit,
+        "commit": measured_commit,
         "rounds": rounds,
         "left_out": missing,
         "entries": measured,
@@ -188,7 +188,8 @@ def _line(samples: dict[str, list[dict[str, float]]], index: int) -> str:
     )
 
 
-def _device() -> str:
+def device() -> str:
+    """The processor and what torch uses of it."""
     names = [
         line.split(":")[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -199,7 +200,7 @@ def _device() -> str:
     return f"{names[0] if names else platform.machine()} ({flags}{amx})"
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit that was measured, and whether the library differed from it."""
     git = ["git", "-C", str(HERE)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout

@@ -58,10 +58,10 @@ def train_alone(
     joint: MultiTaskTrainer, name: str, start: dict[str, torch.Tensor], source: str, dtype: str
 ) -> dict[str, torch.Tensor]:
     """Train one adapter with plain peft on the batches that the joint run gave its task; return its weights."""
-    plan, settings = joint.round_plan(), joint.task_settings[name]
-    batches = [plan.streams[name].batch(step) for step in range(settings.steps)]
+    stored, settings = joint.sources[name], joint.task_settings[name]
+    batches = [[sequence.row for sequence in stored.batch(step)] for step in range(settings.steps)]
     assert {len(batch) for batch in batches} == {settings.batch_size}
-    rows = joint.splits[name].rows.select_columns(["input_ids", "labels"])
+    rows = stored.split.rows.select_columns(["input_ids", "labels"])
     base, _ = load_base(source, dtype=dtype)
     model = peft.get_peft_model(base, copy.deepcopy(joint.model.adapter_configs[name]))
     parameters = {key.replace(".default.", "."): p for key, p in model.named_parameters() if p.requires_grad}

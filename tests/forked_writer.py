@@ -103,12 +103,12 @@ def find_last(run_dir: str) -> str:
 
 
 def hold(run_dir: str, told: str) -> str:
-    """Hold a run's folder until killed, with a forked worker that lives on for a while."""
+    """Hold a run's folder until killed, with a forked worker that says that it runs, and lives on for a while."""
     with RunLock(Path(run_dir)):
         if os.fork() == 0:
+            Path(told).touch()
             time.sleep(5)
             os._exit(0)
-        Path(told).touch()
         time.sleep(60)
     return "let go"
 

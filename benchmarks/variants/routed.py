@@ -73,6 +73,8 @@ class Routed(Variant):
         return float(losses_N.detach().sum()) / label_count(examples)
 
     def update(self) -> None:
-        self.optimizer.clip()
+        norms = self.optimizer.norms()
+        values = torch.stack(list(norms.values())).tolist()
+        self.optimizer.clip(dict(zip(norms, values, strict=True)))
         self.optimizer.step()
         self.optimizer.zero_grad()

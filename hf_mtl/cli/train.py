@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,13 @@ def train(
             help="Change one key, such as training.max_steps=10. May be repeated.",
         ),
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="Go on from a checkpoint's folder, or from the `last` whole one of the run.",
+        ),
+    ] = None,
     output_dir: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Write there instead of the recipe's output_dir.")
     ] = None,
@@ -33,4 +41,6 @@ def train(
     be_quiet()
     from hf_mtl.recipe import load_recipe, run_recipe
 
-    run_recipe(load_recipe(recipe, settings or (), output_dir=output_dir), Console())
+    # Of several processes the first one speaks; torchrun tells each its number.
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")
+    run_recipe(load_recipe(recipe, settings or (), output_dir=output_dir), console, resume=resume)

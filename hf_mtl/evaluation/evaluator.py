@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import EvalPrediction, PreTrainedTokenizerBase
 
-from hf_mtl.data import Chunk, Sequence, fill_micro_batches
+from hf_mtl.data import IGNORED, Chunk, Sequence, fill_micro_batches
 from hf_mtl.evaluation.ranking import best_label, extra_prefixes
 from hf_mtl.metrics import METRICS, Outcome, constant_answer
 from hf_mtl.models import RoutedModel, generate
@@ -33,6 +34,9 @@ class _Row:
         return sum(sequence.tokens for sequence in self.sequences)
 
 
+_Measured = list[tuple[str, int, Outcome]]  # task, row, outcome
+
+
 class Evaluator:
     """Measures the tasks of a suite on their `eval` rows.
 
@@ -41,11 +45,25 @@ class Evaluator:
         tokenizer: The base's tokenizer.
         suite: The tasks; those without `eval` rows are left out.
         token_budget: Most tokens of one pass.
+        share: The number of this process and that of all; each measures its part of the rows.
+        gather: Gives the values of all processes.
+        compute_metrics: Further figures of each task, from the most likely tokens and the labels, `[rows, longest]`.
     """
 
     def __init__(
-        self, model: RoutedModel, tokenizer: PreTrainedTokenizerBase, suite: TaskSuite, *, token_budget: int
+        self,
+        model: RoutedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        suite: TaskSuite,
+        *,
+        token_budget: int,
+        share: tuple[int, int] = (0, 1),
+        gather: Callable[[_Measured], list[_Measured]] = lambda own: [own],
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
     ) -> None:
+        self.compute_metrics = compute_metrics
+        self.share = share
+        self.gather = gather
         self.model = model
         self.tokenizer = tokenizer
         self.tasks = {name: task for name, task in suite.items() if task.eval is not None}
@@ -70,16 +88,22 @@ class Evaluator:
         """
         was_training = self.model.training
         self.model.eval()
-        outcomes: dict[str, list[Outcome]] = defaultdict(list)
-        rows = [self._row(name, row) for name, split in self.splits.items() for row in range(len(split))]
+        measured: _Measured = []
+        rank, processes = self.share
+        every = [(name, row) for name, split in self.splits.items() for row in range(len(split))]
+        rows = [self._row(name, row) for name, row in every[rank::processes]]
         done = 0
         for group in fill_micro_batches(rows, self.token_budget):
             for row, outcome in zip(group, self._measure(group), strict=True):
-                outcomes[row.task].append(outcome)
+                measured.append((row.task, row.row, outcome))
             done += len(group)
             if on_progress is not None:
                 on_progress(done, len(rows))
         self.model.train(was_training)
+        outcomes: dict[str, list[Outcome]] = defaultdict(list)
+        parts = [own for part in self.gather(measured) for own in part]
+        for name, _, outcome in sorted(parts, key=lambda own: own[:2]):
+            outcomes[name].append(outcome)
         return {name: self._figures(task, outcomes[name]) for name, task in self.tasks.items()}
 
     def _row(self, name: str, row: int) -> _Row:
@@ -121,14 +145,17 @@ class Evaluator:
     def _outcome(self, row: _Row, outputs: list[Tensor]) -> Outcome:
         own_NV, reference = outputs[0], torch.tensor(row.completions[0], device=outputs[0].device)
         candidates = self.candidates[row.task]
+        predicted = own_NV.argmax(dim=-1)
         return Outcome(
             loss_sum=-float(own_NV.gather(1, reference[:, None]).double().sum()),
             tokens=len(reference),
-            exact=bool((own_NV.argmax(dim=-1) == reference).all()),
+            exact=bool((predicted == reference).all()),
             reference=str(self.tokenizer.decode(list(row.completions[0]), skip_special_tokens=True)),
             ranked=best_label(candidates, list(zip(row.completions, outputs, strict=True)))
             if candidates
             else None,
+            predicted_ids=tuple(predicted.tolist()),
+            reference_ids=row.completions[0],
         )
 
     def _figures(self, task: Task, outcomes: list[Outcome]) -> dict[str, float]:
@@ -138,6 +165,12 @@ class Evaluator:
             "constant": constant_answer(outcomes),
         }
         figures |= {m: METRICS[m].compute(outcomes) for m in task.metrics if isinstance(m, str)}
+        if self.compute_metrics is not None:
+            predictions, labels = (
+                _table([own.predicted_ids for own in outcomes]),
+                _table([own.reference_ids for own in outcomes]),
+            )
+            figures |= self.compute_metrics(EvalPrediction(predictions=predictions, label_ids=labels))
         texts = [metric for metric in task.metrics if not isinstance(metric, str)]
         if texts and task.eval is not None:
             prompts = [prompt_of(task, row, self.tokenizer) for row in task.eval]
@@ -147,6 +180,14 @@ class Evaluator:
             for metric in texts:
                 figures |= metric(answers, references)
         return figures
+
+
+def _table(rows: list[tuple[int, ...]]) -> np.ndarray:
+    """Rows of unlike lengths as one array, filled up with -100."""
+    table = np.full((len(rows), max(map(len, rows))), IGNORED)
+    for line, row in zip(table, rows, strict=True):
+        line[: len(row)] = row
+    return table
 
 
 def means(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -19,6 +19,8 @@ class Outcome:
             reference token is the most likely one after the reference's own prefix; that takes no generation
             to find out.
         reference: The reference completion as text.
+        predicted_ids: The most likely token at each learned place, given the reference before it.
+        reference_ids: The learned tokens.
         ranked: The label whose completion is the most likely, for tasks that declare labels.
     """
 
@@ -27,3 +29,5 @@ class Outcome:
     exact: bool
     reference: str
     ranked: str | None = None
+    predicted_ids: tuple[int, ...] = ()
+    reference_ids: tuple[int, ...] = ()

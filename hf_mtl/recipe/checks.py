@@ -130,6 +130,7 @@ class _Task:
         self._check_metrics()
         self._check_labels(rows)
         self._check_schedule()
+        self._check_optimizer()
         self._check_adapter()
         return self.found
 
@@ -225,6 +226,14 @@ class _Task:
         if name is not None and name not in names:
             text = f"unknown schedule {name!r}.{did_you_mean(name, names)} Valid: {listing(names)}."
             self._report(text, "lr_scheduler_type")
+
+    def _check_optimizer(self) -> None:
+        from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS as NAMES
+
+        name = self.merged.optim
+        if name is not None and name not in NAMES:
+            text = f"unknown or unsupported optimizer {name!r}.{did_you_mean(name, NAMES)} Valid: {listing(NAMES)}."
+            self._report(text, "optim")
 
     def _check_adapter(self) -> None:
         from hf_mtl.recipe.peft_configs import adapter_problems

@@ -82,6 +82,14 @@ def build_task(name: str, spec: TaskSpec, *, train: Dataset | None, eval: Datase
         warmup_steps=spec.warmup_steps,
         weight_decay=spec.weight_decay,
         max_grad_norm=spec.max_grad_norm,
+        gradient_accumulation_steps=spec.gradient_accumulation_steps,
+        optim=spec.optim,
+        adam_beta1=spec.adam_beta1,
+        adam_beta2=spec.adam_beta2,
+        adam_epsilon=spec.adam_epsilon,
+        metric_for_best_model=spec.metric_for_best_model,
+        greater_is_better=spec.greater_is_better,
+        early_stopping_patience=spec.early_stopping_patience,
     )
 
 

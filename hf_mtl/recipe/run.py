@@ -33,7 +33,7 @@ REPORT_FILE = "report.json"
 LOSSES_FILE = "loss_curve.png"
 
 
-def run_recipe(recipe: Recipe, console: Console | None = None) -> Report:
+def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | None = None) -> Report:
     """Run a recipe.
 
     Its `output_dir` then holds one PEFT folder per task, the manifest, the recipe with all defaults filled in, the
@@ -42,6 +42,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Report:
     Args:
         recipe: A recipe as `load_recipe` gives it.
         console: Where progress and result are shown; None is the standard output.
+        resume: The folder of a checkpoint to go on from, or `last` for the last whole one in `output_dir`.
     """
     console = console or Console()
     if all(spec.train is None for spec in recipe.tasks.values()):
@@ -52,14 +53,15 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Report:
     _line(console, _header(trainer))
     before = measure(trainer, console, "before training")
     try:
-        trainer.train()
+        trainer.train(resume_from_checkpoint=True if resume == "last" else resume)
     finally:
         display.close()
     after = measure(trainer, console, "after training")
     report = build_report(
         run.suite, before, after, trainer.state.log_history, trainer.task_seconds(), model_info(trainer)
     )
-    _save(run, trainer, report)
+    if trainer.is_world_process_zero():
+        _save(run, trainer, report)
     _show(run, report, console)
     return report
 

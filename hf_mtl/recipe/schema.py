@@ -71,14 +71,22 @@ class TaskSpec(_Section):
         max_train_rows: Use the first so many rows of `train`.
         max_eval_rows: Use the first so many rows of `eval`.
         max_length: Most tokens of a row.
-        batch_size: Rows of the task per step and device.
-        learning_rate: As in `training`, but for this task; so are the following.
+        batch_size: Rows of a batch, over all processes.
+        gradient_accumulation_steps: Batches of one step. As in `training`, but for this task; so are the following.
+        learning_rate: Peak learning rate.
         num_train_epochs: Passes over the task's rows.
         max_steps: Steps after which the task is done.
         lr_scheduler_type: Name of the schedule.
         warmup_steps: Steps of warm-up; below 1 a share of the task's steps.
         weight_decay: AdamW's weight decay.
         max_grad_norm: Norm that the task's gradient is clipped to.
+        optim: Name of the optimizer.
+        adam_beta1: Decay of the gradient's running mean.
+        adam_beta2: Decay of the squared gradient's running mean.
+        adam_epsilon: Added to the denominator of Adam's update.
+        metric_for_best_model: What decides which weights are the task's best.
+        greater_is_better: Whether a larger figure of that metric is better.
+        early_stopping_patience: Evaluations without a better figure after which the task stops.
     """
 
     train: str | None = None
@@ -91,6 +99,7 @@ class TaskSpec(_Section):
     max_eval_rows: Count | None = None
     max_length: Count | None = None
     batch_size: Count | None = None
+    gradient_accumulation_steps: Count | None = None
     learning_rate: float | None = Field(default=None, gt=0)
     num_train_epochs: float | None = Field(default=None, gt=0)
     max_steps: Count | None = None
@@ -98,6 +107,13 @@ class TaskSpec(_Section):
     warmup_steps: float | None = Field(default=None, ge=0)
     weight_decay: float | None = Field(default=None, ge=0)
     max_grad_norm: float | None = Field(default=None, ge=0)
+    optim: str | None = None
+    adam_beta1: float | None = Field(default=None, ge=0, lt=1)
+    adam_beta2: float | None = Field(default=None, ge=0, lt=1)
+    adam_epsilon: float | None = Field(default=None, gt=0)
+    metric_for_best_model: str | None = None
+    greater_is_better: bool | None = None
+    early_stopping_patience: Count | None = None
 
 
 class Recipe(_Section):

@@ -8,8 +8,16 @@
 ('past tense',)
 """
 
-from hf_mtl.tasks.encoding import EncodedSplit, encode_candidates, encode_split, prompt_of
+from hf_mtl.tasks.encoding import EncodedSplit, encode_candidates, encode_split, prompt_of, row_encoder
 from hf_mtl.tasks.suite import TaskSuite
 from hf_mtl.tasks.task import Task
 
-__all__ = ["EncodedSplit", "Task", "TaskSuite", "encode_candidates", "encode_split", "prompt_of"]
+__all__ = [
+    "EncodedSplit",
+    "Task",
+    "TaskSuite",
+    "encode_candidates",
+    "encode_split",
+    "prompt_of",
+    "row_encoder",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,7 +22,7 @@ from hf_mtl.data import (
 from hf_mtl.errors import ConfigError
 from hf_mtl.tasks.task import Task
 
-__all__ = ["EncodedSplit", "encode_candidates", "encode_split", "prompt_of"]
+__all__ = ["EncodedSplit", "encode_candidates", "encode_split", "prompt_of", "row_encoder"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class EncodedSplit:
         return sum(self.rows["truncated"])
 
 
+def row_encoder(task: Task, tokenizer: PreTrainedTokenizerBase) -> Callable[[Row], Encoded]:
+    """What makes the tokens and labels of one of the task's rows; it raises DataError for one that cannot be used."""
+    return partial(_encode_row, template=task.template, tokenizer=tokenizer, max_length=task.max_length)
+
+
 def _encode_row(
     row: Row, *, template: RowTemplate, tokenizer: PreTrainedTokenizerBase, max_length: int | None
 ) -> Encoded:
@@ -79,7 +85,7 @@ def encode_split(
     Raises:
         DataError: Naming task, split and row, if a row cannot be used.
     """
-    encode = partial(_encode_row, template=task.template, tokenizer=tokenizer, max_length=task.max_length)
+    encode = row_encoder(task, tokenizer)
     return EncodedSplit(task.name, encode_rows(rows, encode, where=f"task {task.name!r}, {split}"), virtual)
 
 

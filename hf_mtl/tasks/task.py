@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PeftConfig
 
 from hf_mtl.data import PromptCompletion, RowTemplate
@@ -31,7 +31,7 @@ class Task:
 
     Args:
         name: Any text; it names the task in logs, reports and files.
-        train: Rows to learn from; without them the task is only evaluated.
+        train: Rows to learn from, stored or streamed (then with `max_steps`); without them the task is only evaluated.
         eval: Rows to measure on.
         template: How a row becomes text: `PromptCompletion`, `Chat`, or a callable that gives
             `{"prompt": ..., "completion": ...}` or `{"messages": [...]}`.
@@ -71,7 +71,7 @@ class Task:
 
     name: str
     _: KW_ONLY
-    train: Dataset | None = None
+    train: Dataset | IterableDataset | None = None
     eval: Dataset | None = None
     template: RowTemplate = PromptCompletion("{prompt}", "{completion}")
     labels: tuple[str, ...] | list[str] | None = None

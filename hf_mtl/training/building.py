@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from datasets import IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models import RoutedModel, load_base, load_tokenizer
-from hf_mtl.tasks import TaskSuite, encode_split
+from hf_mtl.tasks import Task, TaskSuite, encode_split, row_encoder
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
 from hf_mtl.training.settings import TaskSettings
-from hf_mtl.training.sources import RowSource, StoredRows
+from hf_mtl.training.sources import RowSource, StoredRows, StreamedRows
 
-__all__ = ["routed_model", "row_sources", "tokenizer_of"]
+__all__ = ["routed_model", "row_sources", "suite_or_none", "tokenizer_of"]
+
+
+def suite_or_none(tasks: tuple[Task, ...], stock: Mapping[str, object]) -> TaskSuite:
+    """The suite of some tasks; an empty one where the stock Trainer's own arguments are given instead.
+
+    Raises:
+        ConfigError: If both are given, or none.
+    """
+    if tasks and stock:
+        raise ConfigError(
+            f"{listing(stock)} cannot be given together with tasks: each task brings its own rows and collation. Put "
+            f"them into Task(...), or leave tasks out for a stock Trainer."
+        )
+    if not tasks and stock:
+        return {}  # type: ignore[return-value]  # as false as a suite can be
+    return TaskSuite(tasks)
 
 
 def row_sources(
@@ -31,7 +49,13 @@ def row_sources(
     for name, task in suite.items():
         if task.train is None:
             continue
-        split = encode_split(task, task.train, tokenizer, split="train", virtual=model.virtual_tokens(name))
+        virtual = model.virtual_tokens(name)
+        if isinstance(task.train, IterableDataset):
+            settings[name] = TaskSettings.resolve(task, args, rows=None)
+            size = settings[name].batch_size
+            sources[name] = StreamedRows(task, row_encoder(task, tokenizer), size, seed, virtual=virtual)
+            continue
+        split = encode_split(task, task.train, tokenizer, split="train", virtual=virtual)
         settings[name] = TaskSettings.resolve(task, args, rows=len(split))
         sources[name] = StoredRows(split, settings[name].batch_size, seed)
     problems = [problem for name in settings for problem in _problems(name, settings[name])]
@@ -42,6 +66,11 @@ def row_sources(
 
 def _problems(name: str, settings: TaskSettings) -> list[str]:
     problems = []
+    if settings.steps <= 0:
+        problems.append(
+            f"task {name!r}: its rows are a stream, whose length is not known; set its max_steps, or that of the "
+            f"training arguments."
+        )
     if settings.optim not in ELEMENTWISE_OPTIMIZERS:
         problems.append(
             f"task {name!r}: optim={settings.optim!r} is refused: choose one of {', '.join(ELEMENTWISE_OPTIMIZERS)}."

@@ -13,6 +13,7 @@ from transformers.trainer_callback import ExportableState
 from hf_mtl.errors import CheckpointError
 from hf_mtl.export import save_suite
 from hf_mtl.models import RoutedModel
+from hf_mtl.tasks import TaskSuite
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.best import BestWeights
 from hf_mtl.training.checkpoints import (
@@ -38,13 +39,16 @@ from hf_mtl.training.snapshot import (
     run_document,
     snapshot,
 )
+from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["CheckpointingTrainer"]
 
 
+@stock_without_tasks
 class CheckpointingTrainer(Trainer):
     """Abstract: a trainer whose checkpoints are whole or absent, and hold all that its future depends on."""
 
+    suite: TaskSuite
     model: RoutedModel
     args: MultiTaskTrainingArguments
     owners: Owners

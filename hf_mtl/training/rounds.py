@@ -126,6 +126,8 @@ class RoundPlan:
         max_rounds: int | None = None,
     ) -> None:
         self.sources = sources
+        for source in sources.values():
+            source.restart()
         self.cut = cut
         self.number = 0
         self.steps = dict.fromkeys(sources, 0)

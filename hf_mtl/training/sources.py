@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
-from hf_mtl.data import Sequence, TaskStream, derived_seed
-from hf_mtl.tasks import EncodedSplit
+from hf_mtl.data import Encoded, Row, Sequence, StreamingRows, TaskStream, derived_seed
+from hf_mtl.errors import DataError
+from hf_mtl.tasks import EncodedSplit, Task
 
-__all__ = ["RowSource", "StoredRows"]
+__all__ = ["RowSource", "StoredRows", "StreamedRows"]
+
+logger = logging.getLogger(__name__)
+
+_SAMPLE = 32  # rows of a stream that its mean length is taken from
 
 
 class RowSource(ABC):
@@ -29,6 +36,9 @@ class RowSource(ABC):
     @abstractmethod
     def batch(self, step: int) -> list[Sequence]:
         """The rows of one optimizer step, counted from 0. Steps are asked for one after the other."""
+
+    def restart(self) -> None:  # noqa: B027 - stored rows are not read in order
+        """Go to the first step."""
 
     @abstractmethod
     def fingerprint(self) -> str | None:
@@ -69,6 +79,70 @@ class StoredRows(RowSource):
     def fingerprint(self) -> str:
         """A hash of all tokens and labels."""
         return _hash(self.split.rows)
+
+
+class StreamedRows(RowSource):
+    """Rows that are read and tokenised while training goes on (`datasets.IterableDataset`).
+
+    A row that cannot be used is told and left out; rows are told by their place in the order in which they came.
+
+    Args:
+        task: The task; its `train` is the stream.
+        encode: Makes the tokens of a row.
+        batch_size: Rows of an optimizer step.
+        seed: The run's data seed.
+        virtual: The virtual tokens that the task's route puts before each row.
+    """
+
+    def __init__(
+        self, task: Task, encode: Callable[[Row], Encoded], batch_size: int, seed: int, *, virtual: int
+    ) -> None:
+        assert isinstance(task.train, IterableDataset)
+        self.task = task
+        self.seed = seed
+        self.rows = None
+        self._encode = encode
+        self._virtual = virtual
+        self._stream = StreamingRows(
+            task.train, batch_size, derived_seed(seed, "stream", task.name), task=task.name
+        )
+        self._read = 0
+        first = [len(encode(row).input_ids) for row in task.train.take(_SAMPLE)]
+        if not first:
+            raise DataError(f"task {task.name!r}, train: the stream is empty; at least one row is needed.")
+        self.tokens_per_row = sum(first) / len(first)
+
+    def batch(self, step: int) -> list[Sequence]:
+        """As in `RowSource`."""
+        sequences: list[Sequence] = []
+        while not sequences:
+            for row in self._stream.next_batch():
+                number, self._read = self._read, self._read + 1
+                try:
+                    encoded = self._encode(row)
+                except DataError as error:
+                    logger.warning("task %r, streamed row %d is left out: %s", self.task.name, number, error)
+                    continue
+                key = derived_seed(self.seed, "dropout", self.task.name, step, number)
+                own = Sequence.next_token(self.task.name, encoded.input_ids, encoded.labels, number, key)
+                sequences.append(replace(own, virtual=self._virtual))
+        return sequences
+
+    def restart(self) -> None:
+        """As in `RowSource`."""
+        self.load_state_dict({"stream": {"epoch": 0, "rows": 0}, "read": 0})
+
+    def fingerprint(self) -> None:
+        """A stream is not recognised: it is read on from where it was."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """As in `RowSource`."""
+        return {"stream": self._stream.state_dict(), "read": self._read}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As in `RowSource`; the epoch's rows so far are read once more and passed by."""
+        self._stream.load_state_dict(state["stream"])
+        self._read = state["read"]
 
 
 def _hash(rows: Dataset) -> str:

@@ -6,18 +6,17 @@ import contextlib
 import copy
 import logging
 import math
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import (
+    EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
@@ -26,15 +25,14 @@ from transformers import (
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import Evaluator, means
-from hf_mtl.export import save_suite
+from hf_mtl.evaluation import Evaluator
 from hf_mtl.models import RoutedModel
 from hf_mtl.tasks import Task, TaskSuite
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
-from hf_mtl.training.building import routed_model, row_sources, tokenizer_of
-from hf_mtl.training.checkpointing import CheckpointingTrainer
+from hf_mtl.training.building import routed_model, row_sources, suite_or_none, tokenizer_of
 from hf_mtl.training.checkpoints import RunLock, remove_partials
 from hf_mtl.training.control import RunControl, StopSignal
+from hf_mtl.training.measuring import MeasuringTrainer
 from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOptimizer
 from hf_mtl.training.owners import owners_of
@@ -43,13 +41,17 @@ from hf_mtl.training.progress import ProgressDisplay
 from hf_mtl.training.rounds import Cut, Round, RoundLoader, RoundPlan
 from hf_mtl.training.settings import defaults_of_shared
 from hf_mtl.training.step import RoundStep
+from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["MultiTaskTrainer"]
 
 logger = logging.getLogger(__name__)
 
+SHARES = ("examples_share", "planned_examples_share", "tokens_share", "planned_tokens_share")
 
-class MultiTaskTrainer(CheckpointingTrainer):
+
+@stock_without_tasks
+class MultiTaskTrainer(MeasuringTrainer):
     """Fine-tunes one frozen model on many tasks at once, with one private adapter per task.
 
     In every round each task that is not finished makes one optimizer step on its own next batch; the base
@@ -62,7 +64,10 @@ class MultiTaskTrainer(CheckpointingTrainer):
         args: The arguments; default `MultiTaskTrainingArguments("tmp_trainer")`.
         tasks: The tasks, or a suite.
         processing_class: The tokenizer; default the one that belongs to the model.
+        compute_metrics: As in `Trainer`, called for each task: `predictions` are the most likely tokens at its labels
+            `[rows, longest]`, `label_ids` the labels, both filled up with -100.
         callbacks: As in `Trainer`.
+        **stock: Without tasks, all other arguments of `Trainer`; the object then behaves as a stock Trainer.
 
     Raises:
         ConfigError: If the declaration cannot work.
@@ -86,9 +91,22 @@ class MultiTaskTrainer(CheckpointingTrainer):
         tasks: Iterable[Task] | TaskSuite = (),
         *,
         processing_class: PreTrainedTokenizerBase | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        **stock: Any,  # Any: further arguments of the stock Trainer
     ) -> None:
-        self.suite = tasks if isinstance(tasks, TaskSuite) else TaskSuite(tasks)
+        tasks = tasks if isinstance(tasks, TaskSuite) else tuple(tasks)
+        self.suite = tasks if isinstance(tasks, TaskSuite) else suite_or_none(tasks, stock)
+        if not self.suite:
+            super().__init__(
+                model,  # type: ignore[arg-type]  # a stock Trainer takes a model object
+                args,
+                processing_class=processing_class,
+                compute_metrics=compute_metrics,
+                callbacks=callbacks,
+                **stock,
+            )
+            return
         args = args or MultiTaskTrainingArguments("tmp_trainer")
         tokenizer = processing_class or tokenizer_of(model)
         self.tokenizer: PreTrainedTokenizerBase = tokenizer
@@ -111,6 +129,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
             eval_dataset={name: task.eval for name, task in self.suite.items() if task.eval is not None}
             or None,
             processing_class=tokenizer,
+            compute_metrics=compute_metrics,
             callbacks=callbacks,
         )
         self.args: MultiTaskTrainingArguments = args
@@ -198,8 +217,9 @@ class MultiTaskTrainer(CheckpointingTrainer):
 
     def floating_point_ops(self, inputs: Round) -> int:  # type: ignore[override]
         """Multiplications and additions of a round: 2 per base weight and token forward, 2 for the input's gradient."""
-        parameters = int(self.model.base.num_parameters(exclude_embeddings=True))
-        return 4 * sum(inputs.tokens.values()) // self.args.world_size * parameters
+        own: int = sum(inputs.tokens.values()) // self.args.world_size
+        parameters: int = self.model.base.num_parameters(exclude_embeddings=True)
+        return 4 * own * parameters
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """One optimizer per owner, each over one flat buffer, of the class that the task's `optim` names."""
@@ -294,7 +314,13 @@ class MultiTaskTrainer(CheckpointingTrainer):
     def _finalize_training(
         self, trial: Any, num_train_samples: int, start_time: float
     ) -> Any:  # Any: as in the parent
-        """Give every task its best weights back, where `load_best_model_at_end` asks for it."""
+        """Tell what the mixture came to, and give every task its best weights back where that is asked for."""
+        summary: Any = self.plan.log.summary()  # Any: plain JSON
+        for name, own in summary["tasks"].items():
+            logger.info(
+                "task %r made %d steps: %.1f %% of the examples (planned %.1f), %.1f %% of the tokens (planned %.1f)",
+                name, own["steps"], *(100 * own[key] for key in SHARES),
+            )  # fmt: skip
         self.callback_handler.remove_callback(self._control)
         if self.args.load_best_model_at_end:
             self.best.restore(self.owners.parameters)
@@ -305,85 +331,3 @@ class MultiTaskTrainer(CheckpointingTrainer):
         if "loss" in logs and self.is_in_train:
             logs |= self.meter.drain(self.task_optimizers)
         super().log(logs, start_time)
-
-    # ---- measuring and saving ----
-
-    def evaluate(  # type: ignore[override]  # the parent takes one data set; here they are keyed by task
-        self,
-        eval_dataset: Mapping[str, Dataset] | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> dict[str, float]:
-        """Measure every task on its `eval` rows.
-
-        Args:
-            eval_dataset: Other rows, by task, to measure on; default each task's `eval`.
-            ignore_keys: Must be None: packed evaluation gathers no outputs that could be left out.
-            metric_key_prefix: As in `Trainer`.
-
-        Returns:
-            `eval_<task>/loss`, `/rows`, `/constant` (what the best constant answer would score) and
-            `/<metric>` for every task; `eval_loss` and `eval_<metric>` are the means over the tasks that have such a
-            figure, which `metric_for_best_model` of the arguments may name.
-        """
-        if ignore_keys:
-            raise ConfigError(
-                f"ignore_keys={ignore_keys} has no meaning here: no model outputs are gathered."
-            )
-        started = time.perf_counter()
-        evaluator = self._evaluator_for(eval_dataset)
-        figures = evaluator.run()
-        metrics = {
-            f"{metric_key_prefix}_{name}/{key}": value
-            for name, task in figures.items()
-            for key, value in task.items()
-        }
-        metrics |= {f"{metric_key_prefix}_{key}": value for key, value in means(figures).items()}
-        metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - started, 4)
-        self.log(metrics)
-        if self.is_in_train and eval_dataset is None:
-            self.plan.stopped |= set(
-                self.best.evaluated(figures, self.owners.parameters, self.state.global_step)
-            )
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        self.meter.pause(time.perf_counter() - started)
-        return metrics
-
-    def _evaluator_for(self, eval_dataset: Mapping[str, Dataset] | None) -> Evaluator:
-        if eval_dataset is None and self._evaluator is not None:
-            return self._evaluator
-        suite = self.suite
-        if eval_dataset is not None:
-            suite = TaskSuite(replace(suite[name], eval=rows) for name, rows in eval_dataset.items())
-        if all(task.eval is None for task in suite.values()):
-            raise ConfigError("No task has eval rows; give Task(..., eval=...) or evaluate({'task': rows}).")
-        evaluator = Evaluator(self.model, self.tokenizer, suite, token_budget=self.args.token_budget)
-        if eval_dataset is None:
-            self._evaluator = evaluator
-        return evaluator
-
-    def predict(  # the parent's form, one array of logits, does not fit tasks whose answers are text
-        self,
-        test_dataset: Any,
-        ignore_keys: Any = None,
-        metric_key_prefix: str = "test",
-    ) -> Any:
-        """Refused; use `evaluate` for figures and `hf_mtl.inference.predict` for answers.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError(
-            "Use evaluate({'task': rows}) for figures, or hf_mtl.inference.predict(...) for answers."
-        )
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write one ordinary PEFT folder per task and the manifest `hf_mtl.json`."""
-        if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir or ".")
-            save_suite(self.model, folder, names=self.suite.names, tokenizer=self.tokenizer)
-
-    def task_seconds(self) -> dict[str, float]:
-        """Each trained task's share of the training time, by its tokens, in seconds; evaluation is not counted."""
-        total = sum(self.meter.tokens.values())
-        return {name: self.meter.seconds * count / total for name, count in self.meter.tokens.items()}

@@ -15,6 +15,7 @@ from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletio
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.training import TaskSettings
 from hf_mtl.training.checkpointing import CheckpointingTrainer
+from hf_mtl.training.measuring import MeasuringTrainer
 
 ROWS = Dataset.from_list([{"a": str(i), "b": "x"} for i in range(10)])
 TEMPLATE = PromptCompletion("{a}", " {b}")
@@ -155,7 +156,7 @@ def test_what_the_trainer_refuses(tiny_llama: Path, tmp_path: Path) -> None:
         trainer.evaluate()
     with pytest.raises(CheckpointError, match="there is no whole checkpoint"):
         trainer.train(resume_from_checkpoint=True)
-    with pytest.raises(ConfigError, match=r"Use evaluate\(\{'task': rows\}\)"):
+    with pytest.raises(ConfigError, match="predict takes rows by task"):
         trainer.predict(ROWS)
     with pytest.raises(ConfigError, match="ignore_keys=.* has no meaning here"):
         trainer.evaluate(ignore_keys=["logits"])
@@ -169,7 +170,7 @@ def test_overridden_hooks_of_the_parent_still_exist() -> None:
     """Private and public methods of the stock Trainer that we replace; a new transformers that drops one fails here."""
     replaced = {
         name
-        for cls in (MultiTaskTrainer, CheckpointingTrainer)
+        for cls in (MultiTaskTrainer, CheckpointingTrainer, MeasuringTrainer)
         for name in vars(cls)
         if callable(vars(cls)[name]) and name in dir(Trainer)
     } - set(dir(object))

@@ -299,8 +299,10 @@ def test_killed_at_random_times(
     assert caplog.text.count("its writing did not come to an end") == halves
 
 
-def test_what_is_being_written_stays(tmp_path: Path, writer: ForkedWriter) -> None:
-    process = writer.start("write_for_ever", str(tmp_path), 0, 50_000)
+@pytest.mark.parametrize("size", [100, 50_000])
+def test_what_is_being_written_stays(tmp_path: Path, writer: ForkedWriter, size: int) -> None:
+    """Small files make many beginnings and ends, where the two meet; large ones make long writes."""
+    process = writer.start("write_for_ever", str(tmp_path), 0, size)
     until = time.monotonic() + 1
     seen = 0
     while time.monotonic() < until:

@@ -56,21 +56,23 @@ class FileLock:
         _tell_fork()
 
     @classmethod
-    def acquire(cls, file: Path, *, make: bool) -> FileLock | None:
-        """Lock a file; returns None, at once, where somebody else has it.
+    def acquire(cls, file: Path, *, make: bool = False, wait: bool = False) -> FileLock | None:
+        """Lock a file; returns None, at once, where somebody else has it, unless it shall wait.
 
         Args:
             file: The file.
             make: Make it if it is not there.
+            wait: Wait for the other one; for locks that are held for moments only.
 
         Raises:
+            FileNotFoundError: If it is not there, or no longer there once it is locked.
             OSError: If it cannot be opened.
         """
         import fcntl  # not on Windows, where the package shall still import
 
         descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             os.close(descriptor)
             return None
@@ -83,6 +85,9 @@ class FileLock:
                 file.parent,
                 error.strerror,
             )
+        if not _is_at(file, descriptor):
+            os.close(descriptor)
+            raise FileNotFoundError(errno.ENOENT, "deleted or renamed while it was being locked", str(file))
         return cls(descriptor)
 
     def write(self, text: str) -> None:
@@ -100,6 +105,14 @@ class FileLock:
             _open.discard(self.descriptor)
             os.close(self.descriptor)
             self._process = -1
+
+
+def _is_at(file: Path, descriptor: int) -> bool:
+    """Whether a path still leads to an open file: its last holder may have deleted or renamed it before letting go."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 class RunLock:

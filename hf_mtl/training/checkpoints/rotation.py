@@ -64,14 +64,21 @@ def _restore_replaced(run_dir: Path) -> None:
         target = target_of(hidden)
         if target.exists():
             continue
-        lock = FileLock.acquire(hidden / INDEX_FILE, make=False)
-        if lock is None:  # its writer is alive, and about to put the new one in place
-            continue
         try:
-            hidden.rename(target)
-        finally:
-            lock.release()
-        logger.warning("%s is back: the run that was replacing it ended before it was done.", target)
+            _restore_unless_live(hidden, target)
+        except FileNotFoundError:  # its writer has come to its end meanwhile
+            continue
+
+
+def _restore_unless_live(hidden: Path, target: Path) -> None:
+    lock = FileLock.acquire(hidden / INDEX_FILE)
+    if lock is None:  # its writer is about to put the new one in place
+        return
+    try:
+        hidden.rename(target)
+    finally:
+        lock.release()
+    logger.warning("%s is back: the run that was replacing it ended before it was done.", target)
 
 
 def remove_partials(run_dir: Path) -> None:
@@ -93,6 +100,8 @@ def remove_partials(run_dir: Path) -> None:
     for half in halves:
         try:
             _delete_unless_live(half)
+        except FileNotFoundError:  # its writer, or another run that tidies up, was quicker
+            continue
         except OSError as error:
             logger.warning(
                 "%s is a useless half that could not be deleted (%s); delete it.", half, error.strerror
@@ -101,7 +110,7 @@ def remove_partials(run_dir: Path) -> None:
 
 def _delete_unless_live(half: Path) -> None:
     try:
-        lock = FileLock.acquire(half / INDEX_FILE, make=False)
+        lock = FileLock.acquire(half / INDEX_FILE)
     except FileNotFoundError:
         _delete_without_index(half)
         return

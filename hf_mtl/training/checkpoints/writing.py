@@ -164,8 +164,9 @@ def _flush_one(path: Path) -> None:
 
 def _put_in_place(partial: Path, folder: Path) -> None:
     old = aside(folder, "replaced")
-    # Locked, so that another process does not bring it back between the two renames.
-    lock = FileLock.acquire(folder / INDEX_FILE, make=False) if (folder / INDEX_FILE).exists() else None
+    # Locked, so that another process does not bring it back between the two renames; one that tidies up may have
+    # the lock for a moment.
+    lock = FileLock.acquire(folder / INDEX_FILE, wait=True) if (folder / INDEX_FILE).exists() else None
     try:
         if lock is not None:
             folder.rename(old)

@@ -1,0 +1,136 @@
+"""The part of the trainer that measures tasks and saves their adapters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from transformers.trainer_utils import PredictionOutput
+
+from hf_mtl.errors import ConfigError
+from hf_mtl.evaluation import Evaluator, means
+from hf_mtl.export import save_suite
+from hf_mtl.models import generate
+from hf_mtl.tasks import TaskSuite, encode_split, prompt_of
+from hf_mtl.training.checkpointing import CheckpointingTrainer
+from hf_mtl.training.processes import gathered
+from hf_mtl.training.stock import stock_without_tasks
+
+__all__ = ["MeasuringTrainer"]
+
+
+@stock_without_tasks
+class MeasuringTrainer(CheckpointingTrainer):
+    """Abstract: a trainer whose tasks are measured in shared passes."""
+
+    tokenizer: PreTrainedTokenizerBase
+    _evaluator: Evaluator | None
+
+    def evaluate(  # type: ignore[override]  # the parent takes one data set; here they are keyed by task
+        self,
+        eval_dataset: Mapping[str, Dataset] | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Measure every task on its `eval` rows.
+
+        Args:
+            eval_dataset: Other rows, by task, to measure on; default each task's `eval`.
+            ignore_keys: Must be None: packed evaluation gathers no outputs that could be left out.
+            metric_key_prefix: As in `Trainer`.
+
+        Returns:
+            `eval_<task>/loss`, `/rows`, `/constant` (what the best constant answer would score) and
+            `/<metric>` for every task; `eval_loss` and `eval_<metric>` are the means over the tasks that have such a
+            figure, which `metric_for_best_model` of the arguments may name.
+        """
+        if ignore_keys:
+            raise ConfigError(
+                f"ignore_keys={ignore_keys} has no meaning here: no model outputs are gathered."
+            )
+        started = time.perf_counter()
+        evaluator = self._evaluator_for(eval_dataset)
+        figures = evaluator.run()
+        metrics = {
+            f"{metric_key_prefix}_{name}/{key}": value
+            for name, task in figures.items()
+            for key, value in task.items()
+        }
+        metrics |= {f"{metric_key_prefix}_{key}": value for key, value in means(figures).items()}
+        metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - started, 4)
+        self.log(metrics)
+        if self.is_in_train and eval_dataset is None:
+            self.plan.stopped |= set(
+                self.best.evaluated(figures, self.owners.parameters, self.state.global_step)
+            )
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.meter.pause(time.perf_counter() - started)
+        return metrics
+
+    def _evaluator_for(self, eval_dataset: Mapping[str, Dataset] | None) -> Evaluator:
+        if eval_dataset is None and self._evaluator is not None:
+            return self._evaluator
+        suite = self.suite
+        if eval_dataset is not None:
+            suite = TaskSuite(replace(suite[name], eval=rows) for name, rows in eval_dataset.items())
+        if all(task.eval is None for task in suite.values()):
+            raise ConfigError("No task has eval rows; give Task(..., eval=...) or evaluate({'task': rows}).")
+        evaluator = Evaluator(
+            self.model,
+            self.tokenizer,
+            suite,
+            token_budget=self.args.token_budget,
+            share=(self.args.process_index, self.args.world_size),
+            gather=gathered,
+            compute_metrics=self.compute_metrics,
+        )
+        if eval_dataset is None:
+            self._evaluator = evaluator
+        return evaluator
+
+    def predict(  # type: ignore[override]  # the parent takes one data set; here they are keyed by task
+        self,
+        test_dataset: Mapping[str, Dataset],
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "test",
+    ) -> PredictionOutput:
+        """Measure tasks on rows, and let their adapters answer them.
+
+        Args:
+            test_dataset: Rows by task, with their completions.
+            ignore_keys: Must be None.
+            metric_key_prefix: As in `Trainer`.
+
+        Returns:
+            `predictions`: each task's answers as texts, decoded greedily; `label_ids`: the completions as texts;
+            `metrics`: as `evaluate` gives them.
+        """
+        if not isinstance(test_dataset, Mapping):
+            raise ConfigError("predict takes rows by task: predict({'task': rows}).")
+        metrics = self.evaluate(test_dataset, ignore_keys, metric_key_prefix)
+        answers, references = {}, {}
+        for name, rows in test_dataset.items():
+            task = self.suite[name]
+            split = encode_split(task, rows, self.tokenizer, split=metric_key_prefix)
+            labels = [split.sequence(row).label_ids for row in range(len(split))]
+            prompts = [prompt_of(task, row, self.tokenizer) for row in rows]
+            answers[name] = generate(
+                self.model, self.tokenizer, name, prompts, max_new_tokens=max(map(len, labels))
+            )
+            references[name] = [str(self.tokenizer.decode(own, skip_special_tokens=True)) for own in labels]
+        return PredictionOutput(predictions=answers, label_ids=references, metrics=metrics)  # type: ignore[arg-type]
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write one ordinary PEFT folder per task and the manifest `hf_mtl.json`."""
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir or ".")
+            save_suite(self.model, folder, names=self.suite.names, tokenizer=self.tokenizer)
+
+    def task_seconds(self) -> dict[str, float]:
+        """Each trained task's share of the training time, by its tokens, in seconds; evaluation is not counted."""
+        total = sum(self.meter.tokens.values())
+        return {name: self.meter.seconds * count / total for name, count in self.meter.tokens.items()}
