@@ -13,6 +13,8 @@ import torch
 from forked_writer import ROOT
 from process_cases import CASES, POISONED, run_case
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-10
 LOSS = 1e-6  # training losses are summed in fp32, as everywhere
 
