@@ -15,8 +15,9 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,9 @@ JOBS: dict[str, Callable[..., str]] = {
 }
 
 
-def _child(job: str, arguments: list[Any], pipe: int) -> None:
+def _child(job: Callable[..., str], arguments: list[Any], pipe: int) -> None:
     try:
-        text = JOBS[job](*arguments)
+        text = job(*arguments)
         status = 0
     except CheckpointError as error:
         text, status = f"{type(error).__name__}: {error}", 1
@@ -128,15 +129,17 @@ def _child(job: str, arguments: list[Any], pipe: int) -> None:
     os._exit(status)
 
 
-def main() -> None:
+def serve(jobs: Mapping[str, Callable[..., str]]) -> None:
+    """Do what the lines of the input say, until it ends."""
     for line in sys.stdin:
         job, *arguments = json.loads(line)
         reader, writer = os.pipe()
         process = os.fork()
         if process == 0:
             try:
-                _child(job, arguments, writer)
+                _child(jobs[job], arguments, writer)
             finally:
+                traceback.print_exception(sys.exception())
                 os._exit(99)
         os.close(writer)
         _say(process)
@@ -156,12 +159,17 @@ def _say(value: object) -> None:
 
 
 class ForkedWriter:
-    """The tests' side of it."""
+    """The tests' side of it.
 
-    def __init__(self) -> None:
-        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    Args:
+        script: What serves; this file, unless its jobs are others.
+    """
+
+    def __init__(self, script: str = __file__) -> None:
+        rooms = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "training")]
+        path = os.pathsep.join([*rooms, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._server = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -197,4 +205,4 @@ class ForkedWriter:
 
 
 if __name__ == "__main__":
-    main()
+    serve(JOBS)

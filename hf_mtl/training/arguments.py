@@ -75,6 +75,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if problems:
             raise ConfigError(problems)
 
+    def to_dict(self) -> dict[str, Any]:  # Any: as in the parent
+        """The arguments as plain data, as trackers want them; a `Mixture` object as it prints."""
+        values: dict[str, Any] = super().to_dict()  # type: ignore[no-untyped-call]
+        if isinstance(self.mixture, Mixture):
+            values["mixture"] = repr(self.mixture)
+        return values
+
     def _size_problems(self) -> list[str]:
         problems = [
             f"{name} must be greater than 0, found {value}."

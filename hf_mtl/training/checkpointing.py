@@ -30,7 +30,7 @@ from hf_mtl.training.owners import Owners
 from hf_mtl.training.processes import gathered, wait
 from hf_mtl.training.random_state import capture_random_state, restore_random_state
 from hf_mtl.training.rounds import RoundPlan
-from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.settings import TaskSettings, defaults_of_shared
 from hf_mtl.training.snapshot import (
     check_run,
     restore_optimizers,
@@ -59,6 +59,18 @@ class CheckpointingTrainer(Trainer):
     task_optimizers: dict[str, TaskOptimizer]
     task_settings: dict[str, TaskSettings]
     _checkpoint: Checkpoint | None = None  # while a resume is under way
+
+    def begin_records(self) -> None:
+        """Forget what an earlier call of `train` remembered of its tasks: figures, strikes, best weights."""
+        self.meter = TaskMeter()
+        self.containment = Containment(
+            max_strikes=self.args.max_strikes,
+            strict=self.args.nonfinite == "raise",
+            spike_factor=self.args.spike_factor,
+            skip_spikes=self.args.skip_spikes,
+        )
+        shared = {owner: defaults_of_shared(self.args, rounds=0) for owner in self.owners.users}
+        self.best = BestWeights(self.task_settings | shared, keep=self.args.load_best_model_at_end)
 
     def resume_folder(self, asked: str | bool | None) -> str | None:
         """The folder to resume from.
@@ -146,6 +158,8 @@ class CheckpointingTrainer(Trainer):
         state: Any = self._checkpoint.document("state")  # Any: plain JSON
         run: Any = self._checkpoint.document("run")
         self._tr_loss.fill_(state["loss"])
+        # Those rounds belong into the next log entry, but not into `train_loss`, which is the mean of this call's own.
+        self._total_loss_scalar = -float(state["loss"])
         self._globalstep_last_logged = state["last_logged"]
         rank = self.args.process_index
         if rank < run["processes"]:

@@ -29,13 +29,10 @@ from hf_mtl.evaluation import Evaluator
 from hf_mtl.models import RoutedModel
 from hf_mtl.tasks import Task, TaskSuite
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
-from hf_mtl.training.best import BestWeights
 from hf_mtl.training.building import routed_model, row_sources, suite_or_none, tokenizer_of
 from hf_mtl.training.checkpoints import RunLock, remove_partials
-from hf_mtl.training.containment import Containment
 from hf_mtl.training.control import RunControl, StopSignal
 from hf_mtl.training.measuring import MeasuringTrainer
-from hf_mtl.training.meter import TaskMeter
 from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOptimizer
 from hf_mtl.training.owners import owners_of
@@ -123,15 +120,6 @@ class MultiTaskTrainer(MeasuringTrainer):
         # A round is one item of the loader, with its accumulation inside; and the plan itself knows where it stands.
         args.gradient_accumulation_steps = 1
         args.ignore_data_skip = True
-        self.meter = TaskMeter()
-        self.containment = Containment(
-            max_strikes=args.max_strikes,
-            strict=args.nonfinite == "raise",
-            spike_factor=args.spike_factor,
-            skip_spikes=args.skip_spikes,
-        )
-        shared = {owner: defaults_of_shared(args, rounds=0) for owner in self.owners.users}
-        self.best = BestWeights(self.task_settings | shared, keep=args.load_best_model_at_end)
         self.task_optimizers: dict[str, TaskOptimizer] = {}
         self._evaluator: Evaluator | None = None
         self._signal = StopSignal()
@@ -145,6 +133,7 @@ class MultiTaskTrainer(MeasuringTrainer):
             callbacks=callbacks,
         )
         self.args: MultiTaskTrainingArguments = args
+        self.begin_records()
         self._show_progress(callbacks or [])
 
     def _show_progress(self, callbacks: list[TrainerCallback]) -> None:
@@ -190,6 +179,7 @@ class MultiTaskTrainer(MeasuringTrainer):
         epochs = 1 if self.args.max_steps > 0 else math.ceil(self.args.num_train_epochs)
         loader = RoundLoader(self.plan, epochs=epochs)
         self._control = RunControl(loader)
+        self.callback_handler.remove_callback(RunControl)  # of a run that ended by an exception
         # Before all others, so that they see the epoch as it is.
         self.callback_handler.callbacks.insert(0, self._control)
         return loader
@@ -301,6 +291,7 @@ class MultiTaskTrainer(MeasuringTrainer):
             SystemExit: After SIGTERM, in the same way.
         """
         self._checkpoint = None
+        self.begin_records()
         with self._own_folder(), self._signal.listening():
             folder = self.resume_folder(resume_from_checkpoint)
             self.meter.start()

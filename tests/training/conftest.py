@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from forked_writer import ForkedWriter
@@ -12,5 +13,13 @@ from forked_writer import ForkedWriter
 def writer() -> Iterator[ForkedWriter]:
     """A process that writes checkpoints in children, which may be killed."""
     server = ForkedWriter()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[ForkedWriter]:
+    """A process that trains in children, which may be killed."""
+    server = ForkedWriter(str(Path(__file__).with_name("run_processes.py")))
     yield server
     server.close()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import IA3Config, LoraConfig
 from torch import Tensor
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, TrainerCallback
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
 from hf_mtl.models import load_base
@@ -74,6 +75,16 @@ def weights(trainer: MultiTaskTrainer, owner: str) -> dict[str, Tensor]:
     return {key: p.detach().clone() for key, p in trainer.owners.parameters[owner].items()}
 
 
+def state_of(trainer: MultiTaskTrainer) -> dict[str, Tensor]:
+    """Copies of all that a run ends with: every owner's weights, optimizer state and next learning rate."""
+    state = {}
+    for owner, optimizer in trainer.task_optimizers.items():
+        state |= {f"{owner} {key}": value.clone() for key, value in optimizer.state_tensors().items()}
+        state |= {f"{owner} {key}": value for key, value in weights(trainer, owner).items()}
+        state[f"{owner} rate"] = torch.tensor(optimizer.next_learning_rate, dtype=torch.float64)
+    return state
+
+
 def logged(trainer: MultiTaskTrainer) -> list[dict[str, float]]:
     """The log without what depends on the clock or the machine."""
     clock = ("tokens_per_second", "memory_mib", "runtime", "per_second", "flos")
@@ -81,3 +92,22 @@ def logged(trainer: MultiTaskTrainer) -> list[dict[str, float]]:
         {key: value for key, value in entry.items() if not key.endswith(clock)}
         for entry in trainer.state.log_history
     ]
+
+
+class Poison(TrainerCallback):
+    """Puts a NaN into a task's weights for some rounds."""
+
+    def __init__(self, trainer: MultiTaskTrainer, owner: str, rounds: set[int]) -> None:
+        self.parameter = next(iter(trainer.owners.parameters[owner].values()))
+        self.rounds = rounds
+        self.kept: Tensor | None = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step in self.rounds:
+            self.kept = self.parameter.detach().clone()
+            self.parameter.data.fill_(torch.nan)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.kept is not None:
+            self.parameter.data.copy_(self.kept)
+            self.kept = None

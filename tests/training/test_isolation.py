@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from hf_mtl import MultiTaskTrainer, RoutedModel, Task
 from hf_mtl.errors import TrainingError
 from hf_mtl.models import load_base
-from runs import logged, rows, tasks, trainer_of, weights
+from runs import Poison, logged, rows, tasks, trainer_of, weights
 
 EXACT: dict[str, Any] = {"full_determinism": True, "logging_steps": 10}
 ROUNDS = [10, pytest.param(50, marks=pytest.mark.slow)]
@@ -101,25 +101,6 @@ def test_on_a_narrow_base(tiny_llama: Path, tmp_path: Path, how: str, rounds: in
     assert all(torch.equal(ends[0][key], value) for key, value in ends[1].items())
 
 
-class _Poison(TrainerCallback):
-    """Puts a NaN into a task's weights for some rounds."""
-
-    def __init__(self, trainer: MultiTaskTrainer, owner: str, rounds: set[int]) -> None:
-        self.parameter = next(iter(trainer.owners.parameters[owner].values()))
-        self.rounds = rounds
-        self.kept: Tensor | None = None
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step in self.rounds:
-            self.kept = self.parameter.detach().clone()
-            self.parameter.data.fill_(torch.nan)
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.kept is not None:
-            self.parameter.data.copy_(self.kept)
-            self.kept = None
-
-
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_nan_stays_in_its_task(
     tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, exact: bool
@@ -129,7 +110,7 @@ def test_a_nan_stays_in_its_task(
         trainer = trainer_of(
             tiny_llama, tmp_path, tasks(), **(EXACT | {"full_determinism": exact, "max_steps": 12})
         )
-        trainer.add_callback(_Poison(trainer, "mlp", poisoned))
+        trainer.add_callback(Poison(trainer, "mlp", poisoned))
         trainer.train()
         ends.append({name: weights(trainer, name) for name in trainer.suite})
     for name in ("verbs", "c/d"):
@@ -145,7 +126,7 @@ def test_a_nan_stays_in_its_task(
 
 def test_quarantine_after_three_strikes(tiny_llama: Path, tmp_path: Path) -> None:
     trainer = trainer_of(tiny_llama, tmp_path, tasks(), **(EXACT | {"max_steps": 12}))
-    trainer.add_callback(_Poison(trainer, "mlp", set(range(4, 12))))
+    trainer.add_callback(Poison(trainer, "mlp", set(range(4, 12))))
     trainer.train()
     assert trainer.plan.stopped == {"mlp"} and trainer.plan.steps == {"verbs": 12, "mlp": 7, "c/d": 12}
     before = trainer_of(tiny_llama, tmp_path, tasks(), **(EXACT | {"max_steps": 12}))
@@ -166,7 +147,7 @@ class _Until(TrainerCallback):
 
 def test_strict_mode_raises(tiny_llama: Path, tmp_path: Path) -> None:
     trainer = trainer_of(tiny_llama, tmp_path, tasks(), nonfinite="raise")
-    trainer.add_callback(_Poison(trainer, "c/d", {2}))
+    trainer.add_callback(Poison(trainer, "c/d", {2}))
     with pytest.raises(
         TrainingError, match=r"task 'c/d', round 2, rows .*: its loss is nan.*nonfinite='skip'"
     ):
@@ -188,7 +169,7 @@ def test_of_a_shared_adapter_the_bad_contribution_is_dropped(tiny_llama: Path, t
             tiny_llama, tmp_path, suite, model=model, **(EXACT | {"max_steps": 1, "warmup_steps": 0})
         )
         if "mlp" in names:
-            trainer.add_callback(_Poison(trainer, "mlp", poisoned))
+            trainer.add_callback(Poison(trainer, "mlp", poisoned))
         start = weights(trainer, "shared/common")
         trainer.train()
         ends.append(weights(trainer, "shared/common"))
@@ -199,7 +180,7 @@ def test_of_a_shared_adapter_the_bad_contribution_is_dropped(tiny_llama: Path, t
 def test_spikes_are_reported_and_skipped_on_request(
     tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Spike(_Poison):
+    class Spike(Poison):
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step in self.rounds:
                 self.kept = self.parameter.detach().clone()

@@ -12,7 +12,7 @@ from peft import LoraConfig
 
 from hf_mtl import MultiTaskTrainer, PromptCompletion, Task
 from hf_mtl.errors import CheckpointError
-from runs import logged, rows, tasks, trainer_of, weights
+from runs import logged, rows, state_of, tasks, trainer_of, weights
 
 SAVING: dict[str, Any] = {
     "save_strategy": "steps", "save_steps": 3, "max_steps": -1, "num_train_epochs": 2, "eval_strategy": "steps",
@@ -27,17 +27,8 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-def _state(trainer: MultiTaskTrainer) -> dict[str, torch.Tensor]:
-    state = {}
-    for owner, optimizer in trainer.task_optimizers.items():
-        state |= {f"{owner} {key}": value.clone() for key, value in optimizer.state_tensors().items()}
-        state |= {f"{owner} {key}": value for key, value in weights(trainer, owner).items()}
-        state[f"{owner} rate"] = torch.tensor(optimizer.next_learning_rate, dtype=torch.float64)
-    return state
-
-
 def _same(a: MultiTaskTrainer, b: MultiTaskTrainer) -> None:
-    first, second = _state(a), _state(b)
+    first, second = state_of(a), state_of(b)
     assert first.keys() == second.keys()
     assert [key for key in first if not torch.equal(first[key], second[key])] == []
     drop = ("train_loss", "epoch_end")
@@ -54,6 +45,18 @@ def test_resumed_runs_have_the_same_bits(tiny_llama: Path, tmp_path: Path, chang
         resumed = trainer_of(tiny_llama, tmp_path / str(number), tasks(), **(SAVING | changes))
         resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{number}"))
         _same(resumed, whole)
+
+
+def test_the_mean_loss_is_that_of_the_rounds_since_the_resume(tiny_llama: Path, tmp_path: Path) -> None:
+    changes = SAVING | {"logging_steps": 4, "max_steps": 8}
+    each = trainer_of(tiny_llama, tmp_path / "each", tasks(), **(changes | {"logging_steps": 1}))
+    each.train()
+    losses = [entry["loss"] for entry in each.state.log_history if "loss" in entry]
+    assert len(losses) == 8
+    trainer_of(tiny_llama, tmp_path / "whole", tasks(), **changes).train()
+    resumed = trainer_of(tiny_llama, tmp_path / "resumed", tasks(), **changes)
+    output = resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    assert output.training_loss == pytest.approx(sum(losses[3:]) / 5, rel=1e-6)
 
 
 def test_true_takes_the_last_whole_checkpoint(tiny_llama: Path, tmp_path: Path) -> None:

@@ -1,0 +1,174 @@
+"""Runs in processes of their own, for the tests to kill: forked by a server, started as a script, or by torchrun.
+
+python run_processes.py JOB.json            torchrun ... run_processes.py JOB.json            (a `Job` as JSON)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from forked_writer import ROOT, ForkedWriter, serve
+from transformers import TrainerCallback
+
+from hf_mtl.training.checkpoints import last_checkpoint, read_checkpoint
+from runs import logged, state_of, tasks, trainer_of
+
+SETTINGS: dict[str, Any] = {
+    "max_steps": -1,
+    "num_train_epochs": 2,
+    "logging_steps": 3,
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+    "save_strategy": "steps",
+    "save_steps": 2,
+    "save_total_limit": 3,
+    "load_best_model_at_end": True,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of the three tasks.
+
+    Args:
+        model: The base's folder.
+        out: The run's folder.
+        resume: Whether to go on from the last checkpoint; if there is none, the run starts.
+        changes: Training arguments.
+    """
+
+    model: str
+    out: str
+    resume: bool = False
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> Path:
+        """The folder of what the processes tell: `round`, `pid-<rank>`, `status-<rank>`, `end-<rank>`."""
+        return Path(self.out + "-notes")
+
+
+class _Progress(TrainerCallback):
+    """Notes the round that the run has reached."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = os.open(file, os.O_WRONLY | os.O_CREAT)
+
+    def _note(self, number: int) -> None:
+        os.pwrite(self.file, b"%6d" % number, 0)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._note(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._note(state.global_step)
+
+
+def train(job: Job) -> None:
+    """Train to the end, and note with what."""
+    torch.set_num_threads(1)
+    rank = os.environ.get("RANK", "0")
+    job.notes.mkdir(exist_ok=True)
+    (job.notes / f"pid-{rank}").write_text(str(os.getpid()))
+    trainer = trainer_of(Path(job.model), Path(job.out), tasks(), **(SETTINGS | job.changes))
+    if rank == "0":
+        trainer.add_callback(_Progress(job.notes / "round"))
+    resume = job.resume and last_checkpoint(Path(job.out)) is not None
+    try:
+        trainer.train(resume_from_checkpoint=resume)
+    except SystemExit as error:
+        (job.notes / f"status-{rank}").write_text(str(error.code))
+        raise
+    # The mean loss of a resumed run is that of its own rounds.
+    log = [{key: value for key, value in entry.items() if key != "train_loss"} for entry in logged(trainer)]
+    torch.save({"state": state_of(trainer), "log": log}, job.notes / f"end-{rank}")
+
+
+def run(text: str) -> str:
+    """What the server's children do; what they print goes into a file, for the server's answers are on its output."""
+    job = Job(**json.loads(text))
+    job.notes.mkdir(exist_ok=True)
+    with (job.notes / "printed").open("w") as printed:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(printed.fileno(), stream.fileno())
+    train(job)
+    return "trained"
+
+
+def do(server: ForkedWriter, job: Job) -> tuple[int, str]:
+    """Let the server train to the end; returns the exit status and `trained`."""
+    return server.do("run", json.dumps(asdict(job)))
+
+
+def end_of(job: Job, rank: int = 0) -> dict[str, Any]:
+    """All that a run ended with: the tensors that `train` noted and those of the last checkpoint, and the log."""
+    noted = torch.load(job.notes / f"end-{rank}", weights_only=True)
+    last = last_checkpoint(Path(job.out))
+    assert last is not None
+    checkpoint = read_checkpoint(last)
+    for file in last.glob("*.safetensors"):
+        own = checkpoint.tensors(file.stem)
+        noted["state"] |= {f"{last.name}/{file.stem} {key}": value for key, value in own.items()}
+    return dict(noted)
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The tensors and log entries that are not the same bits."""
+    first, second = one["state"], other["state"]
+    found = sorted(first.keys() ^ second.keys())
+    found += [key for key in first.keys() & second.keys() if not torch.equal(first[key], second[key])]
+    if len(one["log"]) != len(other["log"]):
+        found.append(f"{len(one['log'])} log entries and {len(other['log'])}")
+    return found + [f"log {a} and {b}" for a, b in zip(one["log"], other["log"], strict=False) if a != b]
+
+
+def round_of(job: Job) -> int | None:
+    """The round that a run has reached; None before the first."""
+    file = job.notes / "round"
+    text = file.read_text() if file.exists() else ""
+    return int(text) if text else None
+
+
+def await_round(
+    job: Job, number: int, process: subprocess.Popen[str] | None = None, seconds: float = 120
+) -> None:
+    """Wait until a run has reached a round."""
+    until = time.monotonic() + seconds
+    while (reached := round_of(job)) is None or reached < number:
+        assert time.monotonic() < until, f"round {number} was not reached; {reached} was"
+        assert process is None or process.poll() is None, "the run has ended"
+        time.sleep(0.002)
+
+
+def start(job: Job, *, processes: int = 1) -> subprocess.Popen[str]:
+    """Start a run as a script; with several processes by torchrun."""
+    job.notes.mkdir(exist_ok=True)
+    (job.notes / "round").unlink(missing_ok=True)
+    file = job.notes / "job.json"
+    file.write_text(json.dumps(asdict(job)))
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "training")])
+    with (job.notes / "printed").open("w") as printed:
+        return subprocess.Popen(
+            [sys.executable, *(launcher if processes > 1 else []), __file__, str(file)],
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        train(Job(**json.loads(Path(sys.argv[1]).read_text())))
+    else:
+        serve({"run": run})
