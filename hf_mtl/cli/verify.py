@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,7 @@ def verify(
     Writes no file and no checkpoint; the recipe's output_dir is left alone.
     """
     be_quiet()
+    logging.getLogger("hf_mtl").setLevel(logging.WARNING)  # the other notices would come with every run
     from hf_mtl.recipe import load_recipe, verify_recipe
 
     checked = load_recipe(recipe, settings or ())
@@ -72,9 +74,10 @@ def _show(found: Verification, console: Console) -> None:
         console,
         f"Update: how much the change of a task's weights in one round differs between together and alone, relative to "
         f"that change. Drift, {found.rounds}: the same over the first {found.rounds} rounds. Permuted: what another "
-        f"order of the rows in the task's own batches does, which is rounding. Isolation holds up to 10 times that, or up to "
-        f"{limits.update:.1e} and {limits.drift:.1e}, the rounding of {found.dtype}. Export: the largest difference of "
-        f"the saved adapter's logits in plain PEFT, relative to the largest; up to {limits.export:.1e} is rounding.",
+        f"order of the rows in the task's own batches does, which is rounding. Isolation holds up to 10 times that, or "
+        f"up to {limits.update:.1e} and {limits.drift:.1e}, the rounding of {found.dtype}. Export: the largest "
+        f"difference of the saved adapter's logits in plain PEFT, relative to the largest; up to {limits.export:.1e} "
+        f"is rounding.",
     )
     for figures in found.tasks:
         for problem in figures.problems:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from datasets import Dataset, IterableDataset
 from torch import Tensor
 from transformers import (
     PreTrainedTokenizerBase,
@@ -97,7 +98,7 @@ class TrialRuns:
     def first_row(self, model: RoutedModel, name: str) -> Sequence:
         """A task's first row, as tokens."""
         rows = self.tasks[name].train
-        assert rows is not None
+        assert isinstance(rows, Dataset)  # see `_short`
         virtual = model.virtual_tokens(name)
         split = encode_split(
             self.tasks[name], rows.select([0]), self.tokenizer, split="train", virtual=virtual
@@ -144,15 +145,15 @@ class TrialRuns:
 def _short(task: Task, args: MultiTaskTrainingArguments, rounds: int) -> Task:
     """The task with the rows and the steps that the rounds take; its schedule is as long as in the user's run."""
     assert task.train is not None  # see `TrialRuns`
-    settings = TaskSettings.resolve(task, args, rows=len(task.train))
-    count = min(len(task.train), rounds * settings.batch_size)
-    return replace(
-        task,
-        train=task.train.select(range(count)),
-        eval=None,
-        max_steps=max(settings.steps, rounds),
-        early_stopping_patience=None,
-    )
+    streamed = isinstance(task.train, IterableDataset)
+    settings = TaskSettings.resolve(task, args, rows=None if streamed else len(task.train))
+    count = rounds * settings.batch_size
+    if streamed:
+        train = Dataset.from_list(list(task.train.take(count)))
+    else:
+        train = task.train.select(range(min(len(task.train), count)))
+    steps = max(settings.steps, rounds)
+    return replace(task, train=train, eval=None, max_steps=steps, early_stopping_patience=None)
 
 
 def _quiet(args: MultiTaskTrainingArguments, folder: str) -> MultiTaskTrainingArguments:

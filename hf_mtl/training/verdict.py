@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Limits", "TaskFigures", "Verification", "limits_of", "problems_of"]
+__all__ = ["LEAST_EFFECT", "Limits", "TaskFigures", "Verification", "limits_of", "problems_of"]
 
 PERMUTATIONS = 10.0  # a difference within so many times a permutation's is rounding
 _LOGIT_TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 _HALF_PRECISION_ROUNDINGS = 16  # epsilons of the largest logit, through all layers
-_LEAST_EFFECT = 10.0  # times the difference: less of an adapter's effect could hide a missing adapter
+LEAST_EFFECT = 3.0  # times the difference; if the adapter were not in the folder, it would be 1
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def problems_of(figures: TaskFigures, limits: Limits) -> Iterator[str]:
         return
     if not figures.export <= limits.export:
         yield f"the exported adapter's logits differ by {figures.export:.1e}; {limits.export:.1e} is rounding"
-    elif not _LEAST_EFFECT * figures.export <= figures.export_effect:
+    elif not LEAST_EFFECT * figures.export <= figures.export_effect:
         yield (
             f"the exported adapter's logits differ by {figures.export:.1e}, and the whole effect of the adapter is "
             f"{figures.export_effect:.1e}"
