@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 
 __all__ = ["be_quiet"]
 
 # With every import of peft it says that a faster kernel for 4-bit bases could be downloaded.
 _CHATTY = "bitsandbytes"
+
+# peft asks transformers for an attribute by its old name whenever it wraps a base.
+_RENAMED = "`is_gradient_checkpointing` is deprecated"
 
 
 class _Notices(logging.Handler):
@@ -27,6 +31,7 @@ def be_quiet() -> None:
     # Read when huggingface_hub is imported, and it comes with both.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger(_CHATTY).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=_RENAMED, category=FutureWarning)
     import datasets
     import transformers
 

@@ -18,6 +18,7 @@ from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec, TemplateSpec
 if TYPE_CHECKING:
     from hf_mtl.recipe.factory import Run, build
     from hf_mtl.recipe.run import run_recipe
+    from hf_mtl.recipe.verifying import verify_recipe
 
 __all__ = [
     "ModelSpec",
@@ -30,9 +31,10 @@ __all__ = [
     "read_resolved",
     "run_recipe",
     "save_recipe",
+    "verify_recipe",
 ]
 
-_HEAVY = {"Run": "factory", "build": "factory", "run_recipe": "run"}
+_HEAVY = {"Run": "factory", "build": "factory", "run_recipe": "run", "verify_recipe": "verifying"}
 
 
 def __getattr__(name: str) -> object:
