@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 __all__ = ["be_quiet"]
 
@@ -11,14 +12,28 @@ __all__ = ["be_quiet"]
 _CHATTY = "bitsandbytes"
 
 
+class _Notices(logging.Handler):
+    """Prints to what is the standard error output at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
+
+
 def be_quiet() -> None:
-    """Switch bars and notices off for the rest of the process. Imports transformers and datasets."""
+    """Switch bars and notices off for the rest of the process, and show our own. Imports transformers and datasets.
+
+    Our notices (how batches are laid out, which task stops and why) go to the standard error output.
+    """
     # Read when huggingface_hub is imported, and it comes with both.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger(_CHATTY).setLevel(logging.ERROR)
     import datasets
     import transformers
 
+    own = logging.getLogger("hf_mtl")
+    own.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    if not own.handlers:
+        own.addHandler(_Notices())
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()

@@ -80,7 +80,8 @@ class BestWeights:
                 self.records[name] = Record(own[settings.metric], round_number)
                 if self.keep:
                     self.weights[name] = {
-                        key: parameter.detach().cpu().clone() for key, parameter in parameters[name].items()
+                        key: parameter.detach().cpu().clone()
+                        for key, parameter in parameters.get(name, {}).items()
                     }
                 continue
             record.waited += 1

@@ -30,7 +30,7 @@ from hf_mtl.training.owners import Owners
 from hf_mtl.training.processes import gathered, wait
 from hf_mtl.training.random_state import capture_random_state, restore_random_state
 from hf_mtl.training.rounds import RoundPlan
-from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.settings import TaskSettings, defaults_of_shared
 from hf_mtl.training.snapshot import (
     check_run,
     restore_optimizers,
@@ -69,7 +69,8 @@ class CheckpointingTrainer(Trainer):
             spike_factor=self.args.spike_factor,
             skip_spikes=self.args.skip_spikes,
         )
-        self.best = BestWeights(self.task_settings, keep=self.args.load_best_model_at_end)
+        shared = {owner: defaults_of_shared(self.args, rounds=0) for owner in self.owners.users}
+        self.best = BestWeights(self.task_settings | shared, keep=self.args.load_best_model_at_end)
 
     def resume_folder(self, asked: str | bool | None) -> str | None:
         """The folder to resume from.

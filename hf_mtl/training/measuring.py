@@ -64,9 +64,9 @@ class MeasuringTrainer(CheckpointingTrainer):
         metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - started, 4)
         self.log(metrics)
         if self.is_in_train and eval_dataset is None:
-            self.plan.stopped |= set(
-                self.best.evaluated(figures, self.owners.parameters, self.state.global_step)
-            )
+            run = dict.fromkeys(self.owners.users, means(figures))
+            step, parameters = self.state.global_step, self.owners.parameters
+            self.plan.stopped |= set(self.best.evaluated(figures | run, parameters, step))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.meter.pause(time.perf_counter() - started)
         return metrics

@@ -316,7 +316,7 @@ class MultiTaskTrainer(MeasuringTrainer):
     ) -> Any:  # Any: as in the parent
         """Tell what the mixture came to, and give every task its best weights back where that is asked for."""
         summary: Any = self.plan.log.summary()  # Any: plain JSON
-        for name, own in summary["tasks"].items():
+        for name, own in summary["tasks"].items() if self.args.mixture != "all" else ():
             logger.info(
                 "task %r made %d steps: %.1f %% of the examples (planned %.1f), %.1f %% of the tokens (planned %.1f)",
                 name, own["steps"], *(100 * own[key] for key in SHARES),

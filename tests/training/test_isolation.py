@@ -231,3 +231,30 @@ def test_streams_of_unlike_length_and_rates(tiny_llama: Path, tmp_path: Path) ->
     trainer.train()
     assert trainer.plan.steps["mlp"] > trainer.plan.steps["verbs"] >= trainer.plan.steps["c/d"] >= 1
     assert all(steps == trainer.plan.planned[name] for name, steps in trainer.plan.steps.items())
+
+
+def test_shared_weights_are_the_runs_best(tiny_llama: Path, tmp_path: Path) -> None:
+    base, identity = load_base(tiny_llama)
+    model = RoutedModel(base, identity=identity)
+    suite = {name: tasks()[name] for name in ("verbs", "mlp")}
+    model.add_adapter("common", tasks()["verbs"].adapter)  # type: ignore[arg-type]
+    for name in suite:
+        model.add_route(name, {"common": 1.0})
+    trainer = trainer_of(
+        tiny_llama, tmp_path, suite, model=model, max_steps=8, eval_strategy="steps", eval_steps=2, save_steps=2,
+        save_strategy="steps", load_best_model_at_end=True, learning_rate=3.0, lr_scheduler_type="constant",
+    )  # fmt: skip
+    seen: dict[int, dict[str, Tensor]] = {}
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            seen[state.global_step] = weights(trainer, "shared/common")
+
+    trainer.add_callback(Watch())
+    trainer.train()
+    measured = {e["step"]: e["eval_loss"] for e in logged(trainer) if "eval_loss" in e}
+    best = min(measured, key=lambda step: measured[step])
+    assert trainer.owners.parameters.keys() == {"shared/common"} and best != 8
+    assert all(
+        torch.equal(seen[best][key], value) for key, value in weights(trainer, "shared/common").items()
+    )
