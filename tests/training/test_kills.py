@@ -112,7 +112,7 @@ def test_two_processes_killed_at_random_moments(
     """One run is killed again and again; were one resume not exact, its end would be another."""
     drawn, kills = random.Random(1), Kills()
     whole = Job(
-        str(tiny_llama), str(tmp_path / "whole"), changes={"max_chunk_tokens": 40, "num_train_epochs": 4}
+        str(tiny_llama), str(tmp_path / "whole"), changes={"max_chunk_tokens": 40, "num_train_epochs": 9}
     )
     assert start(whole, processes=2).wait(120) == 0
     job = replace(whole, out=str(tmp_path / "killed"), resume=True)
