@@ -62,7 +62,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
     )
     if trainer.is_world_process_zero():
         _save(run, trainer, report)
-    _show(run, report, console)
+        _show(run, report, console)
     return report
 
 

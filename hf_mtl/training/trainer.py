@@ -303,13 +303,18 @@ class MultiTaskTrainer(MeasuringTrainer):
 
     @contextlib.contextmanager
     def _own_folder(self) -> Iterator[None]:
-        """Keep `output_dir` for this run, and clear away what a killed one left half written."""
+        """Keep `output_dir` for this run, clear away what a killed one left half written, and let go in any case."""
         run_dir = Path(self.args.output_dir or ".")
         with RunLock(run_dir) if self.is_world_process_zero() else contextlib.nullcontext():
             if self.is_world_process_zero():
                 remove_partials(run_dir)
             wait()
-            yield
+            try:
+                yield
+            finally:  # a terminal that an exception leaves with a bar in it is hard to read
+                for callback in self.callback_handler.callbacks:
+                    if isinstance(callback, ProgressDisplay):
+                        callback.close()
 
     def _finalize_training(
         self, trial: Any, num_train_samples: int, start_time: float

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from tensorboardX.proto import event_pb2
+from wandb.proto import wandb_internal_pb2
 
 from hf_mtl.training.mixtures import Mixture, mixture_from
 from runs import tasks, trainer_of
@@ -51,3 +55,45 @@ def test_tensorboard(tiny_llama: Path, tmp_path: Path, mixture: str | Mixture) -
     assert {("train/mlp/loss", 1), ("eval/c/d/loss", 6)} <= logged.keys()
     for key, value in logged.items():
         assert written[key] == pytest.approx(value, rel=1e-6), key  # a scalar there is a float of 32 bits
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    """The records of a .wandb file: LevelDB's log format (blocks of 32 KiB) behind seven bytes of its own."""
+    place, record = 7, b""
+    while place + 7 <= len(content):
+        left = 32768 - place % 32768
+        if left < 7:  # no room for a header: the rest of a block is empty
+            place += left
+            continue
+        length, kind = struct.unpack_from("<HB", content, place + 4)  # behind a checksum
+        record += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # a whole record, or its last part
+            yield record
+            record = b""
+
+
+def _history(file: Path) -> dict[tuple[str, int], float]:
+    """What an offline run of wandb keeps for its upload, by key and round."""
+    found: dict[tuple[str, int], float] = {}
+    for data in _records(file.read_bytes()):
+        record = wandb_internal_pb2.Record.FromString(data)
+        items = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
+        step = items.get("train/global_step")
+        found |= {(key, step): value for key, value in items.items() if isinstance(value, float | int)}
+    return found
+
+
+def test_wandb_offline(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}.items():
+        monkeypatch.setenv(name, value)
+    trainer = trainer_of(
+        tiny_llama, tmp_path / "run", tasks(), report_to="wandb", max_steps=4, run_name="tasks"
+    )
+    trainer.train()
+    wandb.finish()
+    (file,) = tmp_path.rglob("*.wandb")
+    written = _history(file)
+    losses = {e["step"]: e["mlp/loss"] for e in trainer.state.log_history if "mlp/loss" in e}
+    assert losses.keys() == {1, 2, 3, 4}
+    assert {step: written["train/mlp/loss", step] for step in losses} == losses
