@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from torch.profiler import ProfilerActivity, profile
 from worker import VARIANTS
 from workload import SHAPES, Spec, divided, mixed
 
-BATCHES = {"mixed": mixed, "divided": divided}
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm")
 NARROW = 16  # a product with a dimension up to this is one with an adapter's matrix
 GROUPS = {
@@ -56,7 +56,8 @@ def main() -> None:
     parser.add_argument("--shape", default="61m", choices=SHAPES)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--tasks", type=int, default=8)
-    parser.add_argument("--batches", default="mixed", choices=BATCHES)
+    parser.add_argument("--batches", default="mixed", choices=["mixed", "divided"])
+    parser.add_argument("--label-share", type=float, default=1.0, help="of the tokens; with mixed batches")
     parser.add_argument("--name", help="writes results/NAME.json")
     asked = parser.parse_args()
     sys.path.insert(0, str(HERE))
@@ -66,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = initial_weights(spec, Path(folder))
         variant = getattr(importlib.import_module(f"variants.{module}"), name)(spec, str(weights))
-    examples = BATCHES[asked.batches]
+    examples = divided if asked.batches == "divided" else partial(mixed, share=asked.label_share)
     variant.step(examples(spec, 0))
     variant.update()
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
@@ -85,6 +86,7 @@ def main() -> None:
     if asked.name:
         result: dict[str, Any] = {
             "name": asked.name, "variant": asked.variant, "spec": spec._asdict(), "batches": asked.batches,
+            "label_share": asked.label_share,
             "device": device(), "threads": 1, "commit": commit(), "versions": {"torch": torch.__version__},
             "groups": groups,
         }  # fmt: skip
