@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import wandb
 from tensorboardX.proto import event_pb2
 from wandb.proto import wandb_internal_pb2
 
 from hf_mtl.training.mixtures import Mixture, mixture_from
 from runs import tasks, trainer_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _scalars(folder: Path) -> dict[tuple[str, int], float]:
@@ -84,16 +88,27 @@ def _history(file: Path) -> dict[tuple[str, int], float]:
     return found
 
 
-def test_wandb_offline(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}.items():
-        monkeypatch.setenv(name, value)
-    trainer = trainer_of(
-        tiny_llama, tmp_path / "run", tasks(), report_to="wandb", max_steps=4, run_name="tasks"
-    )
-    trainer.train()
-    wandb.finish()
-    (file,) = tmp_path.rglob("*.wandb")
+_RUN = """
+import json, sys
+from pathlib import Path
+from runs import tasks, trainer_of
+trainer = trainer_of(Path(sys.argv[1]), Path("run"), tasks(), report_to="wandb", max_steps=4, run_name="tasks")
+trainer.train()
+Path("log.json").write_text(json.dumps(trainer.state.log_history))
+"""
+
+
+def test_wandb_offline(tiny_llama: Path, tmp_path: Path) -> None:
+    """In a process of its own: wandb starts a service, and keeps what it once set up for the life of a process."""
+    own = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}
+    environment = os.environ | own | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'training'}"}
+    command = [sys.executable, "-c", _RUN, str(tiny_llama)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.rglob("offline-run-*/*.wandb")
     written = _history(file)
-    losses = {e["step"]: e["mlp/loss"] for e in trainer.state.log_history if "mlp/loss" in e}
+    history = json.loads((tmp_path / "log.json").read_text())
+    losses = {entry["step"]: entry["mlp/loss"] for entry in history if "mlp/loss" in entry}
     assert losses.keys() == {1, 2, 3, 4}
-    assert {step: written["train/mlp/loss", step] for step in losses} == losses
+    found = {step: value for (key, step), value in written.items() if key == "train/mlp/loss"}
+    assert found == losses, sorted(written)
