@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from hf_mtl.cli.options import Changes, RecipeFile
 from hf_mtl.cli.quiet import be_quiet
 
 __all__ = ["train"]
 
 
 def train(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.", show_default=False)
-    ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change one key, such as training.max_steps=10. May be repeated.",
-        ),
-    ] = None,
+    recipe: RecipeFile,
+    settings: Changes = None,
     resume: Annotated[
         str | None,
         typer.Option(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hf_mtl.cli.options import Changes, RecipeFile
 from hf_mtl.cli.quiet import be_quiet
 
 if TYPE_CHECKING:
@@ -25,17 +25,8 @@ _BROKEN = 1
 
 
 def verify(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.", show_default=False)
-    ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change one key, such as training.full_determinism=true. May be repeated.",
-        ),
-    ] = None,
+    recipe: RecipeFile,
+    settings: Changes = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds over which the drift is measured.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:

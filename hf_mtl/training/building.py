@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datasets import IterableDataset
@@ -18,12 +18,13 @@ from hf_mtl.training.sources import RowSource, StoredRows, StreamedRows
 __all__ = ["routed_model", "row_sources", "suite_or_none", "tokenizer_of"]
 
 
-def suite_or_none(tasks: tuple[Task, ...], stock: Mapping[str, object]) -> TaskSuite:
+def suite_or_none(tasks: Iterable[Task] | TaskSuite, stock: Mapping[str, object]) -> TaskSuite:
     """The suite of some tasks; an empty one where the stock Trainer's own arguments are given instead.
 
     Raises:
         ConfigError: If both are given, or none.
     """
+    tasks = tasks if isinstance(tasks, TaskSuite) else tuple(tasks)
     if tasks and stock:
         raise ConfigError(
             f"{listing(stock)} cannot be given together with tasks: each task brings its own rows and collation. Put "
@@ -31,7 +32,7 @@ def suite_or_none(tasks: tuple[Task, ...], stock: Mapping[str, object]) -> TaskS
         )
     if not tasks and stock:
         return {}  # type: ignore[return-value]  # as false as a suite can be
-    return TaskSuite(tasks)
+    return tasks if isinstance(tasks, TaskSuite) else TaskSuite(tasks)
 
 
 def row_sources(

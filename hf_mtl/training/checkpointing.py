@@ -25,13 +25,11 @@ from hf_mtl.training.checkpoints import (
 )
 from hf_mtl.training.containment import Containment
 from hf_mtl.training.meter import TaskMeter
-from hf_mtl.training.optimization import TaskOptimizer
-from hf_mtl.training.owners import Owners
 from hf_mtl.training.processes import gathered, wait
 from hf_mtl.training.random_state import capture_random_state, restore_random_state
-from hf_mtl.training.rounds import RoundPlan
-from hf_mtl.training.settings import TaskSettings, defaults_of_shared
+from hf_mtl.training.settings import defaults_of_shared
 from hf_mtl.training.snapshot import (
+    Parts,
     check_run,
     restore_optimizers,
     restore_state,
@@ -45,19 +43,12 @@ __all__ = ["CheckpointingTrainer"]
 
 
 @stock_without_tasks
-class CheckpointingTrainer(Trainer):
+class CheckpointingTrainer(Trainer, Parts):
     """Abstract: a trainer whose checkpoints are whole or absent, and hold all that its future depends on."""
 
     suite: TaskSuite
     model: RoutedModel
     args: MultiTaskTrainingArguments
-    owners: Owners
-    plan: RoundPlan
-    best: BestWeights
-    containment: Containment
-    meter: TaskMeter
-    task_optimizers: dict[str, TaskOptimizer]
-    task_settings: dict[str, TaskSettings]
     _checkpoint: Checkpoint | None = None  # while a resume is under way
 
     def begin_records(self) -> None:

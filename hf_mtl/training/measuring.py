@@ -14,8 +14,8 @@ from transformers.trainer_utils import PredictionOutput
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator, means
 from hf_mtl.export import save_suite
-from hf_mtl.models import generate
-from hf_mtl.tasks import TaskSuite, encode_split, prompt_of
+from hf_mtl.inference import predict
+from hf_mtl.tasks import TaskSuite
 from hf_mtl.training.checkpointing import CheckpointingTrainer
 from hf_mtl.training.processes import gathered
 from hf_mtl.training.stock import stock_without_tasks
@@ -48,22 +48,20 @@ class MeasuringTrainer(CheckpointingTrainer):
             `/<metric>` for every task; `eval_loss` and `eval_<metric>` are the means over the tasks that have such a
             figure, which `metric_for_best_model` of the arguments may name.
         """
-        if ignore_keys:
-            raise ConfigError(
-                f"ignore_keys={ignore_keys} has no meaning here: no model outputs are gathered."
-            )
+        _refuse(ignore_keys)
+        return self._measured(self._evaluator_for(eval_dataset), metric_key_prefix)
+
+    def _measured(self, evaluator: Evaluator, prefix: str) -> dict[str, float]:
+        """Run an evaluation, log it, and let best weights, patience and callbacks see it."""
         started = time.perf_counter()
-        evaluator = self._evaluator_for(eval_dataset)
         figures = evaluator.run()
         metrics = {
-            f"{metric_key_prefix}_{name}/{key}": value
-            for name, task in figures.items()
-            for key, value in task.items()
+            f"{prefix}_{name}/{key}": value for name, task in figures.items() for key, value in task.items()
         }
-        metrics |= {f"{metric_key_prefix}_{key}": value for key, value in means(figures).items()}
-        metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - started, 4)
+        metrics |= {f"{prefix}_{key}": value for key, value in means(figures).items()}
+        metrics[f"{prefix}_runtime"] = round(time.perf_counter() - started, 4)
         self.log(metrics)
-        if self.is_in_train and eval_dataset is None:
+        if self.is_in_train and evaluator is self._evaluator:
             run = dict.fromkeys(self.owners.users, means(figures))
             step, parameters = self.state.global_step, self.owners.parameters
             self.plan.stopped |= set(self.best.evaluated(figures | run, parameters, step))
@@ -111,26 +109,33 @@ class MeasuringTrainer(CheckpointingTrainer):
         """
         if not isinstance(test_dataset, Mapping):
             raise ConfigError("predict takes rows by task: predict({'task': rows}).")
-        metrics = self.evaluate(test_dataset, ignore_keys, metric_key_prefix)
+        _refuse(ignore_keys)
+        evaluator = self._evaluator_for(test_dataset)
+        metrics = self._measured(evaluator, metric_key_prefix)
         answers, references = {}, {}
         for name, rows in test_dataset.items():
-            task = self.suite[name]
-            split = encode_split(task, rows, self.tokenizer, split=metric_key_prefix)
+            split = evaluator.splits[name]
             labels = [split.sequence(row).label_ids for row in range(len(split))]
-            prompts = [prompt_of(task, row, self.tokenizer) for row in rows]
-            answers[name] = generate(
-                self.model, self.tokenizer, name, prompts, max_new_tokens=max(map(len, labels))
+            longest = max(map(len, labels))
+            answers[name] = predict(
+                self.model, self.tokenizer, self.suite[name], rows, max_new_tokens=longest
             )
             references[name] = [str(self.tokenizer.decode(own, skip_special_tokens=True)) for own in labels]
         return PredictionOutput(predictions=answers, label_ids=references, metrics=metrics)  # type: ignore[arg-type]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write one ordinary PEFT folder per task and the manifest `hf_mtl.json`."""
+        """Write every adapter that the tasks use as an ordinary PEFT folder, and the manifest `hf_mtl.json`."""
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir or ".")
-            save_suite(self.model, folder, names=self.suite.names, tokenizer=self.tokenizer)
+            adapters = dict.fromkeys(name for task in self.suite for name in self.model.routes[task])
+            save_suite(self.model, folder, names=adapters, tokenizer=self.tokenizer)
 
     def task_seconds(self) -> dict[str, float]:
         """Each trained task's share of the training time, by its tokens, in seconds; evaluation is not counted."""
         total = sum(self.meter.tokens.values())
         return {name: self.meter.seconds * count / total for name, count in self.meter.tokens.items()}
+
+
+def _refuse(ignore_keys: list[str] | None) -> None:
+    if ignore_keys:
+        raise ConfigError(f"ignore_keys={ignore_keys} has no meaning here: no model outputs are gathered.")

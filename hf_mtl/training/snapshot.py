@@ -50,8 +50,8 @@ class Saved(Protocol):
         """The content of a JSON file."""
 
 
-class Parts(Protocol):
-    """The parts of a trainer that have a state."""
+class Parts:
+    """Abstract: the parts of a trainer that have a state."""
 
     owners: Owners
     plan: RoundPlan

@@ -95,8 +95,7 @@ class MultiTaskTrainer(MeasuringTrainer):
         callbacks: list[TrainerCallback] | None = None,
         **stock: Any,  # Any: further arguments of the stock Trainer
     ) -> None:
-        tasks = tasks if isinstance(tasks, TaskSuite) else tuple(tasks)
-        self.suite = tasks if isinstance(tasks, TaskSuite) else suite_or_none(tasks, stock)
+        self.suite = suite_or_none(tasks, stock)
         if not self.suite:
             super().__init__(
                 model,  # type: ignore[arg-type]  # a stock Trainer takes a model object

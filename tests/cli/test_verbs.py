@@ -108,7 +108,7 @@ def test_traceback_on_demand(hf_mtl_program: Program, tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere os.kill ends a process without asking it")
 def test_interrupt() -> None:
     code = (
         # A process that is started in the background begins with interrupts ignored.

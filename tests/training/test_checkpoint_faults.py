@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from forked_writer import ForkedWriter, version_of, write
+from small_disk import disk_of
 
 from hf_mtl.errors import CheckpointDamagedError, CheckpointError, CheckpointWriteError
 from hf_mtl.training.checkpoints import (
@@ -42,23 +42,8 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("a small disk is mounted by root only")
-    try:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no `mount` command")
-    if done.returncode != 0:
-        pytest.skip(f"mounting a small disk failed: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with disk_of(2, tmp_path / "disk") as folder:
+        yield folder
 
 
 def _names(folder: Path) -> list[str]:

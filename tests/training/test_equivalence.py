@@ -90,14 +90,14 @@ def _padded(rows: list[dict[str, list[int]]]) -> dict[str, Tensor]:
 
 
 def _alone(
-    trainer: MultiTaskTrainer, name: str, start: dict[str, Tensor], base: Any, out: Path
+    trainer: MultiTaskTrainer, name: str, start: dict[str, Tensor], base: Any, out: Path, steps: int = STEPS
 ) -> dict[str, Tensor]:
     """Train the task alone with plain peft and the stock Trainer, on the rows that the joint run gave it."""
     source = trainer.sources[name]
     assert isinstance(source, StoredRows)
-    order = [sequence.row for step in range(STEPS) for sequence in source.batch(step)]
+    order = [sequence.row for step in range(steps) for sequence in source.batch(step)]
     rows = source.split.rows
-    batches = [len(source.batch(step)) for step in range(STEPS)]
+    batches = [len(source.batch(step)) for step in range(steps)]
     assert set(batches) == {ROWS}, "the stock Trainer cannot follow short batches inside an epoch"
     plain = get_peft_model(
         base, copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
@@ -116,7 +116,7 @@ def _alone(
     )
     _InOrder(
         plain,
-        TrainingArguments(str(out), save_strategy="no", **SETTINGS),
+        TrainingArguments(str(out), save_strategy="no", **(SETTINGS | {"max_steps": steps})),
         train_dataset=data,
         data_collator=_padded,
     ).train()
@@ -151,18 +151,20 @@ def _snapshot(trainer: MultiTaskTrainer, name: str) -> dict[str, Tensor]:
     return {key: p.detach().clone() for key, p in trainer.model.adapter_parameters(name).items()}
 
 
+@pytest.mark.parametrize("steps", [STEPS, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_joint_equals_plain_peft_alone(
-    tiny_llama: Path, tmp_path: Path, dtype: torch.dtype, tolerance: float
+    tiny_llama: Path, tmp_path: Path, dtype: torch.dtype, tolerance: float, steps: int
 ) -> None:
     tasks = _tasks()
     tasks = [Task(**{**_fields(task), "train": task.train.select(range(24))}) for task in tasks]
-    trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks)
+    trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks, max_steps=steps)
     start = {task.name: _snapshot(trainer, task.name) for task in tasks}
     trainer.train()
     for task in tasks:
         joint = _snapshot(trainer, task.name)
-        alone = _alone(trainer, task.name, start[task.name], _base(tiny_llama, dtype), tmp_path / "alone")
+        base = _base(tiny_llama, dtype)
+        alone = _alone(trainer, task.name, start[task.name], base, tmp_path / "alone", steps)
         assert _largest_difference(joint, start[task.name]) > 1e-2, (
             "nothing was learned, so nothing was compared"
         )

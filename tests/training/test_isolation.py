@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import TrainerCallback
 
@@ -101,14 +102,15 @@ def test_on_a_narrow_base(tiny_llama: Path, tmp_path: Path, how: str, rounds: in
     assert all(torch.equal(ends[0][key], value) for key, value in ends[1].items())
 
 
+@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_nan_stays_in_its_task(
-    tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, exact: bool
+    tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, exact: bool, rounds: int
 ) -> None:
     ends = []
     for poisoned in (set(), {5}):
         trainer = trainer_of(
-            tiny_llama, tmp_path, tasks(), **(EXACT | {"full_determinism": exact, "max_steps": 12})
+            tiny_llama, tmp_path, tasks(), **(EXACT | {"full_determinism": exact, "max_steps": rounds})
         )
         trainer.add_callback(Poison(trainer, "mlp", poisoned))
         trainer.train()
@@ -255,6 +257,9 @@ def test_shared_weights_are_the_runs_best(tiny_llama: Path, tmp_path: Path) -> N
     measured = {e["step"]: e["eval_loss"] for e in logged(trainer) if "eval_loss" in e}
     best = min(measured, key=lambda step: measured[step])
     assert trainer.owners.parameters.keys() == {"shared/common"} and best != 8
+    trainer.save_model(str(tmp_path / "saved"))
+    saved = load_file(tmp_path / "saved" / "common" / "adapter_model.safetensors")
+    assert all(torch.equal(saved[key.removeprefix("common:")], value) for key, value in seen[best].items())
     assert all(
         torch.equal(seen[best][key], value) for key, value in weights(trainer, "shared/common").items()
     )

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import torch
 from forked_writer import ForkedWriter
 from run_processes import Job, await_round
+from small_disk import disk_of
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer
@@ -70,16 +70,8 @@ def _resumes(folder: Path, out: Path, whole: MultiTaskTrainer, found: str, **cha
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 4 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("a small disk is mounted by root only")
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"mounting a small disk failed: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with disk_of(4, tmp_path / "disk") as folder:
+        yield folder
 
 
 def test_disk_full(tiny_llama: Path, small_disk: Path, whole: MultiTaskTrainer) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -67,26 +68,22 @@ def write_checkpoint(
         tensor.numel() * tensor.element_size() for group in files.values() for tensor in group.values()
     )
     partial: Path | None = None
-    lock: FileLock | None = None
-    try:
-        _check_place(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial, lock = _begin(folder)
-        if also is not None:
-            also(partial)
-        _fill(partial, files, texts)
-        _flush(partial)
-        lock.write(Index.of(partial, hf_mtl_version=__version__).text())
-        _put_in_place(partial, folder)
-    except (OSError, SafetensorError) as error:
-        needed += _size(partial, without={*files, *texts})
-        raise unwritten(folder, error, needed=needed, left=_removed(partial)) from error
-    except BaseException:
-        _removed(partial)
-        raise
-    finally:
-        if lock is not None:
-            lock.release()
+    with ExitStack() as undo:
+        try:
+            _check_place(folder)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            partial, lock = _begin(folder)
+            undo.callback(lock.release)
+            undo.callback(_removed, partial)  # once it is in its place, nothing is left under its hidden name
+            if also is not None:
+                also(partial)
+            _fill(partial, files, texts)
+            _flush(partial)
+            lock.write(Index.of(partial, hf_mtl_version=__version__).text())
+            _put_in_place(partial, folder)
+        except (OSError, SafetensorError) as error:
+            needed += _size(partial, without={*files, *texts})
+            raise unwritten(folder, error, needed=needed, left=_removed(partial)) from error
 
 
 def _check_names(stems: Iterable[str], names: list[str]) -> None:
@@ -126,15 +123,13 @@ def _begin(folder: Path) -> tuple[Path, FileLock]:
     while True:
         partial = aside(folder, "partial")
         partial.mkdir()
-        try:
+        with suppress(FileNotFoundError), ExitStack() as undo:
+            undo.callback(_removed, partial)
             lock = FileLock.acquire(partial / INDEX_FILE, make=True)
-        except FileNotFoundError:  # another run tidied up and took the empty folder for a stale half
-            continue
-        except BaseException:
-            _removed(partial)
-            raise
-        if lock is not None:
-            return partial, lock
+            undo.pop_all()
+            if lock is not None:
+                return partial, lock
+        # Another run tidied up, and took the empty folder for a stale half.
 
 
 def _fill(partial: Path, files: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, str]) -> None:
@@ -168,14 +163,12 @@ def _put_in_place(partial: Path, folder: Path) -> None:
     # the lock for a moment.
     lock = FileLock.acquire(folder / INDEX_FILE, wait=True) if (folder / INDEX_FILE).exists() else None
     try:
-        if lock is not None:
-            folder.rename(old)
-        try:
-            partial.rename(folder)
-        except BaseException:
+        with ExitStack() as undo:
             if lock is not None:
-                old.rename(folder)
-            raise
+                folder.rename(old)
+                undo.callback(old.rename, folder)
+            partial.rename(folder)
+            undo.pop_all()
         _flush_one(folder.parent)
         if lock is not None and (left := _removed(old)):
             logger.warning(
