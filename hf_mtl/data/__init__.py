@@ -7,17 +7,24 @@
 
 from hf_mtl.data.encoding import IGNORED, Encoded, encode_rendered, encode_rows
 from hf_mtl.data.files import read_rows
-from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout
+from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout, without_labels_of
 from hf_mtl.data.packing import (
     Chunk,
     PackedBatch,
+    RoutePart,
     Segment,
     Sequence,
     cut_into_chunks,
     fill_micro_batches,
     pack,
+    route_parts,
 )
-from hf_mtl.data.padding import EncoderDecoderSequence, ImageSequence, PaddedBatch, pad
+from hf_mtl.data.padding import (
+    EncoderDecoderSequence,
+    ImageSequence,
+    PaddedBatch,
+    pad,
+)
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
 from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, Row, RowTemplate, render
 
@@ -36,6 +43,7 @@ __all__ = [
     "Piece",
     "PromptCompletion",
     "Rendered",
+    "RoutePart",
     "Row",
     "RowTemplate",
     "Segment",
@@ -51,4 +59,6 @@ __all__ = [
     "pad",
     "read_rows",
     "render",
+    "route_parts",
+    "without_labels_of",
 ]

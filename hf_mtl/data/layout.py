@@ -7,20 +7,29 @@ chunks, chunks are put into micro-batches, and a micro-batch is laid out as tens
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import final
 
-from hf_mtl.data.packing import Chunk, PackedBatch, Sequence, cut_into_chunks, fill_micro_batches, pack
+from hf_mtl.data.packing import (
+    Chunk,
+    PackedBatch,
+    Sequence,
+    cut_into_chunks,
+    fill_micro_batches,
+    pack,
+    stream_without_labels_of,
+)
 from hf_mtl.data.padding import (
     EncoderDecoderSequence,
     PaddedBatch,
     cut_into_similar_chunks,
     fill_padded_batches,
     pad,
+    rows_without_labels_of,
 )
 
-__all__ = ["Layout", "PackedLayout", "PaddedLayout"]
+__all__ = ["Layout", "PackedLayout", "PaddedLayout", "without_labels_of"]
 
 
 class Layout(ABC):
@@ -90,3 +99,10 @@ class PaddedLayout(Layout):
         if self.decoder_start_id is None or type(sequence) is not Sequence:
             return sequence
         return EncoderDecoderSequence.split(sequence, start_id=self.decoder_start_id, end_id=self.end_id)
+
+
+def without_labels_of(batch: PackedBatch | PaddedBatch, routes: Collection[str]) -> PackedBatch | PaddedBatch:
+    """The same batch as if the sequences of `routes` had no labels."""
+    if isinstance(batch, PackedBatch):
+        return stream_without_labels_of(batch, routes)
+    return rows_without_labels_of(batch, routes)

@@ -14,24 +14,28 @@ neighbours and the token budget never change which of a task's tokens are comput
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from hf_mtl.data.encoding import IGNORED
+from hf_mtl.head_shapes import HeadShape
 
 __all__ = [
     "Chunk",
     "PackedBatch",
+    "RoutePart",
     "Segment",
     "Sequence",
     "consecutive_segments",
     "cut_into_chunks",
     "fill_micro_batches",
     "pack",
+    "route_parts",
+    "stream_without_labels_of",
 ]
 
 
@@ -43,10 +47,14 @@ class Sequence:
         route: Whose adapters and head it uses.
         input_ids: Token ids `[S]`.
         label_positions: The tokens whose output is used, ascending; `[N]` indices into `input_ids`.
-        label_ids: What is to be predicted there, `[N]`.
+        label_ids: What is to be predicted there, `[N]`; `IGNORED` where `targets` say it.
         row: The row's number in its task's data set.
         dropout_key: Names the row's random stream where an adapter with dropout is trained.
         virtual: The virtual tokens that its route puts before it; they count where room is measured.
+        head: The shape of the head of its own that its route has; None for the vocabulary head.
+        token_types: The token types `[S]` of a text pair; empty if all are 0.
+        targets: What is to be predicted for the sequence as a whole: values, or the borders of a span.
+        weight: What it counts for in its task's mean loss; None for its number of labels.
     """
 
     route: str
@@ -56,6 +64,10 @@ class Sequence:
     row: int
     dropout_key: int = 0
     virtual: int = 0
+    head: HeadShape | None = None
+    token_types: list[int] = field(default_factory=list)
+    targets: tuple[float, ...] = ()
+    weight: float | None = None
 
     @classmethod
     def next_token(
@@ -69,6 +81,11 @@ class Sequence:
     def tokens(self) -> int:
         """Its tokens, the virtual ones included."""
         return self.virtual + len(self.input_ids)
+
+    @property
+    def share(self) -> float:
+        """What it counts for in its task's mean loss."""
+        return len(self.label_ids) if self.weight is None else self.weight
 
 
 class Segment(NamedTuple):
@@ -114,6 +131,8 @@ class PackedBatch:
         label_counts: Each sequence's number of labels, in stream order.
         rows: Each sequence's route and row number, in stream order.
         dropout_keys: Each sequence's dropout key, in stream order.
+        targets: Each sequence's targets, in stream order.
+        token_type_ids: `[T]`; None if all are 0.
     """
 
     input_ids: Tensor
@@ -126,6 +145,8 @@ class PackedBatch:
     label_counts: tuple[int, ...]
     rows: tuple[tuple[str, int], ...]
     dropout_keys: tuple[int, ...]
+    targets: tuple[tuple[float, ...], ...] = ()
+    token_type_ids: Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -140,7 +161,61 @@ class PackedBatch:
             position_ids=self.position_ids.to(device, non_blocking=True),
             label_positions=self.label_positions.to(device, non_blocking=True),
             label_ids=self.label_ids.to(device, non_blocking=True),
+            token_type_ids=None
+            if self.token_type_ids is None
+            else self.token_type_ids.to(device, non_blocking=True),
         )
+
+
+class RoutePart(NamedTuple):
+    """The part of a batch that belongs to one route.
+
+    Args:
+        rows: Its sequences, among the batch's.
+        labels: Its labels, among the batch's.
+    """
+
+    rows: slice
+    labels: slice
+
+
+def route_parts(rows: Iterable[tuple[str, int]], label_counts: Iterable[int]) -> dict[str, RoutePart]:
+    """Where each route's sequences and labels lie in a batch, which is sorted by route.
+
+    >>> route_parts([("a", 4), ("a", 7), ("b", 0)], [1, 2, 5])["b"]
+    RoutePart(rows=slice(2, 3, None), labels=slice(3, 8, None))
+    """
+    parts: dict[str, RoutePart] = {}
+    label = 0
+    for i, ((route, _), count) in enumerate(zip(rows, label_counts, strict=True)):
+        own = parts.get(route, RoutePart(slice(i, i), slice(label, label)))
+        label += count
+        parts[route] = RoutePart(slice(own.rows.start, i + 1), slice(own.labels.start, label))
+    return parts
+
+
+def stream_without_labels_of(batch: PackedBatch, routes: Collection[str]) -> PackedBatch:
+    """The same batch as if the sequences of `routes` had no labels."""
+    if not routes:
+        return batch
+    kept = [i for s in batch.label_segments if s.route not in routes for i in range(s.start, s.stop)]
+    index = torch.tensor(kept, dtype=torch.long, device=batch.label_positions.device)
+    counts = [
+        0 if route in routes else count
+        for (route, _), count in zip(batch.rows, batch.label_counts, strict=True)
+    ]
+    return replace(
+        batch,
+        label_positions=batch.label_positions[index],
+        label_ids=batch.label_ids[index],
+        label_segments=segments_without(batch.label_segments, routes),
+        label_counts=tuple(counts),
+    )
+
+
+def segments_without(segments: Iterable[Segment], routes: Collection[str]) -> tuple[Segment, ...]:
+    """Segments one behind the other, as if those of `routes` were empty."""
+    return consecutive_segments((s.route, 0 if s.route in routes else s.stop - s.start) for s in segments)
 
 
 def cut_into_chunks(sequences: Iterable[Sequence], max_tokens: int) -> list[Chunk]:
@@ -187,8 +262,8 @@ def pack(chunks: Iterable[Chunk]) -> PackedBatch:
     return PackedBatch(
         input_ids=torch.tensor([token for sequence in sequences for token in sequence.input_ids]),
         position_ids=torch.cat([torch.arange(len(sequence.input_ids)) for sequence in sequences]),
-        label_positions=torch.tensor(label_positions),
-        label_ids=torch.tensor([label for sequence in sequences for label in sequence.label_ids]),
+        label_positions=torch.tensor(label_positions, dtype=torch.long),
+        label_ids=torch.tensor([n for sequence in sequences for n in sequence.label_ids], dtype=torch.long),
         lengths=tuple(len(sequence.input_ids) for sequence in sequences),
         segments=consecutive_segments(
             (chunk.route, sum(len(sequence.input_ids) for sequence in chunk.sequences)) for chunk in ordered
@@ -199,7 +274,16 @@ def pack(chunks: Iterable[Chunk]) -> PackedBatch:
         label_counts=tuple(len(sequence.label_ids) for sequence in sequences),
         rows=tuple((sequence.route, sequence.row) for sequence in sequences),
         dropout_keys=tuple(sequence.dropout_key for sequence in sequences),
+        targets=tuple(sequence.targets for sequence in sequences),
+        token_type_ids=_token_types(sequences),
     )
+
+
+def _token_types(sequences: Iterable[Sequence]) -> Tensor | None:
+    sequences = list(sequences)
+    if not any(sequence.token_types for sequence in sequences):
+        return None
+    return torch.tensor([t for s in sequences for t in s.token_types or [0] * len(s.input_ids)])
 
 
 def consecutive_segments(sizes: Iterable[tuple[str, int]]) -> tuple[Segment, ...]:

@@ -15,14 +15,15 @@ alone, and chunks of similar lengths share a micro-batch: padding is at most a f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
 
-from hf_mtl.data.packing import Chunk, Segment, Sequence, consecutive_segments
+from hf_mtl.data.packing import Chunk, Segment, Sequence, consecutive_segments, segments_without
 from hf_mtl.errors import DataError
+from hf_mtl.head_shapes import HeadShape
 
 __all__ = [
     "EncoderDecoderSequence",
@@ -33,6 +34,7 @@ __all__ = [
     "pad",
     "padded_tokens",
     "real_tokens",
+    "rows_without_labels_of",
 ]
 
 # Computed tokens per real token at most: what shares a pass may differ in length only so much.
@@ -44,7 +46,8 @@ class EncoderDecoderSequence(Sequence):
     """One example for an encoder-decoder: `input_ids` are the encoder's; labels are read from the decoder.
 
     Args:
-        decoder_input_ids: The decoder's tokens `[S_dec]`; `label_positions` index into them.
+        decoder_input_ids: The decoder's tokens `[S_dec]`; `label_positions` index into them, or for a head on tokens
+            into the encoder's.
     """
 
     decoder_input_ids: list[int] = field(default_factory=list)
@@ -53,11 +56,16 @@ class EncoderDecoderSequence(Sequence):
     def split(cls, sequence: Sequence, *, start_id: int, end_id: int | None) -> EncoderDecoderSequence:
         """The same example for an encoder-decoder: what is read before the first label goes to the encoder.
 
+        A text that is read by a head of its own goes to both: the decoder gets it shifted by one, as in
+        `T5ForSequenceClassification` and `T5ForQuestionAnswering`; for a head on tokens the encoder does all.
+
         Args:
             sequence: A prompt and, behind it, what is learned.
             start_id: The token that the decoder starts with.
             end_id: The token that ends the encoder's text; None for none.
         """
+        if sequence.head is not None:
+            return cls._headed(sequence, start_id)
         first, last = sequence.label_positions[0], sequence.label_positions[-1]
         prompt = sequence.input_ids[: first + 1]
         return cls(
@@ -69,6 +77,12 @@ class EncoderDecoderSequence(Sequence):
             sequence.dropout_key,
             decoder_input_ids=[start_id, *sequence.input_ids[first + 1 : last + 1]],
         )
+
+    @classmethod
+    def _headed(cls, sequence: Sequence, start_id: int) -> EncoderDecoderSequence:
+        own = {each.name: getattr(sequence, each.name) for each in fields(sequence)}
+        shifted = [] if sequence.head is HeadShape.TOKEN else sequence.input_ids[:-1]
+        return cls(**own, decoder_input_ids=[start_id, *shifted])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +100,11 @@ class ImageSequence(Sequence):
         """An image without labels of its own: a vision base gives its hidden states."""
         return cls(route, [], [], [], row, dropout_key, pixel_values=pixel_values)
 
+    @property
+    def tokens(self) -> int:
+        """It counts as one token where room is measured, for all images are alike."""
+        return 1
+
 
 @dataclass(frozen=True)
 class PaddedBatch:
@@ -93,7 +112,8 @@ class PaddedBatch:
 
     Args:
         inputs: What the base is called with, by the names of its arguments; every tensor is `[B, ...]`.
-        label_mask: `[B, S]`, True where a prediction is made; in the decoder's tokens if there is a decoder.
+        label_mask: `[B, S]`, True where a prediction is made; in the decoder's tokens if there is a decoder. An image
+            has one such place, its first token.
         label_ids: `[N]` what is to be predicted there, row after row.
         segments: One per chunk: whose rows these are.
         label_segments: One per chunk: whose labels these are.
@@ -102,6 +122,8 @@ class PaddedBatch:
         dropout_keys: Each row's dropout key.
         widths: The streams' widths: the encoder's or only one, then the decoder's; none for images.
         real_tokens: Tokens that are not padding.
+        targets: Each row's targets.
+        encoder_mask: `[B, S_enc]`, True where an encoder-decoder's heads on tokens predict; None for other bases.
     """
 
     inputs: Mapping[str, Tensor]
@@ -114,6 +136,8 @@ class PaddedBatch:
     dropout_keys: tuple[int, ...]
     widths: tuple[int, ...]
     real_tokens: int
+    targets: tuple[tuple[float, ...], ...] = ()
+    encoder_mask: Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -126,6 +150,9 @@ class PaddedBatch:
             self,
             inputs={name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()},
             label_mask=self.label_mask.to(device, non_blocking=True),
+            encoder_mask=None
+            if self.encoder_mask is None
+            else self.encoder_mask.to(device, non_blocking=True),
             label_ids=self.label_ids.to(device, non_blocking=True),
         )
 
@@ -199,6 +226,10 @@ def _inputs(sequences: list[Sequence], pad_id: int) -> dict[str, Tensor]:
         return {"pixel_values": torch.stack([image.pixel_values for image in images])}
     ids, mask = _rows([sequence.input_ids for sequence in sequences], pad_id)
     inputs = {"input_ids": ids, "attention_mask": mask.long()}
+    if any(sequence.token_types for sequence in sequences):
+        inputs["token_type_ids"], _ = _rows(
+            [sequence.token_types or [0] * len(sequence.input_ids) for sequence in sequences], 0
+        )
     pairs = [sequence for sequence in sequences if isinstance(sequence, EncoderDecoderSequence)]
     if pairs:
         ids, mask = _rows([pair.decoder_input_ids for pair in pairs], pad_id)
@@ -223,13 +254,13 @@ def pad(chunks: Iterable[Chunk], *, pad_id: int) -> PaddedBatch:
         raise DataError(f"A padded batch holds one kind of sequence, found {', '.join(sorted(kinds))}.")
     inputs = _inputs(sequences, pad_id)
     widths = tuple(inputs[name].shape[1] for name in ("input_ids", "decoder_input_ids") if name in inputs)
-    label_mask = torch.zeros(len(sequences), widths[-1] if widths else 0, dtype=torch.bool)
-    for row, sequence in zip(label_mask, sequences, strict=True):
-        row[sequence.label_positions] = True
+    on_encoder = [sequence if _is_on_encoder(sequence) else None for sequence in sequences]
+    others = [None if _is_on_encoder(sequence) else sequence for sequence in sequences]
     return PaddedBatch(
         inputs=inputs,
-        label_mask=label_mask,
-        label_ids=torch.tensor([label for sequence in sequences for label in sequence.label_ids]),
+        label_mask=_mask(others, widths[-1] if widths else 1),
+        encoder_mask=_mask(on_encoder, widths[0]) if len(widths) > 1 else None,
+        label_ids=torch.tensor([n for sequence in sequences for n in sequence.label_ids], dtype=torch.long),
         segments=consecutive_segments((chunk.route, len(chunk.sequences)) for chunk in ordered),
         label_segments=consecutive_segments(
             (chunk.route, sum(len(sequence.label_ids) for sequence in chunk.sequences)) for chunk in ordered
@@ -239,4 +270,33 @@ def pad(chunks: Iterable[Chunk], *, pad_id: int) -> PaddedBatch:
         dropout_keys=tuple(sequence.dropout_key for sequence in sequences),
         widths=widths,
         real_tokens=real_tokens(sequences),
+        targets=tuple(sequence.targets for sequence in sequences),
     )
+
+
+def rows_without_labels_of(batch: PaddedBatch, routes: Collection[str]) -> PaddedBatch:
+    """The same batch as if the rows of `routes` had no labels."""
+    if not routes:
+        return batch
+    device = batch.label_mask.device
+    kept_rows = torch.tensor([route not in routes for route, _ in batch.rows], device=device)
+    counts = torch.tensor(batch.label_counts, device=device)
+    return replace(
+        batch,
+        label_mask=batch.label_mask & kept_rows[:, None],
+        label_ids=batch.label_ids[kept_rows.repeat_interleave(counts)],
+        label_segments=segments_without(batch.label_segments, routes),
+        label_counts=tuple((counts * kept_rows).tolist()),
+    )
+
+
+def _is_on_encoder(sequence: Sequence) -> bool:
+    return isinstance(sequence, EncoderDecoderSequence) and sequence.head is HeadShape.TOKEN
+
+
+def _mask(sequences: list[Sequence | None], width: int) -> Tensor:
+    """The places `[B, width]` of the sequences that are not None."""
+    mask = torch.zeros(len(sequences), width, dtype=torch.bool)
+    for row, sequence in zip(mask, sequences, strict=True):
+        row[[] if sequence is None else sequence.label_positions] = True
+    return mask

@@ -16,8 +16,17 @@ from transformers import PreTrainedModel
 
 from hf_mtl.data import Layout, PackedLayout, PaddedLayout
 from hf_mtl.errors import ConfigError, listing
+from hf_mtl.heads import Pool
 
-__all__ = ["ARCHITECTURES", "PACKABLE", "Architecture", "architecture_of", "check_kind", "layout_of"]
+__all__ = [
+    "ARCHITECTURES",
+    "PACKABLE",
+    "Architecture",
+    "architecture_of",
+    "check_kind",
+    "layout_of",
+    "pool_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +41,20 @@ class Architecture:
             (tests/models/test_architectures.py); empty where none is.
         positions_after_padding: Whether positions count from `pad_token_id + 1`.
         masked_lm_head: In a masked language model, the module that begins the vocabulary head.
-        outside: Parts of the base whose layers see something else than the batch's tokens.
         refused: Kinds of adapters that are refused on it, and why.
+        pool: Which state a head on sequences reads; None where heads of a task's own are not tested.
+        pooler: Whether such a head stands on the base's own pooler.
+        head_takes_rows: Whether such a head takes whole rows and picks the state itself.
     """
 
     packed: bool
     classes: tuple[str, ...] = ()
     positions_after_padding: bool = False
     masked_lm_head: str | None = None
-    outside: tuple[str, ...] = ()
     refused: Mapping[PeftType, str] = field(default_factory=dict)
+    pool: Pool | None = None
+    pooler: bool = False
+    head_takes_rows: bool = False
 
 
 _PADDED = {
@@ -60,25 +73,30 @@ _NO_CACHE = {
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         "bert": Architecture(
-            True, ("BertModel", "BertForMaskedLM"), masked_lm_head="cls", outside=("pooler",)
+            True, ("BertModel", "BertForMaskedLM"), masked_lm_head="cls", pool=Pool.FIRST, pooler=True
         ),
-        "gpt2": Architecture(True, ("GPT2LMHeadModel",)),
-        "llama": Architecture(True, ("LlamaForCausalLM",)),
-        "mistral": Architecture(True, ("MistralForCausalLM",)),
+        "gpt2": Architecture(True, ("GPT2LMHeadModel",), pool=Pool.LAST),
+        "llama": Architecture(True, ("LlamaForCausalLM",), pool=Pool.LAST),
+        "mistral": Architecture(True, ("MistralForCausalLM",), pool=Pool.LAST),
         "modernbert": Architecture(
-            True, ("ModernBertModel", "ModernBertForMaskedLM"), masked_lm_head="head", refused=_NO_CACHE
+            True,
+            ("ModernBertModel", "ModernBertForMaskedLM"),
+            masked_lm_head="head",
+            refused=_NO_CACHE,
+            pool=Pool.FIRST,  # or the mean, as its configuration says
         ),
-        "qwen2": Architecture(True, ("Qwen2ForCausalLM",)),
-        "qwen3": Architecture(True, ("Qwen3ForCausalLM",)),
+        "qwen2": Architecture(True, ("Qwen2ForCausalLM",), pool=Pool.LAST),
+        "qwen3": Architecture(True, ("Qwen3ForCausalLM",), pool=Pool.LAST),
         "roberta": Architecture(
             True,
             ("RobertaModel", "RobertaForMaskedLM"),
             positions_after_padding=True,
             masked_lm_head="lm_head",
-            outside=("pooler",),
+            pool=Pool.FIRST,
+            head_takes_rows=True,
         ),
-        "t5": Architecture(False, ("T5ForConditionalGeneration",), refused=_PADDED),
-        "vit": Architecture(False, ("ViTModel",), refused=_PIXELS),
+        "t5": Architecture(False, ("T5ForConditionalGeneration",), refused=_PADDED, pool=Pool.LAST),
+        "vit": Architecture(False, ("ViTModel",), refused=_PIXELS, pool=Pool.FIRST),
     }
 )
 
@@ -147,6 +165,12 @@ def check_kind(base: PreTrainedModel, architecture: Architecture, config: PeftCo
             f"{type(config).__name__} is not supported on a {type(base).__name__}: {reason}. Kinds that act on layers "
             f"(LoraConfig, IA3Config) are supported."
         )
+
+
+def pool_of(base: PreTrainedModel, architecture: Architecture) -> Pool | None:
+    """Which states a head on sequences reads."""
+    averages = base.config.to_dict().get("classifier_pooling") == "mean"  # ModernBERT's own choice
+    return Pool.MEAN if averages else architecture.pool
 
 
 def layout_of(base: PreTrainedModel, architecture: Architecture) -> Layout:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from peft import TaskType
@@ -14,10 +17,28 @@ from hf_mtl.data import PaddedBatch
 from hf_mtl.models.architectures import Architecture
 from hf_mtl.models.virtual_stream import VirtualStream
 
-__all__ = ["BasePass"]
+__all__ = ["BaseOutput", "BasePass"]
 
 # The tokens `[N]` that the vocabulary head of the pass in flight runs on; None where it runs on all.
 _LABELLED: ContextVar[Tensor | None] = ContextVar("hf_mtl_labelled", default=None)
+# Where the trunk of the pass in flight leaves its states; None where nobody wants them.
+_STATES: ContextVar[list[Tensor] | None] = ContextVar("hf_mtl_states", default=None)
+
+
+@dataclass(frozen=True)
+class BaseOutput:
+    """What one pass of the base gives.
+
+    Args:
+        logits: `[N, V]` at the labels of the vocabulary head; None if it was not asked for, or there is none.
+        states: The last hidden states: `[T, D]` of the sequences' own tokens, or `[B, S, D]` of rows (the decoder's,
+            if there is one); None if they were not asked for.
+        encoder_states: An encoder-decoder's `[B, S_enc, D]`.
+    """
+
+    logits: Tensor | None = None
+    states: Tensor | None = None
+    encoder_states: Tensor | None = None
 
 
 class BasePass:
@@ -25,10 +46,10 @@ class BasePass:
 
     The vocabulary head runs on labelled tokens only: where the base's forward takes `logits_to_keep`, by that;
     in a masked language model, by a hook before its head. In other bases it runs on all tokens and the labelled
-    ones are taken.
+    ones are taken. A pass that nobody wants logits of leaves it out, where the base has a trunk of its own.
 
     Args:
-        base: The base; it may get a hook.
+        base: The base; it may get hooks.
         architecture: Its row of the table.
     """
 
@@ -38,16 +59,19 @@ class BasePass:
         arguments = inspect.signature(base.forward).parameters
         self._cached = "use_cache" in arguments
         self._keeps = "logits_to_keep" in arguments
-        self._has_head = base.get_output_embeddings() is not None
-        self._hooked = self._has_head and not self._keeps and architecture.masked_lm_head is not None
+        self.has_head = base.get_output_embeddings() is not None
+        self._trunk = base.base_model if self.has_head and base.base_model is not base else None
+        self._hooked = self.has_head and not self._keeps and architecture.masked_lm_head is not None
         if self._hooked:
             assert architecture.masked_lm_head is not None
             base.get_submodule(architecture.masked_lm_head).register_forward_pre_hook(_take_labelled)
+        if self.has_head:
+            (self._trunk or base.get_decoder()).register_forward_hook(_leave_states)
 
     @property
     def task_type(self) -> TaskType | None:
         """What PEFT calls a base of this kind; it has no name for masked language models."""
-        if not self._has_head:
+        if not self.has_head:
             return TaskType.FEATURE_EXTRACTION
         if self._base.config.is_encoder_decoder:
             return TaskType.SEQ_2_SEQ_LM
@@ -58,37 +82,70 @@ class BasePass:
         """Whether the vocabulary head runs on the labelled tokens only."""
         return self._keeps or self._hooked
 
-    def packed(self, stream: VirtualStream) -> Tensor:
-        """Logits `[N, V]` at the labels, or hidden states `[T, D]` of the sequences' own tokens."""
+    def packed(self, stream: VirtualStream, *, logits: bool, states: bool) -> BaseOutput:
+        """Run the base on a stream."""
         batch = stream.batch
-        labelled = _LABELLED.set(batch.label_positions if self._hooked else None)
-        try:
-            output = self._base(
-                **stream.inputs(self._base.get_input_embeddings()),
-                position_ids=batch.position_ids.unsqueeze(0) + self._offset,
-                **self._options(batch.label_positions),
-            )
-        finally:
-            _LABELLED.reset(labelled)
-        if not self._has_head:
-            return stream.own_tokens(output.last_hidden_state[0])
-        logits: Tensor = output.logits[0]
-        return logits
+        inputs: dict[str, Any] = {  # Any: arguments of the base's forward
+            **stream.inputs(self._base.get_input_embeddings()),
+            "position_ids": batch.position_ids.unsqueeze(0) + self._offset,
+        }
+        if batch.token_type_ids is not None:
+            inputs["token_type_ids"] = batch.token_type_ids.unsqueeze(0)
+        labels = batch.label_positions
+        with _labelled(labels if self._hooked and logits else None), _wanted(states) as found:
+            output = self._run(inputs, labels, logits=logits)
+        if self.has_head and logits:
+            return BaseOutput(output.logits[0], stream.own_tokens(found[0][0]) if states else None)
+        return BaseOutput(None, stream.own_tokens(output.last_hidden_state[0]))
 
-    def padded(self, batch: PaddedBatch) -> Tensor:
-        """Logits `[N, V]` at the labels, or hidden states `[B, S, D]`."""
-        output = self._base(**batch.inputs, **self._options(batch.label_mask))
-        if not self._has_head:
-            states: Tensor = output.last_hidden_state
-            return states
-        logits: Tensor = output.logits if self._keeps else output.logits[batch.label_mask]
-        return logits
+    def padded(self, batch: PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:
+        """Run the base on rows."""
+        with _wanted(states) as found:
+            output = self._run(dict(batch.inputs), batch.label_mask, logits=logits)
+        if not self.has_head or (self._trunk is not None and not logits):
+            return BaseOutput(None, output.last_hidden_state)
+        kept: Tensor = output.logits if self._keeps else output.logits[batch.label_mask]
+        if not states:
+            return BaseOutput(kept)
+        paired = self._base.config.is_encoder_decoder
+        return BaseOutput(kept, found[0], output.encoder_last_hidden_state if paired else None)
 
-    def _options(self, labels: Tensor) -> dict[str, Any]:  # Any: arguments of the base's forward
-        options: dict[str, Any] = {"use_cache": False} if self._cached else {}
+    def _run(self, inputs: dict[str, Any], labels: Tensor, *, logits: bool) -> Any:  # Any: the base's output
+        if self._cached:
+            inputs["use_cache"] = False
+        if not logits and self._trunk is not None:
+            return self._trunk(**inputs)
         if self._keeps:
-            options["logits_to_keep"] = labels
-        return options
+            inputs["logits_to_keep"] = labels
+        return self._base(**inputs)
+
+
+@contextlib.contextmanager
+def _labelled(positions: Tensor | None) -> Iterator[None]:
+    token = _LABELLED.set(positions)
+    try:
+        yield
+    finally:
+        _LABELLED.reset(token)
+
+
+@contextlib.contextmanager
+def _wanted(states: bool) -> Iterator[list[Tensor]]:
+    found: list[Tensor] = []
+    token = _STATES.set(found if states else None)
+    try:
+        yield found
+    finally:
+        _STATES.reset(token)
+
+
+def _leave_states(
+    module: nn.Module, arguments: tuple[Any, ...], output: Any
+) -> None:  # Any: a module's own arguments and output
+    """After the trunk: leave its last hidden states where the pass in flight wants them."""
+    found = _STATES.get()
+    if found is not None:
+        found.append(output.last_hidden_state)
 
 
 def _take_labelled(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

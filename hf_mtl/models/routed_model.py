@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,24 +12,32 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.adapters import (
-    AdapterPlan,
     RoutedLinear,
     RoutedPass,
-    Span,
     VirtualTokens,
     install,
     keep_trainable,
     plan_adapter,
     recompute_contexts,
 )
-from hf_mtl.data import PackedBatch, PaddedBatch, Segment, derived_seed
-from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.data import (
+    PackedBatch,
+    PaddedBatch,
+    derived_seed,
+    route_parts,
+    without_labels_of,
+)
+from hf_mtl.errors import ConfigError, listing
+from hf_mtl.heads import HeadSpec, Pool
 from hf_mtl.models.architectures import architecture_of, check_kind, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify, refuse_compiled, switch_dropout_off
-from hf_mtl.models.base_pass import BasePass
+from hf_mtl.models.base_pass import BaseOutput, BasePass
+from hf_mtl.models.heads import Heads, PlacedHead, states_at
+from hf_mtl.models.passes import packed_pass, padded_pass
+from hf_mtl.models.routes import Routes
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
-from hf_mtl.models.virtual_stream import VirtualStream, check_stack, lay_out
+from hf_mtl.models.virtual_stream import check_stack, lay_out
 
 __all__ = ["RoutedModel"]
 
@@ -57,10 +65,10 @@ class RoutedModel(nn.Module):
         self.identity = identity or identify(base)
         self.base = base
         self.adapter_configs: dict[str, PeftConfig] = {}
-        self.routes: dict[str, dict[str, float]] = {}  # route -> the weight of each of its adapters
-        self._inner: dict[str, str] = {}  # adapter name -> neutral name, which occurs in no path of the base
+        self._routes = Routes()
         self._routed: dict[str, RoutedLinear] = {}  # path in the base -> the layer that stands there
         self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
+        self._heads = Heads(base, self.architecture)  # by neutral name, for the adapters that have one
         base.requires_grad_(False)
         register_packed_attention()
         base.register_forward_pre_hook(prepend_virtual_tokens, with_kwargs=True)
@@ -79,17 +87,25 @@ class RoutedModel(nn.Module):
         return self.base.device
 
     @property
+    def routes(self) -> Mapping[str, Mapping[str, float]]:
+        """By route, the weight of each of its adapters."""
+        return self._routes.weights
+
+    @property
     def adapter_names(self) -> tuple[str, ...]:
         """The adapters, in the order in which they were added."""
         return tuple(self.adapter_configs)
 
-    def add_adapter(self, name: str, config: PeftConfig, *, seed: int = 0) -> None:
+    def add_adapter(
+        self, name: str, config: PeftConfig, *, seed: int = 0, head: HeadSpec | None = None
+    ) -> None:
         """Place a new adapter on the base.
 
         Args:
             name: Any text that is not taken.
             config: A PEFT config object.
             seed: The initial weights follow from this seed and the name alone.
+            head: The head of its own that stands on the base's hidden states; default: the vocabulary head.
 
         Raises:
             ConfigError: If the name is taken, or the kind or an option of the config is not supported.
@@ -98,20 +114,22 @@ class RoutedModel(nn.Module):
             raise ConfigError(f"There is an adapter {name!r} already; names must differ.")
         try:
             check_kind(self.base, self.architecture, config)
-            with self._bare_base():
+            own = None if head is None else self._heads.make(head, seed=derived_seed(seed, "head", name))
+            config = config if own is None else own.without_modules(config)
+            with self._bare_base(), self._heads.with_pooler():
                 plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
-            self._check_targets(plan)
+            plan = self._heads.spare_pooler(plan, own)
         except ConfigError as error:
             raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
-        inner = f"mtl_{len(self._inner)}"
+        inner = self._routes.add(name)
         for path, update in plan.updates.items():
             self._layer(path).adapters[inner] = update
         if plan.virtual is not None:
             self._virtual[inner] = plan.virtual
+        if own is not None:
+            self._heads.place(inner, own, plan.config, self.device)
         plan.config.task_type = plan.config.task_type or self._base_pass.task_type
-        self._inner[name] = inner
         self.adapter_configs[name] = plan.config
-        self.routes.setdefault(name, {name: 1.0})
 
     def add_route(self, name: str, adapters: Mapping[str, float]) -> None:
         """Name a stack of adapters whose effects add up. Each adapter has a route of its own name by itself.
@@ -124,21 +142,40 @@ class RoutedModel(nn.Module):
         Raises:
             ConfigError: If there is no such adapter, or they do not go together.
         """
-        inner = {adapter: self._inner[self._known(adapter)] for adapter in adapters}
-        check_stack(name, {a: weight for a, weight in adapters.items() if inner[a] in self._virtual})
-        self.routes[name] = dict(adapters)
+        check_stack(name, {a: w for a, w in adapters.items() if self._routes.inner(a) in self._virtual})
+        self._routes.set(name, adapters)
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
-        """The parameters of an adapter, keyed as in PEFT's files (`base_model.model.<path>.lora_A.weight`)."""
-        inner = self._inner[self._known(name)]
+        """The parameters of an adapter and its head, keyed as in PEFT's files.
+
+        Keys are like `base_model.model.<path>.lora_A.weight`. Their paths are those of the class that
+        the files are for: with a head, of the matching `AutoModelFor...`.
+        """
+        inner = self._routes.inner(name)
         if inner in self._virtual:
-            return dict(self._tokens(inner).file_parameters())
-        return {
-            f"base_model.model.{path}.{ending}": parameter
+            own = dict(self._tokens(inner).file_parameters())
+            return own | self._heads.file_parameters(inner, "base_model.")
+        paths = {path: self._heads.file_path(inner, path) for path in self._routed}
+        own = {
+            f"base_model.model.{paths[path]}.{ending}": parameter
             for path, layer in self._routed.items()
-            if inner in layer.adapters
+            if inner in layer.adapters and paths[path] is not None
             for ending, parameter in layer.update(inner).file_parameters().items()
         }
+        return own | self._heads.file_parameters(inner, "base_model.model.")
+
+    def head_spec(self, name: str) -> HeadSpec | None:
+        """The head of an adapter's own, if it has one."""
+        return self._heads.spec(self._routes.inner(name))
+
+    def auto_class(self, name: str) -> str:
+        """The auto class of transformers that an adapter's files go with."""
+        return self._heads.auto_class(self._routes.inner(name))
+
+    @property
+    def pool(self) -> Pool | None:
+        """Which states heads on sequences read; None if the base can have no heads of a task's own."""
+        return self._heads.pool
 
     def virtual_tokens(self, route: str) -> int:
         """How many virtual tokens a route puts before each of its sequences."""
@@ -146,7 +183,7 @@ class RoutedModel(nn.Module):
         return 0 if virtual is None else virtual.count
 
     def forward(self, batch: PackedBatch | PaddedBatch) -> Tensor:
-        """One pass of the base over a batch.
+        """One pass of the base over a batch whose routes have no heads of their own.
 
         Args:
             batch: In the model's `layout`, on its device. Each of its routes is an adapter's name or one made
@@ -159,42 +196,57 @@ class RoutedModel(nn.Module):
         Raises:
             ConfigError: If a route is unknown, or the batch is laid out in another way.
         """
+        output = self._run(batch, logits=True, states=False)
+        given = output.states if output.logits is None else output.logits
+        assert given is not None
+        return given
+
+    def by_route(self, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
+        """One pass of the base over a batch, and each route's own head behind it.
+
+        Args:
+            batch: As in `forward`.
+
+        Returns:
+            By route, its logits at its labels: `[N, V]` of the vocabulary head; `[N, C]` of a head on tokens, `[N, 2]`
+            on spans, `[R, C]` on sequences.
+
+        Raises:
+            ConfigError: As in `forward`, or if a route has no head and the base has none either.
+        """
+        heads = {route: self._head_of(route) for route in dict.fromkeys(route for route, _ in batch.rows)}
+        own = {route: head for route, head in heads.items() if head is not None}
+        if len(own) < len(heads) and not self._base_pass.has_head:
+            raise ConfigError(
+                f"The base has no vocabulary head, and neither has {listing(heads.keys() - own.keys())} a head of its "
+                f"own. Load the base with one (AutoModelForCausalLM), or give the task a kind with a head."
+            )
+        bare = without_labels_of(batch, own.keys())
+        output = self._run(bare, logits=len(own) < len(heads), states=bool(own))
+        parts = route_parts(batch.rows, batch.label_counts)
+        given: dict[str, Tensor] = {}
+        for route, part in route_parts(bare.rows, bare.label_counts).items():
+            if route not in own:
+                assert output.logits is not None
+                given[route] = output.logits[part.labels]
+                continue
+            counts = batch.label_counts[part.rows]
+            given[route] = own[route](states_at(output, batch, parts[route], own[route].shape), counts)
+        return given
+
+    def _run(self, batch: PackedBatch | PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:
         if isinstance(batch, PackedBatch) is not self.architecture.packed:
             raise ConfigError(
                 f"This base takes the layout {self.layout}; make its batches with `model.layout.lay_out(chunks)`."
             )
         if isinstance(batch, PaddedBatch):
-            with install(self._padded_pass(batch)):
-                return self._base_pass.padded(batch)
+            on_labels = self._base_pass.head_on_labels
+            with install(padded_pass(batch, self._routes.spans, head_on_labels=on_labels)):
+                return self._base_pass.padded(batch, logits=logits, states=states)
         owned = {route: self._virtual_of(route) for route in {segment.route for segment in batch.segments}}
         stream = lay_out(batch, {route: virtual for route, virtual in owned.items() if virtual is not None})
-        with install(self._packed_pass(stream)):
-            return self._base_pass.packed(stream)
-
-    def _packed_pass(self, stream: VirtualStream) -> RoutedPass:
-        return RoutedPass(
-            spans=self._spans(stream.batch.segments),
-            lengths=stream.batch.lengths,
-            dropout_keys=stream.batch.dropout_keys,
-            head=self._head_pass(stream.batch),
-            prefixes=stream.prefixes,
-        )
-
-    def _padded_pass(self, batch: PaddedBatch) -> RoutedPass:
-        return RoutedPass(
-            spans=self._spans(batch.segments),
-            dropout_keys=batch.dropout_keys,
-            head=self._head_pass(batch) if self._base_pass.head_on_labels else None,
-            rows=len(batch.rows),
-            widths=batch.widths,
-        )
-
-    def _head_pass(self, batch: PackedBatch | PaddedBatch) -> RoutedPass:
-        return RoutedPass(
-            spans=self._spans(batch.label_segments),
-            lengths=batch.label_counts,
-            dropout_keys=batch.dropout_keys,
-        )
+        with install(packed_pass(stream, self._routes.spans)):
+            return self._base_pass.packed(stream, logits=logits, states=states)
 
     @contextlib.contextmanager
     def route(self, name: str | None) -> Iterator[PreTrainedModel]:
@@ -206,8 +258,7 @@ class RoutedModel(nn.Module):
         Yields:
             The base, for example to call its `generate`.
         """
-        stack = {} if name is None else self._stack(name)
-        everywhere = tuple((self._inner[adapter], weight) for adapter, weight in stack.items())
+        everywhere = () if name is None else self._routes.stack(name)
         virtual = None if name is None else self._virtual_of(name)
         with install(RoutedPass(everywhere=everywhere, virtual=virtual)):
             yield self.base
@@ -233,23 +284,9 @@ class RoutedModel(nn.Module):
             activation_checkpointing_kwargs=options, every_n_layers=every_n_layers, offload=offload
         )
 
-    def _stack(self, route: str) -> Mapping[str, float]:
-        if route not in self.routes:
-            raise ConfigError(
-                f"There is no route {route!r}; there are {listing(self.routes)}.{did_you_mean(route, self.routes)}"
-            )
-        return self.routes[route]
-
-    def _spans(self, segments: Iterable[Segment]) -> tuple[Span, ...]:
-        return tuple(
-            Span(self._inner[adapter], start, stop, weight)
-            for route, start, stop in segments
-            for adapter, weight in self._stack(route).items()
-        )
-
     def _virtual_of(self, route: str) -> VirtualTokens | None:
         """The virtual tokens of a route, of whose adapters at most one has such."""
-        inner = [self._inner[adapter] for adapter in self._stack(route)]
+        inner = [adapter for adapter, _ in self._routes.stack(route)]
         return next((self._tokens(i) for i in inner if i in self._virtual), None)
 
     def _tokens(self, inner: str) -> VirtualTokens:
@@ -257,12 +294,9 @@ class RoutedModel(nn.Module):
         assert isinstance(virtual, VirtualTokens)
         return virtual
 
-    def _known(self, name: str) -> str:
-        if name not in self._inner:
-            raise ConfigError(
-                f"There is no adapter {name!r}; there are {listing(self._inner)}.{did_you_mean(name, self._inner)}"
-            )
-        return name
+    def _head_of(self, route: str) -> PlacedHead | None:
+        """The head of a route, of whose adapters at most one has such."""
+        return self._heads.first(adapter for adapter, _ in self._routes.stack(route))
 
     def _layer(self, path: str) -> RoutedLinear:
         """The routed layer at `path`, put there if none is."""
@@ -283,13 +317,3 @@ class RoutedModel(nn.Module):
         finally:
             for path, layer in self._routed.items():
                 self.base.set_submodule(path, layer)
-
-    def _check_targets(self, plan: AdapterPlan) -> None:
-        outside = sorted(
-            path for path in plan.updates if set(self.architecture.outside) & set(path.split("."))
-        )
-        if outside:
-            raise ConfigError(
-                f"{listing(outside)} sees the first token of the stream only and cannot be a target. Load the base "
-                f"with add_pooling_layer=False, or set exclude_modules={outside!r}."
-            )

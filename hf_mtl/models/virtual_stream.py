@@ -96,7 +96,16 @@ def _moved(batch: PackedBatch, owned: list[VirtualTokens | None], inserted: list
         label_positions=batch.label_positions + moved,
         lengths=lengths,
         segments=tuple(Segment(s.route, borders[s.start], borders[s.stop]) for s in batch.segments),
+        token_type_ids=_with_zeros(batch.token_type_ids, batch.lengths, inserted),
     )
+
+
+def _with_zeros(types_T: Tensor | None, lengths: tuple[int, ...], inserted: list[int]) -> Tensor | None:
+    """Token types with those of the prompts, 0, in front of each sequence's own."""
+    if types_T is None:
+        return None
+    pieces = zip(types_T.split(lengths), inserted, strict=True)
+    return torch.cat([piece for own, n in pieces for piece in (own.new_zeros(n), own)])
 
 
 def check_stack(route: str, virtual: Mapping[str, float]) -> None:
