@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -75,6 +75,12 @@ def _rouge(
     return _means({name: np.array([score[name].fmeasure for score in scores]) for name in rouge_types})
 
 
+def _check_stemmer(options: Mapping[str, object], labels: int | None, multi_label: bool) -> list[str]:
+    if options["use_stemmer"] and options["tokenizer"] is not None:
+        return ["use_stemmer counts only without a tokenizer of your own; leave one of the two out."]
+    return []
+
+
 def _is_expression(value: object) -> bool:
     if not isinstance(value, str):
         return False
@@ -103,7 +109,7 @@ exact_match = Metric(
 rouge = Metric(
     "rouge", form="texts", weighted=_rouge, main="rougeL", keys=_ROUGE_TYPES,
     description="F-measure of common word sequences, mean over rows, from 0 to 1",
-    package=Package("rouge_score", "hf-mtl[metrics]"),
+    package=Package("rouge_score", "hf-mtl[metrics]"), check=_check_stemmer,
     valid_options={
         "rouge_types": sequence_of(str, _ROUGE_TYPES, pattern=r"rouge([1-9]|L|Lsum)"),
         "use_stemmer": flag(),

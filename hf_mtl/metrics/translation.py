@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -76,6 +76,15 @@ def _bleu_figures(score: BLEUScore) -> dict[str, float]:
     return {"score": score.score, "bp": score.bp, "sys_len": score.sys_len, "ref_len": score.ref_len} | lists
 
 
+def _check_smoothing(options: Mapping[str, object], labels: int | None, multi_label: bool) -> list[str]:
+    method, value = options["smooth_method"], options["smooth_value"]
+    if value is not None and method not in ("floor", "add-k"):
+        return [
+            f"smooth_value counts only with smooth_method 'floor' or 'add-k', found {method!r}; leave it out."
+        ]
+    return []
+
+
 def _chrf(
     predictions: Rows, references: Rows, **options: Any
 ) -> Weighted:  # Any: whole numbers and flags, as accepted
@@ -98,7 +107,7 @@ sacrebleu = Metric(
     "sacrebleu", form="texts", weighted=_sacrebleu, main="score", package=_PACKAGE,
     keys=("score", "counts_<n>", "totals_<n>", "precisions_<n>", "bp", "sys_len", "ref_len"),
     neutral=("counts_*", "totals_*", "sys_len", "ref_len", "bp"),
-    description="BLEU of the corpus, from 0 to 100",
+    description="BLEU of the corpus, from 0 to 100", check=_check_smoothing,
     valid_options={
         "smooth_method": one_of("exp", "exp", "floor", "add-k", "none"),
         "smooth_value": number(None, least=0.0),
