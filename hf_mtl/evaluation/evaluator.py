@@ -13,7 +13,7 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase
 
 from hf_mtl.data import IGNORED, Chunk, Sequence, fill_micro_batches
 from hf_mtl.evaluation.ranking import best_label, extra_prefixes
-from hf_mtl.metrics import METRICS, Outcome, constant_answer
+from hf_mtl.metrics import OUTCOME_METRICS, Outcome, constant_answer
 from hf_mtl.models import RoutedModel, generate
 from hf_mtl.tasks import Task, TaskSuite, encode_candidates, encode_split, prompt_of
 
@@ -164,7 +164,7 @@ class Evaluator:
             "rows": float(len(outcomes)),
             "constant": constant_answer(outcomes),
         }
-        figures |= {m: METRICS[m].compute(outcomes) for m in task.metrics if isinstance(m, str)}
+        figures |= {m: OUTCOME_METRICS[m].compute(outcomes) for m in task.metrics if isinstance(m, str)}
         if self.compute_metrics is not None:
             predictions, labels = (
                 _table([own.predicted_ids for own in outcomes]),

@@ -1,50 +1,55 @@
-"""Metrics by name. All are computed from one forward pass over the evaluation rows, with no network.
+"""Metrics: predictions and references of all evaluation rows in, figures out; no network.
 
-    >>> sorted(METRICS)
-    ['accuracy', 'exact_match']
-    >>> METRICS["accuracy"].needs_labels
-    True
+A metric is a name, a name with options, an `evaluate` module, or a callable, and all are computed through one
+interface. The keys and values of a named one are those of `evaluate`'s metric of that name.
 
-A metric may also be a callable `metric(predictions, references) -> {"name": value}` on generated and
-reference texts; those cost a generation of every row.
+    >>> resolve("accuracy").compute(predictions=[0, 1, 1], references=[0, 1, 0])
+    {'accuracy': 0.6666666666666666}
+    >>> resolve({"name": "f1", "average": "macro"}).compute(predictions=[0, 1, 2], references=[0, 1, 1])
+    {'f1': 0.5555555555555555}
+    >>> def shortest(predictions, references):
+    ...     return {"shortest": min(map(len, predictions))}
+    >>> resolve(shortest, form="texts").compute(predictions=["a joy", "dull"], references=["good", "bad"])
+    {'shortest': 4.0}
+
+Each declares the form of prediction that it takes (`FORMS`); a kind of task offers some.
+
+    >>> METRICS["seqeval"].form, METRICS["roc_auc"].form
+    ('tags', 'scores')
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TypeAlias
 
-from hf_mtl.metrics.accuracy import accuracy
-from hf_mtl.metrics.exact_match import constant_answer, exact_match
-from hf_mtl.metrics.outcome import Outcome
+from hf_mtl.metrics.constant import constant_predictions
+from hf_mtl.metrics.forms import FORMS, Form, Rows
+from hf_mtl.metrics.intervals import MOST_RECOMPUTED, confidence_intervals
+from hf_mtl.metrics.metric import Metric
+from hf_mtl.metrics.options import Option
+from hf_mtl.metrics.outcome import OUTCOME_METRICS, Outcome, OutcomeMetric, constant_answer
+from hf_mtl.metrics.registry import METRICS
+from hf_mtl.metrics.resolving import MetricLike, problems, resolve
 
-__all__ = ["METRICS", "Metric", "Outcome", "TextMetric", "accuracy", "constant_answer", "exact_match"]
+__all__ = [
+    "FORMS",
+    "METRICS",
+    "MOST_RECOMPUTED",
+    "OUTCOME_METRICS",
+    "Form",
+    "Metric",
+    "MetricLike",
+    "Option",
+    "Outcome",
+    "OutcomeMetric",
+    "Rows",
+    "TextMetric",
+    "confidence_intervals",
+    "constant_answer",
+    "constant_predictions",
+    "problems",
+    "resolve",
+]
 
 TextMetric: TypeAlias = Callable[[Sequence[str], Sequence[str]], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A named metric.
-
-    Args:
-        compute: From the outcomes of at least one row to a figure.
-        needs_labels: Whether the task must declare its labels.
-        description: One line for tables and reports.
-    """
-
-    compute: Callable[[Sequence[Outcome]], float]
-    needs_labels: bool
-    description: str
-
-
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        "exact_match": Metric(
-            exact_match, needs_labels=False, description="strict match of the greedy completion"
-        ),
-        "accuracy": Metric(accuracy, needs_labels=True, description="labels ranked by likelihood"),
-    }
-)

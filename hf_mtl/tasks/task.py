@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftConfig
 
 from hf_mtl.data import PromptCompletion, RowTemplate
 from hf_mtl.errors import ConfigError, did_you_mean, listing
-from hf_mtl.metrics import METRICS, TextMetric
+from hf_mtl.metrics import OUTCOME_METRICS, TextMetric
 
 __all__ = ["Task"]
 
@@ -38,7 +38,7 @@ class Task:
         labels: The values of the completion's one field, if it is one of a closed set; they are ranked by
             likelihood for the metric `accuracy`.
         adapter: Any supported PEFT config object; the default is a LoRA of rank 8 on all linear layers.
-        metrics: Names (`hf_mtl.metrics.METRICS`) or callables `(predictions, references) -> {name: value}`.
+        metrics: Names (`hf_mtl.metrics.OUTCOME_METRICS`) or callables `(predictions, references) -> {name: value}`.
         max_length: Most tokens of an example; longer ones are cut at the end and counted. None keeps all.
         batch_size: Rows of a batch, over all processes; default `per_device_train_batch_size` times their number.
         gradient_accumulation_steps: Batches of one optimizer step. This and all further settings default to the
@@ -133,12 +133,12 @@ class Task:
         for metric in self.metrics:
             if callable(metric):
                 continue
-            if metric not in METRICS:
+            if metric not in OUTCOME_METRICS:
                 problems.append(
-                    f"there is no metric {metric!r}; known are {listing(METRICS)}, and any callable "
-                    f"(predictions, references) -> {{name: value}}.{did_you_mean(metric, METRICS)}"
+                    f"there is no metric {metric!r}; known are {listing(OUTCOME_METRICS)}, and any callable "
+                    f"(predictions, references) -> {{name: value}}.{did_you_mean(metric, OUTCOME_METRICS)}"
                 )
-            elif METRICS[metric].needs_labels and self.labels is None:
+            elif OUTCOME_METRICS[metric].needs_labels and self.labels is None:
                 problems.append(f"the metric {metric!r} ranks the task's labels; declare labels=[...].")
         return problems
 

@@ -1,0 +1,158 @@
+"""Answers to questions about a text, as SQuAD scores them.
+
+Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of Text", section 6.1: punctuation and
+the articles a, an, the are ignored; exact match asks for the same text, F1 is that of the two bags of words; a
+question with several answers takes the best. All figures are from 0 to 100.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_mtl.errors import DataError
+from hf_mtl.metrics.forms import FloatArray, Rows
+from hf_mtl.metrics.metric import Metric, Weighted
+
+__all__ = ["Question", "normalised", "questions", "squad", "token_f1"]
+
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row: what was predicted, and what is right.
+
+    Args:
+        prediction: The predicted answer; empty for none.
+        golds: The right answers; none where the question has no answer.
+        no_answer_probability: How sure the model is that there is none.
+    """
+
+    prediction: str
+    golds: tuple[str, ...]
+    no_answer_probability: float
+
+
+def normalised(text: str) -> str:
+    """The text in small letters, without punctuation and articles, its words parted by one space.
+
+    >>> normalised("The  Broncos' (Denver)!")
+    'broncos denver'
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
+
+
+def token_f1(prediction: str, gold: str, *, both_empty: float) -> float:
+    """Harmonic mean of the shares of common words in both texts, once they are normalised.
+
+    >>> round(token_f1("in the old town", "the old town", both_empty=0.0), 2)
+    0.8
+    """
+    given, own = normalised(prediction).split(), normalised(gold).split()
+    if not given and not own:
+        return both_empty
+    common = sum((Counter(given) & Counter(own)).values())
+    return 2 * common / (len(given) + len(own))
+
+
+def questions(predictions: Rows, references: Rows, *, no_answer_probability: bool) -> list[Question]:
+    """The rows of both sides, joined by their ids.
+
+    Args:
+        predictions: `{"id", "prediction_text"}`, in any order.
+        references: `{"id", "answers": {"text": [...]}}`; their order counts.
+        no_answer_probability: Whether each prediction must have one.
+
+    Raises:
+        DataError: At a row that lacks a field, or an id that the other side has not.
+    """
+    given = [
+        _row(row, f"predictions row {number}", "prediction_text") for number, row in enumerate(predictions)
+    ]
+    own = [_row(row, f"references row {number}", "answers") for number, row in enumerate(references)]
+    ids = [str(row["id"]) for row in own]
+    if [str(row["id"]) for row in given] != ids:
+        given = _by_id(given, ids)
+    return [
+        Question(
+            _text(prediction["prediction_text"], f"the prediction of id {name!r}", "prediction_text"),
+            _golds(reference["answers"], f"the reference of id {name!r}"),
+            _probability(prediction, f"the prediction of id {name!r}") if no_answer_probability else 0.0,
+        )
+        for name, prediction, reference in zip(ids, given, own, strict=True)
+    ]
+
+
+def _row(row: object, where: str, field: str) -> Mapping[str, object]:
+    if not isinstance(row, Mapping):
+        raise DataError(f"{where}: expected a dictionary with 'id' and {field!r}, found {row!r}.")
+    if missing := [name for name in ("id", field) if name not in row]:
+        raise DataError(
+            f"{where}: expected the fields 'id' and {field!r}, found {sorted(row)}; add {missing[0]!r}."
+        )
+    return row
+
+
+def _by_id(given: list[Mapping[str, object]], ids: list[str]) -> list[Mapping[str, object]]:
+    by_id = {str(row["id"]): row for row in given}
+    for side in (ids, [str(row["id"]) for row in given]):
+        twice, count = Counter(side).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"the id {twice!r} is that of {count} rows; each row needs an id of its own.")
+    if missing := [name for name in ids if name not in by_id]:
+        raise DataError(
+            f"the reference of id {missing[0]!r} has no prediction; {len(missing)} of {len(ids)} have none."
+        )
+    return [by_id[name] for name in ids]
+
+
+def _text(value: object, where: str, field: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {field} must be a text, empty for no answer; found {value!r}.")
+    return value
+
+
+def _golds(answers: object, where: str) -> tuple[str, ...]:
+    texts = answers.get("text") if isinstance(answers, Mapping) else None
+    if not isinstance(texts, list | tuple | np.ndarray):
+        raise DataError(f"{where}: answers must be {{'text': [...]}}, found {answers!r}.")
+    return tuple(_text(text, where, "each text of answers") for text in texts)
+
+
+def _probability(prediction: Mapping[str, object], where: str) -> float:
+    value = prediction.get("no_answer_probability")
+    if not isinstance(value, float | int | np.number):
+        raise DataError(f"{where}: no_answer_probability must be a number from 0 to 1, found {value!r}.")
+    return float(value)
+
+
+def _squad(predictions: Rows, references: Rows) -> Weighted:
+    rows = questions(predictions, references, no_answer_probability=False)
+    for number, row in enumerate(rows):
+        if not row.golds:
+            raise DataError(
+                f"references row {number}: expected at least one answer, found none; take squad_v2."
+            )
+    exact = np.array(
+        [max(normalised(row.prediction) == normalised(gold) for gold in row.golds) for row in rows]
+    )
+    f1 = np.array([max(token_f1(row.prediction, gold, both_empty=0.0) for gold in row.golds) for row in rows])
+
+    def figures(counts_RN: FloatArray) -> dict[str, FloatArray]:
+        all_rows = counts_RN.sum(axis=1)
+        return {"exact_match": 100 * (counts_RN @ exact) / all_rows, "f1": 100 * (counts_RN @ f1) / all_rows}
+
+    return figures
+
+
+squad = Metric(
+    "squad", form="answers", weighted=_squad, main="f1", keys=("exact_match", "f1"),
+    description="answers that are the same text, and common words, both in per cent",
+)  # fmt: skip

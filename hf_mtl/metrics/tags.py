@@ -1,0 +1,124 @@
+"""Entities in tagged rows, by seqeval."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from hf_mtl.errors import DataError
+from hf_mtl.metrics.forms import FloatArray, Rows, tags_of
+from hf_mtl.metrics.metric import Metric, Package, Weighted, divided
+from hf_mtl.metrics.options import flag, one_of
+
+__all__ = ["seqeval"]
+
+_SCHEMES = ("IOB1", "IOB2", "IOE1", "IOE2", "IOBES", "BILOU")
+_CONLL = "IOBES"  # the prefixes that seqeval reads without a scheme, as the CoNLL script does
+
+Entity: TypeAlias = tuple[str, int, int]  # type, first tag, last tag
+
+
+def _seqeval(
+    predictions: Rows, references: Rows, *, suffix: bool, scheme: str | None, mode: str | None
+) -> Weighted:
+    predicted, actual = tags_of(predictions, "predictions"), tags_of(references, "references")
+    _check_tags(predicted, actual, suffix=suffix, prefixes=(scheme or _CONLL).strip("12").replace("O", ""))
+    entities_of = _entities_of(suffix=suffix, scheme=scheme, strict=mode == "strict")
+    given, own = [set(entities_of(row)) for row in predicted], [set(entities_of(row)) for row in actual]
+    types = sorted({entity[0] for row in (*given, *own) for entity in row})
+    hits_NT = _counts([mine & theirs for mine, theirs in zip(given, own, strict=True)], types)
+    given_NT, own_NT = _counts(given, types), _counts(own, types)
+    right = np.array(
+        [sum(map(str.__eq__, *rows)) for rows in zip(predicted, actual, strict=True)], dtype=np.float64
+    )
+    tags = np.array([len(row) for row in actual], dtype=np.float64)
+
+    def figures(counts_RN: FloatArray) -> dict[str, FloatArray]:
+        hits, of_predictions, of_references = (counts_RN @ side for side in (hits_NT, given_NT, own_NT))
+        found: dict[str, FloatArray] = {}
+        for column, name in enumerate(types):
+            sides = (hits[:, column], of_predictions[:, column], of_references[:, column])
+            occurs = sides[1] + sides[2] > 0
+            found |= {key: np.where(occurs, own, np.nan) for key, own in _scores(f"{name}_", *sides).items()}
+            found[f"{name}_number"] = sides[2]
+        found |= _scores("overall_", *(side.sum(axis=1) for side in (hits, of_predictions, of_references)))
+        return found | {"overall_accuracy": divided(counts_RN @ right, counts_RN @ tags)}
+
+    return figures
+
+
+def _entities_of(
+    *, suffix: bool, scheme: str | None, strict: bool
+) -> Callable[[list[str]], Iterable[Entity]]:
+    from seqeval.metrics.sequence_labeling import get_entities
+    from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, IOE1, IOE2, Tokens
+
+    if not strict:
+        return lambda row: get_entities(row, suffix)
+    own = dict(zip(_SCHEMES, (IOB1, IOB2, IOE1, IOE2, IOBES, BILOU), strict=True))[str(scheme)]
+    return lambda row: [
+        (entity.tag, entity.start, entity.end)
+        for entity in Tokens(row, own, suffix=suffix, sent_id=0).entities
+    ]
+
+
+def _counts(rows: list[set[Entity]], types: list[str]) -> FloatArray:
+    """How many entities of each type each row has, `[N, T]`."""
+    counts = [Counter(entity[0] for entity in row) for row in rows]
+    return np.array([[count[name] for name in types] for count in counts], dtype=np.float64).reshape(
+        len(rows), len(types)
+    )
+
+
+def _scores(prefix: str, hits: FloatArray, given: FloatArray, own: FloatArray) -> dict[str, FloatArray]:
+    return {
+        f"{prefix}precision": divided(hits, given, otherwise=0.0),
+        f"{prefix}recall": divided(hits, own, otherwise=0.0),
+        f"{prefix}f1": divided(2 * hits, given + own, otherwise=0.0),
+    }
+
+
+def _check_tags(predicted: list[list[str]], actual: list[list[str]], *, suffix: bool, prefixes: str) -> None:
+    for row, (given, own) in enumerate(zip(predicted, actual, strict=True)):
+        if len(given) != len(own):
+            raise DataError(
+                f"row {row}: expected one predicted tag for each of the {len(own)} tags, found {len(given)}."
+            )
+    for side, rows in (("predictions", predicted), ("references", actual)):
+        for tag in sorted({tag for row in rows for tag in row} - {"O", *prefixes}):
+            letter = tag[-2:] if suffix else tag[:2]
+            if len(tag) < 3 or letter.strip("-") not in tuple(prefixes):
+                row = next(number for number, own in enumerate(rows) if tag in own)
+                example = "PER-B" if suffix else "B-PER"
+                raise DataError(
+                    f"{side} row {row}: expected 'O' or tags of entities such as {example!r}, found {tag!r}. "
+                    "seqeval scores entities only."
+                )
+
+
+def _check(options: Mapping[str, object], labels: int | None, multi_label: bool) -> list[str]:
+    scheme, mode = options["scheme"], options["mode"]
+    if mode == "strict" and scheme is None:
+        return [
+            f"mode 'strict' needs the scheme of the tags; set scheme to one of {', '.join(map(repr, _SCHEMES))}."
+        ]
+    if mode is None and scheme is not None:
+        return [
+            f"scheme counts only with mode 'strict'; set mode to 'strict', or leave scheme {scheme!r} out."
+        ]
+    return []
+
+
+seqeval = Metric(
+    "seqeval", form="tags", weighted=_seqeval, main="overall_f1",
+    keys=(
+        "overall_precision", "overall_recall", "overall_f1", "overall_accuracy", "<type>_precision", "<type>_recall",
+        "<type>_f1", "<type>_number",
+    ),
+    neutral=("*_number",), package=Package("seqeval", "seqeval"), check=_check,
+    description="entities whose type and both ends are right; accuracy is over tags",
+    valid_options={"suffix": flag(), "scheme": one_of(None, *_SCHEMES), "mode": one_of(None, "strict")},
+)  # fmt: skip
