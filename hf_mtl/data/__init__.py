@@ -5,8 +5,9 @@
 ('lemma', 'past')
 """
 
-from hf_mtl.data.encoding import IGNORED, Encoded, encode_rendered, encode_rows
+from hf_mtl.data.encoding import IGNORED, Encoded, Example, encode_rendered, encode_rows
 from hf_mtl.data.files import read_rows
+from hf_mtl.data.images import pixel_values
 from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout, without_labels_of
 from hf_mtl.data.packing import (
     Chunk,
@@ -26,7 +27,17 @@ from hf_mtl.data.padding import (
     pad,
 )
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
-from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, Row, RowTemplate, render
+from hf_mtl.data.templates import (
+    Chat,
+    Piece,
+    PromptCompletion,
+    Rendered,
+    Row,
+    RowTemplate,
+    fill_pattern,
+    pattern_fields,
+    render,
+)
 
 __all__ = [
     "IGNORED",
@@ -34,6 +45,7 @@ __all__ = [
     "Chunk",
     "Encoded",
     "EncoderDecoderSequence",
+    "Example",
     "ImageSequence",
     "Layout",
     "PackedBatch",
@@ -55,8 +67,11 @@ __all__ = [
     "encode_rendered",
     "encode_rows",
     "fill_micro_batches",
+    "fill_pattern",
     "pack",
     "pad",
+    "pattern_fields",
+    "pixel_values",
     "read_rows",
     "render",
     "route_parts",

@@ -7,17 +7,21 @@ the model is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data.templates import Rendered, Row
 from hf_mtl.errors import ConfigError, DataError
 
-__all__ = ["IGNORED", "Encoded", "encode_rendered", "encode_rows"]
+__all__ = ["EXAMPLE_FEATURES", "IGNORED", "Encoded", "Example", "encode_rendered", "encode_rows"]
 
+_ROWS_PER_PROCESS = 20_000  # fewer are encoded sooner than a process is started
 IGNORED = -100  # the label of a token without a loss, as in torch and transformers
 
 
@@ -34,6 +38,54 @@ class Encoded:
     input_ids: list[int]
     labels: list[int]
     truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sequence of a row, with its labels.
+
+    Args:
+        input_ids: Token ids `[S]`; none for an image.
+        label_positions: The places whose output is used, ascending; `[N]`.
+        label_ids: What is to be predicted there, `[N]`; `IGNORED` where `targets` say it.
+        targets: What is to be predicted for the sequence as a whole.
+        weight: What it counts for in the task's mean loss; None for its number of labels.
+        token_types: The token types `[S]` of a text pair; empty if all are 0.
+        truncated: Whether the row does not fit whole.
+    """
+
+    input_ids: list[int]
+    label_positions: list[int]
+    label_ids: list[int]
+    targets: list[float] = field(default_factory=list)
+    weight: float | None = None
+    token_types: list[int] = field(default_factory=list)
+    truncated: bool = False
+
+    @classmethod
+    def next_token(cls, encoded: Encoded) -> Example:
+        """Token `i` is predicted from the output at `i - 1`."""
+        learned = [i for i in range(1, len(encoded.labels)) if encoded.labels[i] != IGNORED]
+        return cls(
+            encoded.input_ids,
+            [i - 1 for i in learned],
+            [encoded.labels[i] for i in learned],
+            truncated=encoded.truncated,
+        )
+
+
+EXAMPLE_FEATURES = Features(
+    {
+        "row": Value("int64"),
+        "input_ids": List(Value("int32")),
+        "label_positions": List(Value("int32")),
+        "label_ids": List(Value("int32")),
+        "targets": List(Value("float64")),
+        "weight": Value("float64"),
+        "token_types": List(Value("int8")),
+        "truncated": Value("bool"),
+    }
+)
 
 
 def _leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -92,28 +144,56 @@ def _cut(input_ids: list[int], labels: list[int], max_length: int | None) -> Enc
     return Encoded(input_ids[: len(kept)], kept, truncated=len(kept) < len(labels))
 
 
-def encode_rows(rows: Dataset, encode: Callable[[Row], Encoded], *, where: str) -> Dataset:
+def encode_rows(
+    rows: Dataset, encode: Callable[[Row], list[Example]], *, where: str, processes: int | None = None
+) -> Dataset:
     """Encode every row of a data set, once; `datasets` caches the result where the rows come from a file.
 
     Args:
         rows: The raw rows.
-        encode: Turns one row into tokens.
+        encode: Turns one row into sequences; none for a row without a label.
         where: What the messages call this data set, for example `task 'sentiment', train`.
+        processes: How many work at it; default: as many as there are processors, for 20,000 rows and more each.
 
     Returns:
-        A data set with the columns `input_ids`, `labels` and `truncated`, in the same order.
+        A data set with a line per sequence, in order: the fields of `Example`, and `row`, the row's number.
 
     Raises:
-        DataError: With the row's number, if a row cannot be used.
+        DataError: With the row's number, if a row cannot be used, or none of them has a label.
     """
-
-    def encoded(row: Row, index: int) -> dict[str, object]:
-        try:
-            result = encode(row)
-        except DataError as error:
-            raise DataError(f"{where}, row {index}: {error}") from error
-        return {"input_ids": result.input_ids, "labels": result.labels, "truncated": result.truncated}
-
     if len(rows) == 0:
         raise DataError(f"{where}: the data set is empty; at least one row is needed.")
-    return rows.map(encoded, with_indices=True, remove_columns=rows.column_names)
+    enough = min(os.cpu_count() or 1, len(rows) // _ROWS_PER_PROCESS) if processes is None else processes
+    encoded = rows.map(
+        partial(_encode_batch, encode=encode, where=where),
+        batched=True,
+        batch_size=200,
+        with_indices=True,
+        remove_columns=rows.column_names,
+        features=EXAMPLE_FEATURES,
+        num_proc=enough if enough > 1 else None,
+        desc=f"Reading {where}",
+    )
+    if len(encoded) == 0:
+        raise DataError(f"{where}: none of the {len(rows)} rows has a label.")
+    return encoded
+
+
+def _encode_batch(
+    batch: Mapping[str, list[Any]],  # Any: a row's values are whatever the user's data set holds
+    numbers: list[int],
+    *,
+    encode: Callable[[Row], list[Example]],
+    where: str,
+) -> dict[str, list[Any]]:
+    lines: dict[str, list[Any]] = {name: [] for name in EXAMPLE_FEATURES}
+    for i, number in enumerate(numbers):
+        try:
+            examples = encode({name: column[i] for name, column in batch.items()})
+        except DataError as error:
+            raise DataError(f"{where}, row {number}: {error}") from error
+        for example in examples:
+            lines["row"].append(number)
+            for each in fields(example):
+                lines[each.name].append(getattr(example, each.name))
+    return lines

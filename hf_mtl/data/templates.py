@@ -20,7 +20,17 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
-__all__ = ["Chat", "Piece", "PromptCompletion", "Rendered", "Row", "RowTemplate", "render"]
+__all__ = [
+    "Chat",
+    "Piece",
+    "PromptCompletion",
+    "Rendered",
+    "Row",
+    "RowTemplate",
+    "fill_pattern",
+    "pattern_fields",
+    "render",
+]
 
 Row: TypeAlias = Mapping[str, Any]  # Any: a row's values are whatever the user's data set holds
 RowTemplate: TypeAlias = "PromptCompletion | Chat | Callable[[Row], Row]"
@@ -46,7 +56,12 @@ class Rendered(NamedTuple):
     special_tokens: bool
 
 
-def _fields(pattern: str) -> tuple[str, ...]:
+def pattern_fields(pattern: str) -> tuple[str, ...]:
+    """The columns that a format string names.
+
+    Raises:
+        ConfigError: If its braces are not balanced.
+    """
     try:
         parsed = list(string.Formatter().parse(pattern))
     except ValueError as error:
@@ -54,8 +69,13 @@ def _fields(pattern: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for _, name, _, _ in parsed if name is not None))
 
 
-def _fill(pattern: str, row: Row) -> str:
-    for field in _fields(pattern):
+def fill_pattern(pattern: str, row: Row) -> str:
+    """Fill the `{field}`s of a format string from a row.
+
+    Raises:
+        DataError: If the row lacks a field.
+    """
+    for field in pattern_fields(pattern):
         if field not in row or row[field] is None:
             found = listing(name for name, value in row.items() if value is not None)
             raise DataError(
@@ -85,7 +105,7 @@ class PromptCompletion:
 
     def __post_init__(self) -> None:
         for pattern in (self.prompt, self.completion):
-            for field in _fields(pattern):
+            for field in pattern_fields(pattern):
                 if not field.isidentifier():
                     raise ConfigError(
                         f"The template {pattern!r} has the field {{{field}}}; name a column, as in {{text}} "
@@ -95,20 +115,23 @@ class PromptCompletion:
     @property
     def fields(self) -> tuple[str, ...]:
         """The columns that both patterns need."""
-        return tuple(dict.fromkeys(_fields(self.prompt) + _fields(self.completion)))
+        return tuple(dict.fromkeys(pattern_fields(self.prompt) + pattern_fields(self.completion)))
 
     def render(self, row: Row) -> Rendered:
         """Return the prompt and the completion of a row."""
-        pieces = (Piece(_fill(self.prompt, row), False), Piece(_fill(self.completion, row), True))
+        pieces = (
+            Piece(fill_pattern(self.prompt, row), False),
+            Piece(fill_pattern(self.completion, row), True),
+        )
         return Rendered(pieces, special_tokens=True)
 
     def prompt_text(self, row: Row) -> str:
         """Return the prompt alone, as a model that is to answer receives it."""
-        return _fill(self.prompt, row)
+        return fill_pattern(self.prompt, row)
 
     def candidate(self, label: str) -> str:
         """Return the completion that stands for `label`, one value of the completion's only field."""
-        fields = _fields(self.completion)
+        fields = pattern_fields(self.completion)
         if len(fields) != 1:
             raise ConfigError(
                 f"Labels can be ranked when the completion has exactly one field; {self.completion!r} has "

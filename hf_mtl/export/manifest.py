@@ -10,16 +10,19 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.head_shapes import HeadShape
+from hf_mtl.heads import HeadSpec
 from hf_mtl.models import BaseIdentity
 
 __all__ = ["MANIFEST_FILE", "Manifest", "folder_names"]
 
 MANIFEST_FILE = "hf_mtl.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no heads
 
 
 def folder_names(names: Iterable[str]) -> dict[str, str]:
@@ -43,20 +46,59 @@ def folder_names(names: Iterable[str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class HeadRecord:
+    """The head of an adapter's own.
+
+    Args:
+        spec: Its shape and size.
+        auto_class: The auto class of transformers that the adapter's folder goes with, with `num_labels` outputs.
+        labels: The names of its outputs, where it has labels.
+    """
+
+    spec: HeadSpec
+    auto_class: str
+    labels: tuple[str, ...] | None = None
+
+    def content(self) -> dict[str, Any]:  # Any: plain JSON
+        """As JSON."""
+        labels = None if self.labels is None else list(self.labels)
+        return {
+            "shape": self.spec.shape.value,
+            "outputs": self.spec.outputs,
+            "auto_class": self.auto_class,
+            "labels": labels,
+        }
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> HeadRecord:
+        """From JSON."""
+        labels = content["labels"]
+        spec = HeadSpec(HeadShape(content["shape"]), int(content["outputs"]))
+        return cls(spec, str(content["auto_class"]), None if labels is None else tuple(map(str, labels)))
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a saved suite holds.
 
     Args:
         base: The base that the adapters were trained on.
         tasks: Folder by task name, relative to the manifest.
+        heads: The heads of those adapters that have one of their own.
     """
 
     base: BaseIdentity
     tasks: Mapping[str, str]
+    heads: Mapping[str, HeadRecord] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write `hf_mtl.json`; call it after everything that it names is in place."""
-        content = {"format_version": FORMAT_VERSION, "base": asdict(self.base), "tasks": dict(self.tasks)}
+        content = {
+            "format_version": FORMAT_VERSION,
+            "base": asdict(self.base),
+            "tasks": dict(self.tasks),
+            "heads": {name: head.content() for name, head in self.heads.items()},
+        }
         (folder / MANIFEST_FILE).write_text(
             json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
@@ -81,6 +123,7 @@ class Manifest:
                 BaseIdentity(**content["base"]),
                 dict(content["tasks"]),
             )
+            heads = {name: HeadRecord.of(head) for name, head in content.get("heads", {}).items()}
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
         if version > FORMAT_VERSION:
@@ -90,7 +133,7 @@ class Manifest:
         outside = [path for path in tasks.values() if not _inside(folder, path)]
         if outside:
             raise CheckpointError(f"{file} names folders outside its own: {outside}. It is refused.")
-        return cls(base, tasks)
+        return cls(base, tasks, heads)
 
 
 def _inside(folder: Path, relative: str) -> bool:

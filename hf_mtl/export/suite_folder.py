@@ -6,12 +6,11 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
-
 from hf_mtl.errors import CheckpointError
 from hf_mtl.export.adapter_folder import read_adapter_folder, restore_parameters, write_adapter_folder
-from hf_mtl.export.manifest import Manifest, folder_names
+from hf_mtl.export.manifest import HeadRecord, Manifest, folder_names
 from hf_mtl.models import RoutedModel, load_base
+from hf_mtl.tasks import Processor
 
 __all__ = ["load_suite", "save_suite"]
 
@@ -23,7 +22,7 @@ def save_suite(
     folder: Path,
     *,
     names: Iterable[str] | None = None,
-    tokenizer: PreTrainedTokenizerBase | None,
+    processor: Processor | None,
 ) -> Manifest:
     """Write every adapter as a PEFT folder, then the manifest.
 
@@ -31,7 +30,7 @@ def save_suite(
         model: The routed model.
         folder: Where the adapters' folders go.
         names: The adapters to save; default all.
-        tokenizer: Saved beside each adapter, so that each folder stands alone.
+        processor: The tokenizer or image processor, saved beside each adapter, so that each folder stands alone.
 
     Returns:
         The manifest that was written.
@@ -50,9 +49,10 @@ def save_suite(
             model.adapter_parameters(name),
             base_hub_id=model.identity.hub_id,
         )
-        if tokenizer is not None:
-            tokenizer.save_pretrained(str(folder / place))
-    manifest = Manifest(model.identity, folders)
+        if processor is not None:
+            processor.save_pretrained(str(folder / place))
+    heads = {name: head for name in folders if (head := head_record(model, name)) is not None}
+    manifest = Manifest(model.identity, folders, heads)
     manifest.save(folder)
     return manifest
 
@@ -91,6 +91,15 @@ def load_suite(
     model = RoutedModel(loaded, identity=identity)
     for name, place in manifest.tasks.items():
         config, tensors = read_adapter_folder(folder / place)
-        model.add_adapter(name, config)
+        head = manifest.heads.get(name)
+        model.add_adapter(name, config, head=None if head is None else head.spec)
+        if head is not None and head.labels is not None:
+            model.labels[name] = head.labels
         restore_parameters(model.adapter_parameters(name), tensors, where=str(folder / place))
     return model
+
+
+def head_record(model: RoutedModel, name: str) -> HeadRecord | None:
+    """What a manifest tells of an adapter's head; None for the vocabulary head."""
+    spec = model.route_head(name) if name in model.routes else None
+    return None if spec is None else HeadRecord(spec, model.auto_class(name), model.labels.get(name))

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import Row
-from hf_mtl.models import RoutedModel, generate
-from hf_mtl.tasks import Task, prompt_of
+from hf_mtl.models import RoutedModel, context_of, generate
+from hf_mtl.tasks import Task, prompt_text
 
 __all__ = ["predict"]
 
@@ -33,5 +33,6 @@ def predict(
     Returns:
         One text per row.
     """
-    prompts = [prompt_of(task, row, tokenizer) for row in rows]
+    context = context_of(model, task, tokenizer)
+    prompts = [prompt_text(row, context) for row in rows]
     return generate(model, tokenizer, task.name, prompts, max_new_tokens=max_new_tokens)

@@ -1,9 +1,10 @@
 """The routed model: a frozen base, its architecture and identity, packed attention, and the adapters on it."""
 
 from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
-from hf_mtl.models.base import BaseIdentity, identify, load_base, load_tokenizer
+from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor, load_tokenizer
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.generation import generate
+from hf_mtl.models.placing import context_of, place_task
 from hf_mtl.models.routed_model import RoutedModel
 
 __all__ = [
@@ -12,9 +13,12 @@ __all__ = [
     "Architecture",
     "BaseIdentity",
     "RoutedModel",
+    "context_of",
     "fingerprint",
     "generate",
     "identify",
     "load_base",
+    "load_processor",
     "load_tokenizer",
+    "place_task",
 ]

@@ -16,11 +16,16 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import (
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    BaseImageProcessor,
     BitsAndBytesConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -30,12 +35,21 @@ from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.quantisation import quantisation_config, quantisation_note
 
-__all__ = ["BaseIdentity", "identify", "load_base", "load_tokenizer", "refuse_compiled", "switch_dropout_off"]
+__all__ = [
+    "BaseIdentity",
+    "identify",
+    "load_base",
+    "load_processor",
+    "load_tokenizer",
+    "refuse_compiled",
+    "switch_dropout_off",
+]
 
 logger = logging.getLogger(__name__)
 
 ORIGIN_FILE = "hf_mtl_base.json"
 ASSET_PREFIX = "asset:"
+ENCODERS = ("bert", "modernbert", "roberta")  # whose configuration alone does not say that they do not write
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 
@@ -100,6 +114,40 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImageProcessor:
+    """Load the tokenizer or the image processor that belongs to a Hub id, a folder or an asset.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    located = _located(source)
+    try:
+        images = _vision_class(AutoConfig.from_pretrained(located)) is not None
+    except (OSError, ValueError):
+        images = False
+    if not images:
+        return load_tokenizer(source)
+    try:
+        processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(located)
+    except (OSError, ValueError, ImportError) as error:
+        raise ConfigError(f"No image processor could be loaded from {str(source)!r}: {error}") from error
+    return processor
+
+
+def _vision_class(config: PreTrainedConfig) -> type | None:
+    """The class of an image classifier on this configuration; None for a base that reads something else."""
+    found: type | None = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
+    return found
+
+
+def _auto_class(config: PreTrainedConfig) -> Any:  # Any: transformers' auto classes have no common type
+    """What a base is loaded as: with its vocabulary head where it can write, else without a head."""
+    if config.is_encoder_decoder:
+        return AutoModelForSeq2SeqLM
+    encoder = config.model_type in ENCODERS or _vision_class(config) is not None
+    return AutoModel if encoder else AutoModelForCausalLM
+
+
 def load_base(
     source: str | Path,
     *,
@@ -107,7 +155,9 @@ def load_base(
     hub_id: str | None = None,
     quantization: str | BitsAndBytesConfig | None = None,
 ) -> tuple[PreTrainedModel, BaseIdentity]:
-    """Load a causal or a sequence-to-sequence language model and say what it is.
+    """Load a base and say what it is.
+
+    A decoder and an encoder-decoder come with their vocabulary head, encoders of texts and images without a head.
 
     Args:
         source: A Hub id, a folder, or `asset:NAME` for a model that ships in a package
@@ -129,8 +179,7 @@ def load_base(
     if quantization is not None:
         options["quantization_config"] = quantisation_config(quantization, located, _dtype(dtype))
     try:
-        pairs = AutoConfig.from_pretrained(located).is_encoder_decoder
-        auto = AutoModelForSeq2SeqLM if pairs else AutoModelForCausalLM
+        auto = _auto_class(AutoConfig.from_pretrained(located))
         model: PreTrainedModel = auto.from_pretrained(located, **options)
     except (OSError, ValueError) as error:
         raise ConfigError(

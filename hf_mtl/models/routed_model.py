@@ -65,6 +65,9 @@ class RoutedModel(nn.Module):
         self.identity = identity or identify(base)
         self.base = base
         self.adapter_configs: dict[str, PeftConfig] = {}
+        self.labels: dict[
+            str, tuple[str, ...]
+        ] = {}  # the labels that an adapter's head was trained with, where known
         self._routes = Routes()
         self._routed: dict[str, RoutedLinear] = {}  # path in the base -> the layer that stands there
         self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
@@ -164,13 +167,19 @@ class RoutedModel(nn.Module):
         }
         return own | self._heads.file_parameters(inner, "base_model.model.")
 
-    def head_spec(self, name: str) -> HeadSpec | None:
-        """The head of an adapter's own, if it has one."""
-        return self._heads.spec(self._routes.inner(name))
-
     def auto_class(self, name: str) -> str:
         """The auto class of transformers that an adapter's files go with."""
         return self._heads.auto_class(self._routes.inner(name))
+
+    def route_head(self, route: str) -> HeadSpec | None:
+        """The head of a route's own, if one of its adapters has one."""
+        head = self._head_of(route)
+        return None if head is None else head.spec
+
+    @property
+    def has_vocabulary_head(self) -> bool:
+        """Whether the base has one."""
+        return self._base_pass.has_head
 
     @property
     def pool(self) -> Pool | None:

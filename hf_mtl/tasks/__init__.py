@@ -8,16 +8,55 @@
 ('past tense',)
 """
 
-from hf_mtl.tasks.encoding import EncodedSplit, encode_candidates, encode_split, prompt_of, row_encoder
+from hf_mtl.tasks.encoding import EncodedSplit, RowEncoder, SplitFacts, encode_split
+from hf_mtl.tasks.kinds import (
+    KINDS,
+    Answers,
+    CausalLM,
+    Context,
+    ImageClassification,
+    Kind,
+    Labelled,
+    LabelScoring,
+    LanguageModelling,
+    Outcome,
+    Processor,
+    QuestionAnswering,
+    Regression,
+    Seq2SeqLM,
+    TextClassification,
+    TokenClassification,
+    kind_of,
+    prompt_text,
+    register,
+)
 from hf_mtl.tasks.suite import TaskSuite
 from hf_mtl.tasks.task import Task
 
 __all__ = [
+    "KINDS",
+    "Answers",
+    "CausalLM",
+    "Context",
     "EncodedSplit",
+    "ImageClassification",
+    "Kind",
+    "LabelScoring",
+    "Labelled",
+    "LanguageModelling",
+    "Outcome",
+    "Processor",
+    "QuestionAnswering",
+    "Regression",
+    "RowEncoder",
+    "Seq2SeqLM",
+    "SplitFacts",
     "Task",
     "TaskSuite",
-    "encode_candidates",
+    "TextClassification",
+    "TokenClassification",
     "encode_split",
-    "prompt_of",
-    "row_encoder",
+    "kind_of",
+    "prompt_text",
+    "register",
 ]

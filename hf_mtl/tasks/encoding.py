@@ -1,115 +1,165 @@
-"""A task's rows as tokens, ready to be packed."""
+"""A task's rows as sequences, ready to be packed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import (
-    Encoded,
-    PromptCompletion,
-    Row,
-    RowTemplate,
-    Sequence,
-    encode_rendered,
-    encode_rows,
-    render,
-)
-from hf_mtl.errors import ConfigError
+from hf_mtl.data import Example, ImageSequence, Row, Sequence, encode_rows
+from hf_mtl.tasks.kinds import Context
 from hf_mtl.tasks.task import Task
 
-__all__ = ["EncodedSplit", "encode_candidates", "encode_split", "prompt_of", "row_encoder"]
+__all__ = ["EncodedSplit", "RowEncoder", "SplitFacts", "encode_split"]
+
+
+@dataclass(frozen=True)
+class RowEncoder:
+    """Makes sequences of a task's rows.
+
+    Args:
+        task: The task.
+        context: The task on its base.
+        virtual: The virtual tokens that the task's route puts before each row.
+    """
+
+    task: Task
+    context: Context
+    virtual: int = 0
+
+    def examples(self, row: Row) -> list[Example]:
+        """The sequences of a row, as they are stored.
+
+        Raises:
+            DataError: If the row cannot be used.
+        """
+        return self.task.own_kind.examples(row, self.context)
+
+    def sequence(
+        self,
+        example: Mapping[str, Any],  # Any: the fields of `Example`
+        *,
+        row: int,
+        dropout_key: int = 0,
+        source: Row | None = None,
+    ) -> Sequence:
+        """A sequence as a batch takes it.
+
+        Args:
+            example: The fields of an `Example`.
+            row: The row's number.
+            dropout_key: Names the row's random stream.
+            source: The row itself, for kinds that read images.
+        """
+        kind = self.task.own_kind
+        own: dict[str, Any] = {  # Any: the arguments of a sequence
+            "route": self.task.name,
+            "input_ids": example["input_ids"],
+            "label_positions": example["label_positions"],
+            "label_ids": example["label_ids"],
+            "row": row,
+            "dropout_key": dropout_key,
+            "virtual": self.virtual,
+            "head": kind.shape,
+            "token_types": example["token_types"],
+            "targets": tuple(example["targets"]),
+            "weight": example["weight"],
+        }
+        if kind.reads_images:
+            assert source is not None
+            return ImageSequence(**own, pixel_values=kind.pixels(source, self.context))
+        return Sequence(**own)
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """What is in a split.
+
+    Args:
+        rows: Its rows.
+        unlabelled: Those of them without a label, which are left out.
+        sequences: The sequences of the others; a long context makes several.
+        tokens: The tokens of all sequences.
+        longest: The tokens of the longest one.
+        truncated: Rows that do not fit whole: cut off, or read in several windows.
+    """
+
+    rows: int
+    unlabelled: int
+    sequences: int
+    tokens: int
+    longest: int
+    truncated: int
 
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """The tokens of a task's `train` or `eval` rows.
+    """The sequences of a task's `train` or `eval` rows.
 
     Args:
-        task: The task's name.
-        rows: A data set with `input_ids`, `labels`, `truncated`.
-        virtual: The virtual tokens that the task's route puts before each row.
+        encoder: What made them.
+        source: The rows themselves.
+        rows: A data set with the fields of `Example` and `row`, a line per sequence.
     """
 
-    task: str
+    encoder: RowEncoder
+    source: Dataset
     rows: Dataset
-    virtual: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def sequence(self, row: int, *, dropout_key: int = 0) -> Sequence:
-        """The sequence of one row."""
-        encoded = self.rows[row]
-        sequence = Sequence.next_token(self.task, encoded["input_ids"], encoded["labels"], row, dropout_key)
-        return replace(sequence, virtual=self.virtual)
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.encoder.task.name
+
+    def sequence(self, line: int, *, dropout_key: int = 0) -> Sequence:
+        """One sequence."""
+        example = self.rows[line]
+        images = self.encoder.task.own_kind.reads_images
+        source = self.source[example["row"]] if images else None
+        return self.encoder.sequence(example, row=example["row"], dropout_key=dropout_key, source=source)
 
     @property
     def tokens(self) -> int:
-        """The tokens of all rows."""
-        return sum(map(len, self.rows["input_ids"]))
+        """The tokens of all sequences; an image counts as one."""
+        return sum(max(1, len(ids)) for ids in self.rows["input_ids"])
 
     @property
     def truncated(self) -> int:
-        """How many rows were cut at `max_length`."""
-        return sum(self.rows["truncated"])
+        """How many rows do not fit whole."""
+        return len({row for row, cut in zip(self.rows["row"], self.rows["truncated"], strict=True) if cut})
 
-
-def row_encoder(task: Task, tokenizer: PreTrainedTokenizerBase) -> Callable[[Row], Encoded]:
-    """What makes the tokens and labels of one of the task's rows; it raises DataError for one that cannot be used."""
-    return partial(_encode_row, template=task.template, tokenizer=tokenizer, max_length=task.max_length)
-
-
-def _encode_row(
-    row: Row, *, template: RowTemplate, tokenizer: PreTrainedTokenizerBase, max_length: int | None
-) -> Encoded:
-    return encode_rendered(render(template, row, tokenizer), tokenizer, max_length=max_length)
+    def facts(self) -> SplitFacts:
+        """What is in it."""
+        return SplitFacts(
+            rows=len(self.source),
+            unlabelled=len(self.source) - len(set(self.rows["row"])),
+            sequences=len(self.rows),
+            tokens=self.tokens,
+            longest=max(len(ids) for ids in self.rows["input_ids"]),
+            truncated=self.truncated,
+        )
 
 
 def encode_split(
-    task: Task, rows: Dataset, tokenizer: PreTrainedTokenizerBase, *, split: str, virtual: int = 0
+    task: Task, rows: Dataset, context: Context, *, split: str, virtual: int = 0
 ) -> EncodedSplit:
     """Tokenise all rows of a task's split, checking every one of them.
 
     Args:
         task: The task.
         rows: Its rows.
-        tokenizer: The base's tokenizer.
+        context: The task on its base.
         split: The split's name, for messages.
         virtual: The virtual tokens that the task's route puts before each row.
 
     Raises:
         DataError: Naming task, split and row, if a row cannot be used.
     """
-    encode = row_encoder(task, tokenizer)
-    return EncodedSplit(task.name, encode_rows(rows, encode, where=f"task {task.name!r}, {split}"), virtual)
-
-
-def encode_candidates(task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, tuple[int, ...]]:
-    """The tokens of each label's completion, keyed by the completion's text; empty for a task without labels.
-
-    Raises:
-        ConfigError: If two labels have the same tokens, so that no ranking can tell them apart.
-    """
-    candidates = {
-        completion: tuple(tokenizer(completion, add_special_tokens=False)["input_ids"])
-        for completion in map(task.completion_of, task.labels or ())
-    }
-    if len(set(candidates.values())) < len(candidates) or () in candidates.values():
-        raise ConfigError(
-            f"task {task.name!r}: two of the labels {list(task.labels or ())!r} become the same tokens."
-        )
-    return candidates
-
-
-def prompt_of(task: Task, row: Row, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text that the model is given for a row when it is to answer."""
-    if isinstance(task.template, PromptCompletion):
-        return task.template.prompt_text(row)
-    pieces = render(task.template, row, tokenizer).pieces
-    last = max(i for i, piece in enumerate(pieces) if piece.learned)
-    return "".join(piece.text for piece in pieces[:last])
+    encoder = RowEncoder(task, context, virtual)
+    encoded = encode_rows(rows, encoder.examples, where=f"task {task.name!r}, {split}")
+    return EncodedSplit(encoder, rows, encoded)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass
 
 from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PeftConfig
 
-from hf_mtl.data import PromptCompletion, RowTemplate
-from hf_mtl.errors import ConfigError, did_you_mean, listing
-from hf_mtl.metrics import OUTCOME_METRICS, TextMetric
+from hf_mtl.data import RowTemplate
+from hf_mtl.errors import ConfigError
 
 __all__ = ["Task"]
 
@@ -73,10 +72,12 @@ class Task:
     _: KW_ONLY
     train: Dataset | IterableDataset | None = None
     eval: Dataset | None = None
-    template: RowTemplate = PromptCompletion("{prompt}", "{completion}")
-    labels: tuple[str, ...] | list[str] | None = None
+    kind: str | Mapping[str, Any] | Kind = "causal-lm"  # Any: options of a kind
+    columns: Mapping[str, str] = field(default_factory=dict)
+    template: RowTemplate | None = None
+    labels: Sequence[str] | int | None = None
     adapter: PeftConfig | None = None
-    metrics: tuple[str | TextMetric, ...] | list[str | TextMetric] = ("exact_match",)
+    metrics: Sequence[MetricLike] | None = None
     max_length: int | None = None
     batch_size: int | None = None
     gradient_accumulation_steps: int | None = None
@@ -94,22 +95,48 @@ class Task:
     metric_for_best_model: str | None = None
     greater_is_better: bool | None = None
     early_stopping_patience: int | None = None
+    declared: Declared = field(init=False, repr=False, compare=False)
+    measures: tuple[Metric, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.adapter is None:
             object.__setattr__(self, "adapter", LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
-        object.__setattr__(self, "metrics", tuple(self.metrics))
-        object.__setattr__(self, "labels", tuple(self.labels) if self.labels is not None else None)
-        problems = [
-            *self._name_problems(),
-            *self._number_problems(),
-            *self._metric_problems(),
-            *self._label_problems(),
-        ]
+        problems = [*self._name_problems(), *self._number_problems()]
         if self.train is None and self.eval is None:
             problems.append("it has neither train nor eval rows; give it at least one of the two.")
+        try:
+            object.__setattr__(self, "kind", kind_of(self.kind))
+        except ConfigError as error:
+            problems += error.problems
+        else:
+            problems += self._settle()
         if problems:
             raise ConfigError([f"task {self.name!r}: {problem}" for problem in problems])
+
+    def _settle(self) -> list[str]:
+        """Fill in what follows from the kind and the rows; returns what is wrong."""
+        kind = self.own_kind
+        declared, problems = declare(
+            kind,
+            [rows for rows in (self.train, self.eval) if rows is not None],
+            columns=self.columns,
+            template=self.template,
+            labels=self.labels,
+            max_length=self.max_length,
+        )
+        problems += [] if problems else kind.problems(declared)
+        object.__setattr__(self, "declared", declared)
+        given = kind.default_metrics if self.metrics is None else tuple(self.metrics)
+        metrics, wrong = measures(kind, declared, given)
+        object.__setattr__(self, "measures", metrics)
+        object.__setattr__(self, "metrics", tuple(given))
+        return [*problems, *wrong]
+
+    @property
+    def own_kind(self) -> Kind:
+        """The kind, as an object."""
+        assert isinstance(self.kind, Kind)
+        return self.kind
 
     def _name_problems(self) -> list[str]:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
@@ -117,7 +144,7 @@ class Task:
         return []
 
     def _number_problems(self) -> list[str]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: getattr(self, name) for name in (*_POSITIVE, *_NOT_NEGATIVE)}
         return [
             f"{name} must be greater than 0, found {values[name]!r}."
             for name in _POSITIVE
@@ -127,36 +154,6 @@ class Task:
             for name in _NOT_NEGATIVE
             if values[name] is not None and values[name] < 0
         ]
-
-    def _metric_problems(self) -> list[str]:
-        problems = []
-        for metric in self.metrics:
-            if callable(metric):
-                continue
-            if metric not in OUTCOME_METRICS:
-                problems.append(
-                    f"there is no metric {metric!r}; known are {listing(OUTCOME_METRICS)}, and any callable "
-                    f"(predictions, references) -> {{name: value}}.{did_you_mean(metric, OUTCOME_METRICS)}"
-                )
-            elif OUTCOME_METRICS[metric].needs_labels and self.labels is None:
-                problems.append(f"the metric {metric!r} ranks the task's labels; declare labels=[...].")
-        return problems
-
-    def _label_problems(self) -> list[str]:
-        if self.labels is None:
-            return []
-        if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
-            return [f"labels must be at least two different values, found {list(self.labels)!r}."]
-        if isinstance(self.template, PromptCompletion):
-            try:
-                self.template.candidate(self.labels[0])
-            except ConfigError as error:
-                return [str(error)]
-        return []
-
-    def completion_of(self, label: str) -> str:
-        """The completion that stands for a label."""
-        return self.template.candidate(label) if isinstance(self.template, PromptCompletion) else label
 
     @property
     def settings(self) -> Mapping[str, float | str]:

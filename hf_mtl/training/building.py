@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datasets import IterableDataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from hf_mtl.errors import ConfigError, listing
-from hf_mtl.models import RoutedModel, load_base, load_tokenizer
-from hf_mtl.tasks import Task, TaskSuite, encode_split, row_encoder
+from hf_mtl.models import RoutedModel, context_of, load_base, load_processor
+from hf_mtl.tasks import Processor, RowEncoder, Task, TaskSuite, encode_split
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.sources import RowSource, StoredRows, StreamedRows
 
-__all__ = ["routed_model", "row_sources", "suite_or_none", "tokenizer_of"]
+__all__ = ["processor_of", "routed_model", "row_sources", "suite_or_none"]
 
 
 def suite_or_none(tasks: Iterable[Task] | TaskSuite, stock: Mapping[str, object]) -> TaskSuite:
@@ -36,7 +36,7 @@ def suite_or_none(tasks: Iterable[Task] | TaskSuite, stock: Mapping[str, object]
 
 
 def row_sources(
-    suite: TaskSuite, model: RoutedModel, tokenizer: PreTrainedTokenizerBase, args: MultiTaskTrainingArguments
+    suite: TaskSuite, model: RoutedModel, processor: Processor, args: MultiTaskTrainingArguments
 ) -> tuple[dict[str, RowSource], dict[str, TaskSettings]]:
     """Each task's training rows, all of them checked, and its settings.
 
@@ -51,12 +51,13 @@ def row_sources(
         if task.train is None:
             continue
         virtual = model.virtual_tokens(name)
+        context = context_of(model, task, processor)
         if isinstance(task.train, IterableDataset):
             settings[name] = TaskSettings.resolve(task, args, rows=None)
             size = settings[name].batch_size
-            sources[name] = StreamedRows(task, row_encoder(task, tokenizer), size, seed, virtual=virtual)
+            sources[name] = StreamedRows(RowEncoder(task, context, virtual), size, seed)
             continue
-        split = encode_split(task, task.train, tokenizer, split="train", virtual=virtual)
+        split = encode_split(task, task.train, context, split="train", virtual=virtual)
         settings[name] = TaskSettings.resolve(task, args, rows=len(split))
         sources[name] = StoredRows(split, settings[name].batch_size, seed)
     problems = [problem for name in settings for problem in _problems(name, settings[name])]
@@ -84,16 +85,16 @@ def _problems(name: str, settings: TaskSettings) -> list[str]:
     return problems
 
 
-def tokenizer_of(model: str | Path | PreTrainedModel | RoutedModel) -> PreTrainedTokenizerBase:
-    """The tokenizer that belongs to a model."""
+def processor_of(model: str | Path | PreTrainedModel | RoutedModel) -> Processor:
+    """The tokenizer or the image processor that belongs to a model."""
     if isinstance(model, str | Path):
-        return load_tokenizer(model)
+        return load_processor(model)
     base = model.base if isinstance(model, RoutedModel) else model
     if not base.name_or_path:
         raise ConfigError(
-            "A model object without a name brings no tokenizer; pass processing_class=tokenizer."
+            "A model object without a name brings no tokenizer; pass processing_class=tokenizer (or an image processor)."
         )
-    return load_tokenizer(base.name_or_path)
+    return load_processor(base.name_or_path)
 
 
 def routed_model(model: str | Path | PreTrainedModel | RoutedModel) -> RoutedModel:

@@ -131,7 +131,7 @@ class CheckpointingTrainer(Trainer, Parts):
         own: Any = {name: found if len(found) > 1 else found[0] for name, found in states.items()}
         self.state.stateful_callbacks = own
         self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
-        save_suite(self.model, folder / "adapters", names=self.model.adapter_names, tokenizer=None)
+        save_suite(self.model, folder / "adapters", names=self.model.adapter_names, processor=None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Check a checkpoint and take its weights over; the rest follows when rounds and optimizers are there."""

@@ -8,14 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import PredictionOutput
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator, means
 from hf_mtl.export import save_suite
-from hf_mtl.inference import predict
-from hf_mtl.tasks import TaskSuite
+from hf_mtl.tasks import Processor, TaskSuite
 from hf_mtl.training.checkpointing import CheckpointingTrainer
 from hf_mtl.training.processes import gathered
 from hf_mtl.training.stock import stock_without_tasks
@@ -27,7 +25,7 @@ __all__ = ["MeasuringTrainer"]
 class MeasuringTrainer(CheckpointingTrainer):
     """Abstract: a trainer whose tasks are measured in shared passes."""
 
-    tokenizer: PreTrainedTokenizerBase
+    processing_class: Processor
     _evaluator: Evaluator | None
 
     def evaluate(  # type: ignore[override]  # the parent takes one data set; here they are keyed by task
@@ -44,8 +42,8 @@ class MeasuringTrainer(CheckpointingTrainer):
             metric_key_prefix: As in `Trainer`.
 
         Returns:
-            `eval_<task>/loss`, `/rows`, `/constant` (what the best constant answer would score) and
-            `/<metric>` for every task; `eval_loss` and `eval_<metric>` are the means over the tasks that have such a
+            `eval_<task>/loss`, `/rows`, `/<key>` of its metrics and `/<key>_constant` (what the best constant answer
+            would score) for every task; `eval_loss` and `eval_<metric>` are the means over the tasks that have such a
             figure, which `metric_for_best_model` of the arguments may name.
         """
         _refuse(ignore_keys)
@@ -79,7 +77,7 @@ class MeasuringTrainer(CheckpointingTrainer):
             raise ConfigError("No task has eval rows; give Task(..., eval=...) or evaluate({'task': rows}).")
         evaluator = Evaluator(
             self.model,
-            self.tokenizer,
+            self.processing_class,
             suite,
             token_budget=self.args.token_budget,
             share=(self.args.process_index, self.args.world_size),
@@ -104,8 +102,9 @@ class MeasuringTrainer(CheckpointingTrainer):
             metric_key_prefix: As in `Trainer`.
 
         Returns:
-            `predictions`: each task's answers as texts, decoded greedily; `label_ids`: the completions as texts;
-            `metrics`: as `evaluate` gives them.
+            `predictions` and `label_ids`: each task's answers and references in the first form of its kind (texts,
+            decoded greedily; class numbers; lists of tags; SQuAD's answers; values). `metrics`: as `evaluate` gives
+            them.
         """
         if not isinstance(test_dataset, Mapping):
             raise ConfigError("predict takes rows by task: predict({'task': rows}).")
@@ -113,14 +112,12 @@ class MeasuringTrainer(CheckpointingTrainer):
         evaluator = self._evaluator_for(test_dataset)
         metrics = self._measured(evaluator, metric_key_prefix)
         answers, references = {}, {}
-        for name, rows in test_dataset.items():
-            split = evaluator.splits[name]
-            labels = [split.sequence(row).label_ids for row in range(len(split))]
-            longest = max(map(len, labels))
-            answers[name] = predict(
-                self.model, self.tokenizer, self.suite[name], rows, max_new_tokens=longest
-            )
-            references[name] = [str(self.tokenizer.decode(own, skip_special_tokens=True)) for own in labels]
+        for name, outcomes in evaluator.outcomes().items():
+            kind = outcomes.task.own_kind
+            own = kind.answers(kind.forms[0], outcomes.found, outcomes.rows, outcomes.context)
+            texts = kind.forms[0] == "texts"
+            answers[name] = outcomes.generated(self.model) if texts else own.predictions
+            references[name] = own.references
         return PredictionOutput(predictions=answers, label_ids=references, metrics=metrics)  # type: ignore[arg-type]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -128,7 +125,7 @@ class MeasuringTrainer(CheckpointingTrainer):
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir or ".")
             adapters = dict.fromkeys(name for task in self.suite for name in self.model.routes[task])
-            save_suite(self.model, folder, names=adapters, tokenizer=self.tokenizer)
+            save_suite(self.model, folder, names=adapters, processor=self.processing_class)
 
     def task_seconds(self) -> dict[str, float]:
         """Each trained task's share of the training time, by its tokens, in seconds; evaluation is not counted."""

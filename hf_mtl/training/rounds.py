@@ -69,7 +69,7 @@ class Round:
     Args:
         number: Counted from 0.
         groups: The chunks of each micro-batch of this process; one forward and backward pass each.
-        label_counts: Learned tokens of each participating task, over all processes; its loss is their mean.
+        label_counts: What the labels of each participating task count for, over all processes; its loss is their mean.
         tokens: Tokens of each participating task, over all processes.
         rows: The numbers of each participating task's rows.
         layout: How a group becomes a batch.
@@ -77,7 +77,7 @@ class Round:
 
     number: int
     groups: tuple[tuple[Chunk, ...], ...]
-    label_counts: Mapping[str, int]
+    label_counts: Mapping[str, float]
     tokens: Mapping[str, int]
     rows: Mapping[str, tuple[int, ...]]
     layout: Layout
@@ -172,8 +172,8 @@ class RoundPlan:
         label_counts, tokens, rows = {}, {}, {}
         for name in names:
             sequences = self.sources[name].batch(self.steps[name])
-            label_counts[name] = sum(len(sequence.label_ids) for sequence in sequences)
-            tokens[name] = sum(len(sequence.input_ids) for sequence in sequences)
+            label_counts[name] = sum(sequence.share for sequence in sequences)
+            tokens[name] = sum(max(1, len(sequence.input_ids)) for sequence in sequences)
             rows[name] = tuple(sequence.row for sequence in sequences)
             chunks += self.cut.layout.cut(sequences, self.cut.max_chunk_tokens)
             self.steps[name] += 1

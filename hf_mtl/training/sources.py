@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from datasets import Dataset, IterableDataset
 
-from hf_mtl.data import Encoded, Row, Sequence, StreamingRows, TaskStream, derived_seed
+from hf_mtl.data import Sequence, StreamingRows, TaskStream, derived_seed
 from hf_mtl.errors import DataError
-from hf_mtl.tasks import EncodedSplit, Task
+from hf_mtl.tasks import EncodedSplit, RowEncoder
 
 __all__ = ["RowSource", "StoredRows", "StreamedRows"]
 
@@ -72,8 +72,8 @@ class StoredRows(RowSource):
         """As in `RowSource`; any step can be asked for."""
         name = self.split.task
         return [
-            self.split.sequence(row, dropout_key=derived_seed(self.seed, "dropout", name, step, row))
-            for row in self._stream.batch(step)
+            self.split.sequence(line, dropout_key=derived_seed(self.seed, "dropout", name, step, line))
+            for line in self._stream.batch(step)
         ]
 
     def fingerprint(self) -> str:
@@ -87,30 +87,27 @@ class StreamedRows(RowSource):
     A row that cannot be used is told and left out; rows are told by their place in the order in which they came.
 
     Args:
-        task: The task; its `train` is the stream.
-        encode: Makes the tokens of a row.
+        encoder: Makes the sequences of a row; its task's `train` is the stream.
         batch_size: Rows of an optimizer step.
         seed: The run's data seed.
-        virtual: The virtual tokens that the task's route puts before each row.
     """
 
-    def __init__(
-        self, task: Task, encode: Callable[[Row], Encoded], batch_size: int, seed: int, *, virtual: int
-    ) -> None:
+    def __init__(self, encoder: RowEncoder, batch_size: int, seed: int) -> None:
+        task = encoder.task
         assert isinstance(task.train, IterableDataset)
         self.task = task
         self.seed = seed
         self.rows = None
-        self._encode = encode
-        self._virtual = virtual
+        self._encoder = encoder
         self._stream = StreamingRows(
             task.train, batch_size, derived_seed(seed, "stream", task.name), task=task.name
         )
         self._read = 0
-        first = [len(encode(row).input_ids) for row in task.train.take(_SAMPLE)]
+        first = list(task.train.take(_SAMPLE))
         if not first:
             raise DataError(f"task {task.name!r}, train: the stream is empty; at least one row is needed.")
-        self.tokens_per_row = sum(first) / len(first)
+        tokens = sum(max(1, len(own.input_ids)) for row in first for own in encoder.examples(row))
+        self.tokens_per_row = max(1, tokens) / len(first)
 
     def batch(self, step: int) -> list[Sequence]:
         """As in `RowSource`."""
@@ -119,13 +116,14 @@ class StreamedRows(RowSource):
             for row in self._stream.next_batch():
                 number, self._read = self._read, self._read + 1
                 try:
-                    encoded = self._encode(row)
+                    examples = self._encoder.examples(row)
                 except DataError as error:
                     logger.warning("task %r, streamed row %d is left out: %s", self.task.name, number, error)
                     continue
-                key = derived_seed(self.seed, "dropout", self.task.name, step, number)
-                own = Sequence.next_token(self.task.name, encoded.input_ids, encoded.labels, number, key)
-                sequences.append(replace(own, virtual=self._virtual))
+                for part, example in enumerate(examples):
+                    key = derived_seed(self.seed, "dropout", self.task.name, step, number, part)
+                    own = {field.name: getattr(example, field.name) for field in fields(example)}
+                    sequences.append(self._encoder.sequence(own, row=number, dropout_key=key, source=row))
         return sequences
 
     def restart(self) -> None:
@@ -148,8 +146,8 @@ class StreamedRows(RowSource):
 def _hash(rows: Dataset) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for batch in rows.with_format("numpy").iter(1000):
-        for column in ("input_ids", "labels"):
+        for column in ("input_ids", "label_positions", "label_ids", "targets"):
             for values in batch[column]:
                 digest.update(len(values).to_bytes(8, "big"))
-                digest.update(values.astype("<i8").tobytes())
+                digest.update(values.astype("<f8").tobytes())
     return digest.hexdigest()

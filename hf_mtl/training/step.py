@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from hf_mtl.data import PackedBatch, PaddedBatch
+from hf_mtl.data import PackedBatch, PaddedBatch, route_parts
 from hf_mtl.models import RoutedModel
+from hf_mtl.tasks import Labelled, Task
 from hf_mtl.training.containment import Containment
 from hf_mtl.training.optimization import SuiteOptimizer
 from hf_mtl.training.processes import gathered, sum_over_processes
 from hf_mtl.training.rounds import Round
 
-__all__ = ["RoundStep", "StepResult", "loss_sums"]
+__all__ = ["RoundStep", "StepResult", "losses_of"]
 
 _STOP = "stop"
 
@@ -50,21 +50,27 @@ class StepResult:
         return sum(finite) / len(finite) if finite else 0.0
 
 
-_Kept = list[tuple[PackedBatch | PaddedBatch, Tensor]]
+_Losses = Mapping[str, Tensor]
+_Kept = list[tuple[PackedBatch | PaddedBatch, _Losses]]
 
 
-def _losses(model: RoutedModel, batch: PackedBatch | PaddedBatch) -> Tensor:
-    """Negative log-likelihoods of the labels, `[N]`, in nats."""
-    return cross_entropy(model(batch).float(), batch.label_ids, reduction="none")
-
-
-def loss_sums(losses_N: Tensor, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
-    """Each route's summed loss in the batch; scalars."""
-    sums: dict[str, Tensor] = {}
-    for route, start, stop in batch.label_segments:
-        part = losses_N[start:stop].sum()
-        sums[route] = sums[route] + part if route in sums else part
-    return sums
+def losses_of(
+    model: RoutedModel, batch: PackedBatch | PaddedBatch, tasks: Mapping[str, Task]
+) -> dict[str, Tensor]:
+    """By task, the losses of its sequences `[R]` or labels `[N]` in a batch."""
+    parts = route_parts(batch.rows, batch.label_counts)
+    return {
+        name: tasks[name].own_kind.losses(
+            logits,
+            Labelled(
+                batch.label_ids[parts[name].labels],
+                batch.targets[parts[name].rows],
+                batch.label_counts[parts[name].rows],
+            ),
+            tasks[name].declared,
+        )
+        for name, logits in model.by_route(batch).items()
+    }
 
 
 @dataclass
@@ -73,6 +79,7 @@ class RoundStep:
 
     Args:
         model: The routed model.
+        tasks: The tasks by name.
         optimizer: The owners' gradients.
         shared: The tasks that use each shared owner.
         containment: Judges the tasks.
@@ -82,6 +89,7 @@ class RoundStep:
     """
 
     model: RoutedModel
+    tasks: Mapping[str, Task]
     optimizer: SuiteOptimizer
     shared: Mapping[str, Collection[str]]
     containment: Containment
@@ -126,12 +134,12 @@ class RoundStep:
         for micro_batch in round_.micro_batches:
             batch = micro_batch.to(self.model.device)
             with self.autocast():
-                losses_N = _losses(self.model, batch)
-                means = {n: total / round_.label_counts[n] for n, total in loss_sums(losses_N, batch).items()}
+                each = losses_of(self.model, batch, self.tasks)
+                means = {name: own.sum() / round_.label_counts[name] for name, own in each.items()}
             self.backward(torch.stack(list(means.values())).sum())
             for name, mean in means.items():
                 losses[name] = losses[name] + mean.detach()
-            kept.append((batch, losses_N.detach()))
+            kept.append((batch, {name: own.detach() for name, own in each.items()}))
             computed += batch.tokens
             real += batch.real_tokens if isinstance(batch, PaddedBatch) else batch.tokens
         scalars = losses | {_STOP: torch.tensor(float(self.asked_to_stop()), device=self.model.device)}
@@ -153,10 +161,14 @@ class RoundStep:
     @staticmethod
     def _bad_rows(kept: _Kept, name: str) -> set[int]:
         """The rows of a task whose own loss is not finite, over all processes."""
-        own = [
-            row
-            for batch, losses_N in kept
-            for (route, row), part in zip(batch.rows, losses_N.split(batch.label_counts), strict=True)
-            if route == name and not bool(part.isfinite().all())
-        ]
-        return {row for rows in gathered(own) for row in rows}
+        own: set[int] = set()
+        for batch, losses in kept:
+            if name not in losses:
+                continue
+            part = route_parts(batch.rows, batch.label_counts)[name].rows
+            rows, counts = batch.rows[part], batch.label_counts[part]
+            sizes = counts if len(losses[name]) == sum(counts) else (1,) * len(rows)
+            for (_, row), each in zip(rows, losses[name].split(list(sizes)), strict=True):
+                if not bool(each.isfinite().all()):
+                    own.add(row)
+        return {row for rows in gathered(sorted(own)) for row in rows}

@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 from transformers import (
     EvalPrediction,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
 )
@@ -26,10 +25,10 @@ from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator
-from hf_mtl.models import RoutedModel
-from hf_mtl.tasks import Task, TaskSuite
+from hf_mtl.models import RoutedModel, place_task
+from hf_mtl.tasks import Processor, Task, TaskSuite
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
-from hf_mtl.training.building import routed_model, row_sources, suite_or_none, tokenizer_of
+from hf_mtl.training.building import processor_of, routed_model, row_sources, suite_or_none
 from hf_mtl.training.checkpoints import RunLock, remove_partials
 from hf_mtl.training.control import RunControl, StopSignal
 from hf_mtl.training.measuring import MeasuringTrainer
@@ -63,7 +62,7 @@ class MultiTaskTrainer(MeasuringTrainer):
             `RoutedModel` already has under a task's name are trained further.
         args: The arguments; default `MultiTaskTrainingArguments("tmp_trainer")`.
         tasks: The tasks, or a suite.
-        processing_class: The tokenizer; default the one that belongs to the model.
+        processing_class: The tokenizer, or the image processor; default the one that belongs to the model.
         compute_metrics: As in `Trainer`, called for each task: `predictions` are the most likely tokens at its labels
             `[rows, longest]`, `label_ids` the labels, both filled up with -100.
         callbacks: As in `Trainer`.
@@ -90,7 +89,7 @@ class MultiTaskTrainer(MeasuringTrainer):
         args: MultiTaskTrainingArguments | None = None,
         tasks: Iterable[Task] | TaskSuite = (),
         *,
-        processing_class: PreTrainedTokenizerBase | None = None,
+        processing_class: Processor | None = None,
         compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
         callbacks: list[TrainerCallback] | None = None,
         **stock: Any,  # Any: further arguments of the stock Trainer
@@ -107,13 +106,11 @@ class MultiTaskTrainer(MeasuringTrainer):
             )
             return
         args = args or MultiTaskTrainingArguments("tmp_trainer")
-        tokenizer = processing_class or tokenizer_of(model)
-        self.tokenizer: PreTrainedTokenizerBase = tokenizer
+        processor = processing_class or processor_of(model)
         routed = routed_model(model)
-        for name, task in self.suite.items():
-            if name not in routed.routes and task.adapter is not None:
-                routed.add_adapter(name, task.adapter, seed=args.seed)
-        self.sources, self.task_settings = row_sources(self.suite, routed, tokenizer, args)
+        for task in self.suite.values():
+            place_task(routed, task, seed=args.seed)
+        self.sources, self.task_settings = row_sources(self.suite, routed, processor, args)
         self.owners = owners_of(routed, self.suite.names)
         args = copy.copy(args)
         # A round is one item of the loader, with its accumulation inside; and the plan itself knows where it stands.
@@ -127,7 +124,7 @@ class MultiTaskTrainer(MeasuringTrainer):
             args=args,
             eval_dataset={name: task.eval for name, task in self.suite.items() if task.eval is not None}
             or None,
-            processing_class=tokenizer,
+            processing_class=processor,
             compute_metrics=compute_metrics,
             callbacks=callbacks,
         )
@@ -237,6 +234,7 @@ class MultiTaskTrainer(MeasuringTrainer):
         self.optimizer = self.suite_optimizer
         self._round_step = RoundStep(
             self.model,
+            self.suite,
             self.suite_optimizer,
             self.owners.users,
             self.containment,

@@ -16,7 +16,6 @@ import torch
 from datasets import Dataset, IterableDataset
 from torch import Tensor
 from transformers import (
-    PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
     TrainerControl,
@@ -26,8 +25,8 @@ from transformers import (
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from hf_mtl.data import Sequence
-from hf_mtl.models import RoutedModel
-from hf_mtl.tasks import Task, TaskSuite, encode_split
+from hf_mtl.models import RoutedModel, context_of, place_task
+from hf_mtl.tasks import Processor, Task, TaskSuite, encode_split
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.sources import RowSource
@@ -69,7 +68,7 @@ class TrialRuns:
     Args:
         suite: The tasks; all have rows to learn from.
         args: The arguments of the user's run.
-        tokenizer: The base's tokenizer.
+        processor: The base's tokenizer or image processor.
         rounds: The most rounds that any run will have behind it.
         trainer: The class of trainer that is tried.
     """
@@ -78,31 +77,28 @@ class TrialRuns:
         self,
         suite: TaskSuite,
         args: MultiTaskTrainingArguments,
-        tokenizer: PreTrainedTokenizerBase,
+        processor: Processor,
         *,
         rounds: int,
         trainer: type[MultiTaskTrainer],
     ) -> None:
         self.args = args
-        self.tokenizer = tokenizer
+        self.processor = processor
         self.trainer = trainer
         self.tasks = {name: _short(task, args, rounds) for name, task in suite.items()}
 
     def place_adapters(self, model: RoutedModel, names: Iterable[str]) -> None:
         """Place the tasks' adapters on a model, as the trainer would."""
         for name in names:
-            adapter = self.tasks[name].adapter
-            if name not in model.routes and adapter is not None:
-                model.add_adapter(name, adapter, seed=self.args.seed)
+            place_task(model, self.tasks[name], seed=self.args.seed)
 
     def first_row(self, model: RoutedModel, name: str) -> Sequence:
         """A task's first row, as tokens."""
         rows = self.tasks[name].train
         assert isinstance(rows, Dataset)  # see `_short`
         virtual = model.virtual_tokens(name)
-        split = encode_split(
-            self.tasks[name], rows.select([0]), self.tokenizer, split="train", virtual=virtual
-        )
+        context = context_of(model, self.tasks[name], self.processor)
+        split = encode_split(self.tasks[name], rows.select([0]), context, split="train", virtual=virtual)
         return split.sequence(0)
 
     def run(
@@ -131,7 +127,7 @@ class TrialRuns:
                 model,
                 _quiet(self.args, folder),
                 [self.tasks[name] for name in names],
-                processing_class=self.tokenizer,
+                processing_class=self.processor,
                 callbacks=None,
             )
             trainer.remove_callback(PrinterCallback)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from hf_mtl.errors import ConfigError, TrainingError
 from hf_mtl.export import save_suite
@@ -38,7 +38,7 @@ def verify_isolation(
     args: MultiTaskTrainingArguments,
     tasks: Iterable[Task] | TaskSuite,
     *,
-    processing_class: PreTrainedTokenizerBase,
+    processing_class: Processor,
     rounds: int = 5,
     prepare: Callable[[RoutedModel], None] | None = None,
     trainer: type[MultiTaskTrainer] = MultiTaskTrainer,
@@ -182,7 +182,7 @@ class _Comparison:
         device = model.device
         with tempfile.TemporaryDirectory(prefix="hf_mtl-") as text:
             folder = Path(text)
-            places = save_suite(model, folder, names=own, tokenizer=None).tasks
+            places = save_suite(model, folder, names=own, processor=None).tasks
             return {
                 name: (
                     plain_difference(

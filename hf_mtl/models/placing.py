@@ -1,0 +1,81 @@
+"""Tasks on a base: their adapters and heads put in place, and what their kinds must know of the base."""
+
+from __future__ import annotations
+
+from hf_mtl.errors import ConfigError
+from hf_mtl.models.routed_model import RoutedModel
+from hf_mtl.tasks import Context, Processor, Task
+
+__all__ = ["context_of", "place_task"]
+
+
+def place_task(model: RoutedModel, task: Task, *, seed: int) -> None:
+    """Give a task its adapter and its head, unless the model has a route of its name.
+
+    Args:
+        model: The routed model.
+        task: The task.
+        seed: The run's seed.
+
+    Raises:
+        ConfigError: If the base is not one for this kind, or the adapter or the head that is there has another form.
+    """
+    kind = task.own_kind
+    problems = kind.base_problems(
+        encoder_decoder=bool(model.config.is_encoder_decoder), decodes=model.has_vocabulary_head
+    )
+    if problems:
+        raise ConfigError([f"task {task.name!r}: {problem}" for problem in problems])
+    head = kind.head(task.declared)
+    if task.name not in model.routes:
+        assert task.adapter is not None  # it has a default
+        model.add_adapter(task.name, task.adapter, seed=seed, head=head)
+        if head is not None and task.declared.labels is not None:
+            model.labels[task.name] = task.declared.labels
+        return
+    found = model.route_head(task.name)
+    if found != head:
+        wanted, there = ("the vocabulary head" if spec is None else str(spec) for spec in (head, found))
+        raise ConfigError(
+            f"task {task.name!r}: the model has a route of this name with {there}, and the task's kind {kind.name!r} "
+            f"needs {wanted}. Rename the task, or declare it as it was when the adapter was trained."
+        )
+    _check_labels(model, task)
+
+
+def _check_labels(model: RoutedModel, task: Task) -> None:
+    """A head that was trained with other labels, or the same in another order, would answer wrongly."""
+    trained = model.labels.get(task.name)
+    declared = task.declared.labels
+    if (
+        task.own_kind.shape is not None
+        and trained is not None
+        and declared is not None
+        and trained != declared
+    ):
+        raise ConfigError(
+            f"task {task.name!r}: its head was trained with the labels {list(trained)!r}, and the task declares "
+            f"{list(declared)!r}. Declare the same labels in the same order, or rename the task to start a new head."
+        )
+
+
+def context_of(model: RoutedModel, task: Task, processor: Processor) -> Context:
+    """What a task's kind must know of the base.
+
+    Args:
+        model: The routed model, with the task's adapter.
+        task: The task.
+        processor: The base's tokenizer or image processor.
+    """
+    longest = _positions(model)
+    virtual = model.virtual_tokens(task.name)
+    return Context(task.declared, processor, model.pool, None if longest is None else longest - virtual)
+
+
+def _positions(model: RoutedModel) -> int | None:
+    """Most tokens that the base has positions for; None where they are relative."""
+    config = model.config.to_dict()
+    positions: int | None = config.get("max_position_embeddings") or config.get("n_positions")
+    if positions is None or model.config.is_encoder_decoder:
+        return None
+    return positions - (config["pad_token_id"] + 1 if model.architecture.positions_after_padding else 0)

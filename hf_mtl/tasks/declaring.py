@@ -1,0 +1,152 @@
+"""What a task declares, settled against its kind and the features of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List
+
+from hf_mtl.data import Chat, PromptCompletion, RowTemplate, pattern_fields
+from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.metrics import Metric, MetricLike, resolve
+from hf_mtl.metrics import problems as metric_problems
+from hf_mtl.tasks.kinds import Declared, Kind
+
+__all__ = ["declare", "measures"]
+
+Rows: TypeAlias = Dataset | IterableDataset
+
+
+def declare(
+    kind: Kind,
+    splits: Sequence[Rows],
+    *,
+    columns: Mapping[str, str],
+    template: RowTemplate | None,
+    labels: Sequence[str] | int | None,
+    max_length: int | None,
+) -> tuple[Declared, list[str]]:
+    """Settle a declaration: labels come from the rows' features where they are not given.
+
+    Args:
+        kind: The task's kind.
+        splits: Its rows.
+        columns: By role, the column or the format string.
+        template: How a row becomes text.
+        labels: Names, or their number.
+        max_length: Most tokens.
+
+    Returns:
+        The declaration, and what is wrong with it.
+    """
+    problems = _column_problems(kind, splits, columns)
+    if kind.roles and template is not None:
+        problems.append(
+            f"template is for kinds that the vocabulary head serves; a task of the kind {kind.name!r} names its parts "
+            f"with columns={{...}}: {listing(kind.roles)}."
+        )
+    template = template or PromptCompletion("{prompt}", "{completion}")
+    if not kind.roles:
+        problems += _template_problems(template, splits)
+    numbers = isinstance(labels, int)
+    if isinstance(labels, int):
+        names: tuple[str, ...] | None = tuple(map(str, range(labels)))
+    else:
+        names = _feature_labels(kind, splits, columns, problems) if labels is None else tuple(labels)
+    return Declared(dict(columns), names, numbers, template, max_length), problems
+
+
+def measures(
+    kind: Kind, declared: Declared, given: Sequence[MetricLike]
+) -> tuple[tuple[Metric, ...], list[str]]:
+    """The metrics that were asked for, and what is wrong with them."""
+    metrics: list[Metric] = []
+    problems: list[str] = []
+    labels = None if declared.labels is None else len(declared.labels)
+    for each in given:
+        try:
+            metric = resolve(each, form=kind.forms[0])
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        metrics.append(metric)
+        if metric.form not in kind.forms:
+            problems.append(
+                f"the metric {metric.name!r} takes {metric.form}, which a task of the kind {kind.name!r} does not "
+                f"give; it gives {listing(kind.forms)}."
+            )
+        elif metric.form == "labels" and labels is None:
+            problems.append(
+                f"the metric {metric.name!r} ranks the task's labels; give labels=[...], the values of the "
+                f"completion's one field."
+            )
+        else:
+            problems += metric_problems(metric, labels=labels, multi_label=kind.multi_label)
+    return tuple(metrics), problems
+
+
+def _column_problems(kind: Kind, splits: Sequence[Rows], columns: Mapping[str, str]) -> list[str]:
+    problems = [
+        f"columns: a task of the kind {kind.name!r} has no part {role!r}; its parts are "
+        f"{listing(kind.roles) or 'named by its template'}.{did_you_mean(role, kind.roles)}"
+        for role in columns
+        if role not in kind.roles
+    ]
+    for role, own in kind.roles.items():
+        if not own.required and role not in columns:
+            continue
+        column = columns.get(role, own.column)
+        try:
+            names = pattern_fields(column) if own.template and "{" in column else (column,)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        problems += [
+            f"{error} Name another with columns={{{role!r}: ...}}."
+            for error in _missing(names, splits, f"the {role}")
+        ]
+    return problems
+
+
+def _template_problems(template: RowTemplate, splits: Sequence[Rows]) -> list[str]:
+    if not isinstance(template, PromptCompletion | Chat):
+        return []
+    return _missing(template.fields, splits, "the template")
+
+
+def _missing(names: Sequence[str], splits: Sequence[Rows], whose: str) -> list[str]:
+    """One message for each column that stored rows lack; streams may not know theirs."""
+    found = {}
+    for rows in splits:
+        known = rows.column_names
+        for name in names if known else ():
+            if name not in known:
+                hint = did_you_mean(name, known)
+                found[name] = (
+                    f"there is no column {name!r} for {whose}; the rows have {listing(known)}.{hint}"
+                )
+    return list(found.values())
+
+
+def _feature_labels(
+    kind: Kind, splits: Sequence[Rows], columns: Mapping[str, str], problems: list[str]
+) -> tuple[str, ...] | None:
+    """The names that the rows' own features say; None if they say none."""
+    role = kind.label_role
+    if role is None:
+        return None
+    column = columns.get(role, kind.roles[role].column)
+    found = []
+    for rows in splits:
+        feature = (rows.features or {}).get(column)
+        if isinstance(feature, List | LargeList):
+            feature = feature.feature
+        if isinstance(feature, ClassLabel):
+            found.append(tuple(feature.names))
+    if len(set(found)) > 1:
+        problems.append(
+            f"train and eval rows have different labels: {list(found[0])!r} and {list(found[1])!r}. Give both the same "
+            f"ClassLabel feature, or declare labels=[...]."
+        )
+    return found[0] if found else None

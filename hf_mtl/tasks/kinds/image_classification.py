@@ -1,0 +1,87 @@
+"""Image classification: one of several labels for an image.
+
+Loss and logits are those of `AutoModelForImageClassification`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import Tensor
+from transformers import BaseImageProcessor
+
+from hf_mtl.data import IGNORED, Example, Row, pixel_values
+from hf_mtl.errors import ConfigError
+from hf_mtl.head_shapes import HeadShape
+from hf_mtl.metrics import Form
+from hf_mtl.tasks.kinds.fields import part
+from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
+from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number
+from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems, scored_labels
+
+__all__ = ["ImageClassification"]
+
+
+@final
+@dataclass(frozen=True)
+class ImageClassification(Kind):
+    """Image classification. Rows: `image` (a PIL image, an array, or what `datasets` decodes) and `label`.
+
+    Args:
+        class_weights: One weight per label, in their order or by name, as in `torch.nn.CrossEntropyLoss`.
+        label_smoothing: As in `torch.nn.CrossEntropyLoss`.
+    """
+
+    class_weights: ClassWeights = None
+    label_smoothing: float = 0.0
+
+    name: ClassVar[str] = "image-classification"
+    shape: ClassVar[HeadShape] = HeadShape.SEQUENCE
+    roles: ClassVar[Mapping[str, Role]] = {"image": Role("image"), "label": Role("label")}
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    forms: ClassVar[tuple[Form, ...]] = ("labels", "scores")
+
+    @property
+    def label_role(self) -> str:
+        """As in `Kind`."""
+        return "label"
+
+    def problems(self, declared: Declared) -> list[str]:
+        """As in `Kind`."""
+        return label_problems(declared, self.class_weights, self.label_smoothing)
+
+    def examples(self, row: Row, context: Context) -> list[Example]:
+        """As in `Kind`; the image itself is read again when it is due, and here only tried."""
+        self.pixels(row, context)
+        value = part(row, "label", self.roles, context.declared.columns)
+        if is_missing(value):
+            return []
+        number = label_number(value, context.declared, what="label")
+        weight = self._loss(context.declared).weight(number)
+        return [Example([], [0], [IGNORED], [float(number)], weight)]
+
+    def pixels(self, row: Row, context: Context) -> Tensor:
+        """As in `Kind`."""
+        if not isinstance(context.processor, BaseImageProcessor):
+            raise ConfigError(
+                f"image-classification reads images, and the base comes with a {type(context.processor).__name__} in "
+                f"the place of an image processor. Use a vision base, such as a ViTModel."
+            )
+        return pixel_values(part(row, "image", self.roles, context.declared.columns), context.processor)
+
+    def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
+        """As in `Kind`: `[R]`."""
+        return self._loss(declared)(logits, labelled.values(logits)[:, 0].long())
+
+    def answers(
+        self, form: Form, outcomes: Mapping[int, Sequence[Outcome]], rows: Mapping[int, Row], context: Context
+    ) -> Answers:
+        """As in `Kind`."""
+        column = context.declared.columns.get("label", "label")
+        gold = {row: label_number(rows[row][column], context.declared, what="label") for row in outcomes}
+        return scored_labels(form, outcomes, gold)
+
+    def _loss(self, declared: Declared) -> ClassLoss:
+        return ClassLoss(class_weights(self.class_weights, declared), self.label_smoothing)

@@ -1,0 +1,260 @@
+"""A kind of task: how a row becomes sequences with labels, what the loss is, and what the outputs mean."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import BaseImageProcessor, PreTrainedTokenizerBase
+
+from hf_mtl.data import Example, PromptCompletion, Row, RowTemplate
+from hf_mtl.data import Sequence as TokenSequence
+from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.head_shapes import HeadShape
+from hf_mtl.heads import HeadSpec, Pool
+from hf_mtl.metrics import Form
+
+__all__ = ["Answers", "Context", "Declared", "Kind", "Labelled", "Outcome", "Processor", "Role"]
+
+Remembered = TypeVar("Remembered")
+Processor = PreTrainedTokenizerBase | BaseImageProcessor
+
+
+@dataclass(frozen=True)
+class Role:
+    """A part that a kind's rows have.
+
+    Args:
+        column: The column that holds it, unless the task's `columns` say otherwise.
+        required: Whether every row must have it; one that is not is read only if the task's `columns` name it.
+        template: Whether a format string over several columns may stand for the column.
+    """
+
+    column: str
+    required: bool = True
+    template: bool = False
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a task declares, as far as its kind must know it.
+
+    Args:
+        columns: By role, the column or the format string.
+        labels: The labels' names; None where the kind has none.
+        numbers: Whether the labels were declared as a number: then rows give numbers only.
+        template: How a row becomes text, for kinds that the vocabulary head serves.
+        max_length: Most tokens of a sequence; None for as many as the base takes.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    numbers: bool = False
+    template: RowTemplate = PromptCompletion("{prompt}", "{completion}")
+    max_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """A declared task on a base.
+
+    Args:
+        declared: What the task declares.
+        processor: The base's tokenizer, or its image processor.
+        pool: Which states a head on sequences reads; None where the base can have none.
+        longest: Most tokens that the base has positions for; None if there is no limit.
+    """
+
+    declared: Declared
+    processor: Processor
+    pool: Pool | None = None
+    longest: int | None = None
+    _memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # Any: see `remembered`
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's tokenizer.
+
+        Raises:
+            ConfigError: If the base reads images.
+        """
+        if not isinstance(self.processor, PreTrainedTokenizerBase):
+            raise ConfigError(
+                f"this kind reads text, and the base comes with a {type(self.processor).__name__} in the place of a "
+                f"tokenizer. Use image-classification, or a base that reads text."
+            )
+        return self.processor
+
+    @property
+    def max_length(self) -> int | None:
+        """Most tokens of a sequence that a head of its own reads."""
+        limits = [n for n in (self.declared.max_length, self.longest) if n is not None]
+        return min(limits) if limits else None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels' names; none where the kind has none."""
+        return self.declared.labels or ()
+
+    def remembered(self, name: str, made: Callable[[], Remembered]) -> Remembered:
+        """Something that a kind makes of this context once."""
+        if name not in self._memory:
+            self._memory[name] = made()
+        found: Remembered = self._memory[name]
+        return found
+
+    def places(self, tokens: int) -> list[int]:
+        """The places of a text whose states a head on sequences reads."""
+        assert self.pool is not None  # checked where the head is made
+        return self.pool.places(tokens)
+
+
+class Labelled(NamedTuple):
+    """What a route's part of a batch is to give.
+
+    Args:
+        ids: `[N]`, at each place; `IGNORED` where `targets` say it.
+        targets: Of each of the `R` sequences.
+        counts: Each sequence's number of places.
+    """
+
+    ids: Tensor
+    targets: tuple[tuple[float, ...], ...]
+    counts: tuple[int, ...]
+
+    def values(self, like: Tensor) -> Tensor:
+        """The targets as one tensor `[R, K]`, on the device and in the dtype of another."""
+        return torch.tensor(self.targets, device=like.device, dtype=like.dtype)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one forward pass gives for one sequence.
+
+    Args:
+        loss_sum: The sum of its losses, weighted as in training.
+        weight: What it counts for in the mean.
+        output: What its kind makes of the logits.
+    """
+
+    loss_sum: float
+    weight: float
+    output: Any  # Any: each kind has its own
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A task's predictions beside the references, row by row, in one form."""
+
+    predictions: Sequence[Any]  # Any: what the form says
+    references: Sequence[Any]
+
+
+class Kind(ABC):
+    """Abstract: a kind of task. Its options are the fields of its dataclass.
+
+    Attributes:
+        name: What recipes call it.
+        shape: The shape of the head; None for the vocabulary head.
+        roles: The parts that its rows have; empty for kinds whose rows go through a template.
+        metrics: What is usually measured.
+        forms: The forms of predictions that it gives, the first one to metrics that do not care.
+    """
+
+    name: ClassVar[str]
+    shape: ClassVar[HeadShape | None] = None
+    roles: ClassVar[Mapping[str, Role]] = {}
+    metrics: ClassVar[tuple[str | Mapping[str, object], ...]] = ()
+    forms: ClassVar[tuple[Form, ...]] = ()
+
+    @property
+    def default_metrics(self) -> tuple[str | Mapping[str, object], ...]:
+        """What is measured where the task says nothing."""
+        return self.metrics
+
+    @property
+    def label_role(self) -> str | None:
+        """The role whose values are of a closed set of labels; None if there is none."""
+        return None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a row may have several labels."""
+        return False
+
+    def problems(self, declared: Declared) -> list[str]:
+        """What is wrong with a declaration, apart from names that the kind's roles know."""
+        return []
+
+    def base_problems(self, *, encoder_decoder: bool, decodes: bool) -> list[str]:
+        """What is wrong with a base for this kind.
+
+        Args:
+            encoder_decoder: Whether the base is an encoder-decoder.
+            decodes: Whether it has a vocabulary head.
+        """
+        return []
+
+    def head(self, declared: Declared) -> HeadSpec | None:
+        """The head that a task of this kind has; None for the vocabulary head."""
+        return None if self.shape is None else HeadSpec(self.shape, len(declared.labels or ()))
+
+    @abstractmethod
+    def examples(self, row: Row, context: Context) -> list[Example]:
+        """The sequences of a row; none for a row without a label.
+
+        Raises:
+            DataError: If the row cannot be used.
+        """
+
+    def pixels(self, row: Row, context: Context) -> Tensor:
+        """The image `[C, H, W]` of a row; for kinds that read text there is none.
+
+        Raises:
+            DataError: If the row has no image that the base can read.
+        """
+        raise DataError(f"a task of the kind {self.name!r} reads no images.")
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether its rows are images."""
+        return "image" in self.roles
+
+    @abstractmethod
+    def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
+        """The losses of a route's part of a batch, in fp32 or wider: one per sequence `[R]` or per place `[N]`.
+
+        Their sum, over the weights of all the round's sequences, is the task's loss.
+
+        Args:
+            logits: What the head gave.
+            labelled: What it is to give.
+            declared: What the task declares.
+        """
+
+    def questions(self, own: TokenSequence, context: Context) -> tuple[TokenSequence, ...]:
+        """The sequences that are run to measure one, itself first."""
+        return (own,)
+
+    def output(self, asked: Sequence[TokenSequence], logits: Sequence[Tensor], context: Context) -> Any:
+        """What is kept of the logits of one sequence and of those that are run with it; by default all of its own."""
+        kept: np.ndarray = logits[0].float().cpu().numpy()
+        return kept
+
+    @abstractmethod
+    def answers(
+        self, form: Form, outcomes: Mapping[int, Sequence[Outcome]], rows: Mapping[int, Row], context: Context
+    ) -> Answers:
+        """Predictions and references in one of its `forms`.
+
+        Args:
+            form: The form.
+            outcomes: By row, those of its sequences, in order.
+            rows: The rows that have a label.
+            context: The task on its base.
+        """

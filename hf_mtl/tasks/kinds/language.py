@@ -1,0 +1,174 @@
+"""What the kinds that the vocabulary head serves have in common: a prompt is read, a completion is learned.
+
+Loss and logits are those of `AutoModelForCausalLM` and `AutoModelForSeq2SeqLM` with the prompt's labels set to -100;
+the vocabulary head is computed for the completion's tokens only. All measures but generated texts come from one
+forward pass: greedy decoding gives the reference exactly when each reference token is the most likely one after the
+reference's own beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from hf_mtl.data import (
+    Chat,
+    Example,
+    PromptCompletion,
+    Row,
+    encode_rendered,
+    render,
+)
+from hf_mtl.data import Sequence as TokenSequence
+from hf_mtl.errors import ConfigError
+from hf_mtl.metrics import Form
+from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome
+from hf_mtl.tasks.kinds.ranking import Tokens, best_label, candidates_of, extra_prefixes
+from hf_mtl.tasks.kinds.single_label import ClassLoss
+
+__all__ = ["LanguageModelling", "Read", "prompt_text"]
+
+OTHER = (
+    "\0"  # stands for whatever greedy decoding gives in the place of the reference; no text is equal to it
+)
+
+
+class Read(NamedTuple):
+    """What one forward pass tells of a completion.
+
+    Args:
+        exact: Whether greedy decoding would give exactly the reference, end token included.
+        predicted_ids: The most likely token at each learned place, given the reference before it.
+        reference_ids: The learned tokens.
+        ranked: The number of the label whose completion is the most likely; None without labels.
+    """
+
+    exact: bool
+    predicted_ids: tuple[int, ...]
+    reference_ids: tuple[int, ...]
+    ranked: int | None = None
+
+
+@dataclass(frozen=True)
+class LanguageModelling(Kind):
+    """Abstract: a kind whose rows become a prompt and a completion through the task's template.
+
+    Args:
+        label_smoothing: As in `torch.nn.CrossEntropyLoss`.
+    """
+
+    label_smoothing: float = 0.0
+
+    forms: ClassVar[tuple[Form, ...]] = ("texts", "labels", "likelihoods")
+
+    def problems(self, declared: Declared) -> list[str]:
+        """As in `Kind`."""
+        problems = []
+        if not 0 <= self.label_smoothing < 1:
+            problems.append(
+                f"label_smoothing must be at least 0 and below 1, found {self.label_smoothing!r}."
+            )
+        if declared.columns:
+            problems.append(
+                f"columns={dict(declared.columns)!r}: a task of the kind {self.name!r} reads its rows through its "
+                f"template; name the columns there."
+            )
+        labels = declared.labels
+        if labels is None:
+            return problems
+        if len(set(labels)) < max(2, len(labels)):
+            problems.append(f"labels must be two or more different texts, found {list(labels)!r}.")
+        elif isinstance(declared.template, Chat):
+            problems.append("labels cannot be ranked in a chat; use PromptCompletion, or leave labels out.")
+        elif isinstance(declared.template, PromptCompletion):
+            try:
+                declared.template.candidate(labels[0])
+            except ConfigError as error:
+                problems.append(str(error))
+        return problems
+
+    def base_problems(self, *, encoder_decoder: bool, decodes: bool) -> list[str]:
+        """As in `Kind`."""
+        if not decodes:
+            return [
+                f"{self.name} needs a base with a vocabulary head; load it with AutoModelForCausalLM or "
+                f"AutoModelForSeq2SeqLM, or choose a kind with a head of its own."
+            ]
+        return []
+
+    def examples(self, row: Row, context: Context) -> list[Example]:
+        """As in `Kind`."""
+        tokenizer, declared = context.tokenizer, context.declared
+        rendered = render(declared.template, row, tokenizer)
+        return [Example.next_token(encode_rendered(rendered, tokenizer, max_length=declared.max_length))]
+
+    def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
+        """As in `Kind`: `[N]`."""
+        return ClassLoss(None, self.label_smoothing)(logits, labelled.ids)
+
+    def questions(self, own: TokenSequence, context: Context) -> tuple[TokenSequence, ...]:
+        """As in `Kind`: with labels, also the beginnings that ranking them takes."""
+        candidates = candidates_of(context)
+        if not candidates:
+            return (own,)
+        prompt = own.input_ids[: own.label_positions[0] + 1]
+        last = len(prompt) - 1
+        return (
+            own,
+            *(
+                replace(
+                    own,
+                    input_ids=prompt + list(prefix),
+                    label_positions=list(range(last, last + len(prefix) + 1)),
+                    label_ids=[*prefix, 0],
+                )
+                for prefix in extra_prefixes(candidates, tuple(own.label_ids))
+            ),
+        )
+
+    def output(self, asked: Sequence[TokenSequence], logits: Sequence[Tensor], context: Context) -> Read:
+        """As in `Kind`."""
+        predicted = tuple(logits[0].argmax(dim=-1).tolist())
+        reference = tuple(asked[0].label_ids)
+        candidates = candidates_of(context)
+        ranked = None
+        if candidates:
+            ends: list[Tokens] = [reference, *(tuple(each.label_ids[:-1]) for each in asked[1:])]
+            log_probabilities = [own.float().log_softmax(-1) for own in logits]
+            ranked = best_label(candidates, list(zip(ends, log_probabilities, strict=True)))
+        return Read(predicted == reference, predicted, reference, ranked)
+
+    def answers(
+        self, form: Form, outcomes: Mapping[int, Sequence[Outcome]], rows: Mapping[int, Row], context: Context
+    ) -> Answers:
+        """As in `Kind`. Of texts, only those that are exactly the reference are known without generating."""
+        own = [each[0] for each in outcomes.values()]
+        if form == "likelihoods":
+            return Answers([(outcome.loss_sum, outcome.weight) for outcome in own], [0] * len(own))
+        if form == "labels":
+            numbers = {tokens: number for number, tokens in enumerate(candidates_of(context))}
+            gold = [numbers[outcome.output.reference_ids[:-1]] for outcome in own]
+            return Answers([outcome.output.ranked for outcome in own], gold)
+        references = self.references(outcomes, context)
+        texts = [text if each.output.exact else OTHER for each, text in zip(own, references, strict=True)]
+        return Answers(texts, references)
+
+    def references(self, outcomes: Mapping[int, Sequence[Outcome]], context: Context) -> list[str]:
+        """The completions as texts."""
+        return [
+            str(context.tokenizer.decode(list(own[0].output.reference_ids), skip_special_tokens=True))
+            for own in outcomes.values()
+        ]
+
+
+def prompt_text(row: Row, context: Context) -> str:
+    """The text that the model is given for a row when it is to answer."""
+    template = context.declared.template
+    if isinstance(template, PromptCompletion):
+        return template.prompt_text(row)
+    pieces = render(template, row, context.tokenizer).pieces
+    last = max(i for i, piece in enumerate(pieces) if piece.learned)
+    return "".join(piece.text for piece in pieces[:last])
