@@ -92,6 +92,11 @@ def test_squad_v2_best_threshold_keeps_all_unanswerable_when_answers_are_wrong()
     assert (figures["best_exact"], figures["best_exact_thresh"]) == (50, 0)
 
 
+def test_squad_v2_best_threshold_loses_nothing_by_an_empty_text() -> None:
+    figures = figures_of("squad_v2", replied(("", 0.1), ("right", 0.2)), asked([], ["right"]))
+    assert (figures["best_exact"], figures["best_exact_thresh"]) == (100, 0.2)
+
+
 @pytest.mark.parametrize(
     ("name", "predictions", "references", "message"),
     [

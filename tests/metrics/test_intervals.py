@@ -126,6 +126,14 @@ def test_a_metric_of_the_user_is_computed_anew_at_most_so_often() -> None:
     assert found["share"] == pytest.approx(few["accuracy"])
 
 
+def test_a_type_of_entity_that_a_draw_does_not_hold_is_left_out() -> None:
+    weighted = METRICS["seqeval"].resampler([["B-PER"], ["B-LOC"]], [["B-PER"], ["O"]])
+    assert weighted is not None
+    figures = weighted(np.array([[1.0, 1.0], [0.0, 2.0]]))
+    assert figures["PER_f1"] == pytest.approx([1.0, math.nan], nan_ok=True)
+    assert figures["LOC_f1"].tolist() == [0.0, 0.0]
+
+
 def test_what_no_draw_defines_is_nan() -> None:
     low, high = confidence_intervals(METRICS["pearsonr"], [1.0, 1.0, 1.0], [1.0, 2.0, 3.0], seed=0)[
         "pearsonr"

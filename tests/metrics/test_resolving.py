@@ -202,9 +202,9 @@ def test_wrong_forms(declared: Any, form: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("declared", "facts", "message"),
     [
-        ("f1", {"labels": 3}, "the metric 'f1': the figure of one class does not stand for 3 labels; set average to one "
-         "of 'macro' (every class counts alike); 'micro' (every row counts alike); 'weighted' (every class counts by its "
-         "rows)."),
+        ("f1", {"labels": 3}, "the metric 'f1': the figure of one class does not stand for 3 labels; set average to "
+         "one of 'macro' (every class counts alike); 'micro' (every row counts alike); 'weighted' (every class "
+         "counts by its rows)."),
         ("f1", {"labels": 2}, None),
         ("f1", {}, None),
         ("f1", {"labels": 2, "multi_label": True}, "'samples' (the mean over rows, for several labels a row)."),
