@@ -84,7 +84,7 @@ def figures_of(
         answers = outcomes.answers(metric, model)
         own = metric.compute(predictions=answers.predictions, references=answers.references)
         figures |= own
-        main = metric.main or next(iter(own))
+        main = metric.main_key(own)
         form = metric.form or outcomes.task.own_kind.forms[0]
         constant = constant_predictions(form, answers.references)
         if constant is not None:

@@ -25,21 +25,18 @@ from rich.text import Text
 from hf_mtl.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from hf_mtl.tasks import TaskSuite
+    from hf_mtl.tasks import Task, TaskSuite
 
 __all__ = ["LossPoint", "Report", "Score", "TaskResult", "build_report", "losses_by_task"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no intervals
 
 LOSS = "loss"
-NOT_METRICS = frozenset({LOSS, "rows", "constant"})
-# Metrics that an unchanging answer can score on: the share of rows that have the most frequent reference.
-CONSTANT_ANSWER_METRICS = frozenset({"exact_match", "accuracy"})
-TITLES = {"exact_match": "exact match", "accuracy": "labels ranked"}
 CAPTION = (
+    "After: with the 95 % bootstrap interval over rows. "
     "Exact match: greedy decoding gives the reference to the last token. "
-    "Labels ranked: the likeliest label is the right one. "
-    "Constant answer: the most frequent reference, given to every row. "
+    "Accuracy of a language model: the likeliest label is the right one. "
+    "Constant answer: the best one that is the same for every row. "
     "Seconds: the task's share of the training time, by its tokens."
 )
 
@@ -51,7 +48,17 @@ LossPoint = tuple[int, float]
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one task, before and after training; None where there is no such number."""
+    """One metric of one task, before and after training; None where there is no such number.
+
+    Args:
+        metric: The key of the figure.
+        constant: What the best constant answer scores.
+        before: Before training.
+        after: After it.
+        low: The lower end of the 95 % bootstrap interval of `after`.
+        high: Its upper end.
+        greater_is_better: Whether a larger figure is a better one.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = FILE_RULES
 
@@ -59,13 +66,16 @@ class Score:
     constant: float | None = None
     before: float | None = None
     after: float | None = None
+    low: float | None = None
+    high: float | None = None
+    greater_is_better: bool = True
 
     @property
     def improved(self) -> bool | None:
         """Whether training made this score better; None when nothing changed or a number is missing."""
         if self.before is None or self.after is None or self.before == self.after:
             return None
-        return self.after < self.before if self.metric == LOSS else self.after > self.before
+        return (self.after > self.before) is self.greater_is_better
 
 
 @dataclass(frozen=True)
@@ -123,9 +133,9 @@ class Report:
                 f"{path} should hold a report as JSON, but cannot be read: {error}"
             ) from error
         version = content.pop("format_version", None) if isinstance(content, dict) else None
-        if version != FORMAT_VERSION:
+        if version not in range(1, FORMAT_VERSION + 1):
             raise CheckpointError(
-                f"{path} should be a report with format_version {FORMAT_VERSION}, found {version!r}. "
+                f"{path} should be a report with a format_version up to {FORMAT_VERSION}, found {version!r}. "
                 "A higher number was written by a newer hf_mtl: upgrade it to read this file."
             )
         try:
@@ -172,14 +182,13 @@ def build_report(
     losses = losses_by_task(log_history, suite.names)
     results = []
     for name in suite.names:
-        metrics = _metric_names(suite, name, (*before, *after))
         rows = _value(after, before, key=f"eval_{name}/rows")
         results.append(
             TaskResult(
                 task=name,
                 rows=None if rows is None else int(rows),
                 seconds=seconds.get(name),
-                scores=tuple(_score(name, metric, before, after) for metric in metrics),
+                scores=_scores(suite, name, before, after),
                 losses=losses[name],
             )
         )
@@ -207,27 +216,52 @@ def _adapter() -> TypeAdapter[Report]:
     return TypeAdapter(Report)
 
 
-def _metric_names(suite: TaskSuite, task: str, keys: Iterable[str]) -> list[str]:
-    """Return the task's metrics: those it names, those that its callables returned, and the loss."""
-    declared = suite[task].metrics
-    names = [metric for metric in declared if isinstance(metric, str)]
-    if len(names) < len(declared):
-        prefix = f"eval_{task}/"
-        # A key of a task "a/b" starts with the prefix of a task "a" too: the longest name owns it.
-        longer = tuple(f"eval_{name}/" for name in suite.names if name.startswith(f"{task}/"))
-        own = (key for key in keys if key.startswith(prefix) and not key.startswith(longer))
-        names += [key.removeprefix(prefix) for key in own]
-    return [*dict.fromkeys(name for name in names if name not in NOT_METRICS), LOSS]
-
-
-def _score(task: str, metric: str, before: Mapping[str, float], after: Mapping[str, float]) -> Score:
-    has_constant = metric in CONSTANT_ANSWER_METRICS
-    return Score(
-        metric=metric,
-        constant=_value(after, before, key=f"eval_{task}/constant") if has_constant else None,
-        before=before.get(f"eval_{task}/{metric}"),
-        after=after.get(f"eval_{task}/{metric}"),
+def _scores(
+    suite: TaskSuite, task: str, before: Mapping[str, float], after: Mapping[str, float]
+) -> tuple[Score, ...]:
+    """The main figure of each of the task's metrics, and the loss."""
+    old, new = (_own(suite, task, figures) for figures in (before, after))
+    keys = dict.fromkeys((*old, *new), 0.0)
+    mains: dict[str, bool] = {}
+    for metric in suite[task].measures:
+        # A metric that does not say its keys gave all those that no other one says.
+        mains |= {
+            key: metric.better(key) is not False
+            for key in (
+                (metric.main or metric.keys[0],) if metric.main or metric.keys else _plain(keys, suite[task])
+            )
+        }
+    return tuple(
+        Score(
+            metric=key,
+            constant=new.get(f"{key}_constant", old.get(f"{key}_constant")),
+            before=old.get(key),
+            after=new.get(key),
+            low=new.get(f"{key}_low"),
+            high=new.get(f"{key}_high"),
+            greater_is_better=greater,
+        )
+        for key, greater in {**mains, LOSS: False}.items()
     )
+
+
+def _own(suite: TaskSuite, task: str, figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures of one task, by their keys alone."""
+    prefix = f"eval_{task}/"
+    # A key of a task "a/b" starts with the prefix of a task "a" too: the longest name owns it.
+    longer = tuple(f"eval_{name}/" for name in suite.names if name.startswith(f"{task}/"))
+    return {
+        key.removeprefix(prefix): value
+        for key, value in figures.items()
+        if key.startswith(prefix) and not key.startswith(longer)
+    }
+
+
+def _plain(keys: Iterable[str], task: Task) -> list[str]:
+    """The keys that are figures of metrics and not of one of the named ones."""
+    named = {key for metric in task.measures for key in metric.keys}
+    told = ("_constant", "_low", "_high")
+    return [key for key in keys if key not in {LOSS, "rows"} | named and not key.endswith(told)]
 
 
 def _value(*sources: Mapping[str, float], key: str) -> float | None:
@@ -239,17 +273,21 @@ def _lines(result: TaskResult) -> Iterable[tuple[Text | str, ...]]:
         first = number == 0
         yield (
             Text(result.task) if first else "",
-            TITLES.get(score.metric, score.metric.replace("_", " ")),
+            score.metric.replace("_", " "),
             _cell(result.rows, "{:,}") if first else "",
             _cell(score.constant, "{:.3f}"),
             _cell(score.before, "{:.3f}"),
-            Text(_cell(score.after, "{:.3f}"), style=_style(score)),
+            Text(_cell(score.after, "{:.3f}"), style=_style(score)) + Text(_interval(score), style="dim"),
             _cell(result.seconds, "{:,.1f}") if first else "",
         )
 
 
 def _cell(value: float | None, form: str) -> str:
     return "–" if value is None else form.format(value)
+
+
+def _interval(score: Score) -> str:
+    return "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
 
 
 def _style(score: Score) -> str:

@@ -20,15 +20,11 @@ Each declares the form of prediction that it takes (`FORMS`); a kind of task off
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
-
 from hf_mtl.metrics.constant import constant_predictions
 from hf_mtl.metrics.forms import FORMS, Form, Rows
 from hf_mtl.metrics.intervals import MOST_RECOMPUTED, confidence_intervals
 from hf_mtl.metrics.metric import Metric
 from hf_mtl.metrics.options import Option
-from hf_mtl.metrics.outcome import OUTCOME_METRICS, Outcome, OutcomeMetric, constant_answer
 from hf_mtl.metrics.registry import METRICS
 from hf_mtl.metrics.resolving import MetricLike, problems, resolve
 
@@ -36,20 +32,13 @@ __all__ = [
     "FORMS",
     "METRICS",
     "MOST_RECOMPUTED",
-    "OUTCOME_METRICS",
     "Form",
     "Metric",
     "MetricLike",
     "Option",
-    "Outcome",
-    "OutcomeMetric",
     "Rows",
-    "TextMetric",
     "confidence_intervals",
-    "constant_answer",
     "constant_predictions",
     "problems",
     "resolve",
 ]
-
-TextMetric: TypeAlias = Callable[[Sequence[str], Sequence[str]], Mapping[str, float]]

@@ -122,7 +122,7 @@ def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImagePro
     """
     located = _located(source)
     try:
-        images = _vision_class(AutoConfig.from_pretrained(located)) is not None
+        images = _reads_images(AutoConfig.from_pretrained(located))
     except (OSError, ValueError):
         images = False
     if not images:
@@ -134,17 +134,16 @@ def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImagePro
     return processor
 
 
-def _vision_class(config: PreTrainedConfig) -> type | None:
-    """The class of an image classifier on this configuration; None for a base that reads something else."""
-    found: type | None = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
-    return found
+def _reads_images(config: PreTrainedConfig) -> bool:
+    """Whether there is an image classifier on this configuration."""
+    return MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None) is not None
 
 
 def _auto_class(config: PreTrainedConfig) -> Any:  # Any: transformers' auto classes have no common type
     """What a base is loaded as: with its vocabulary head where it can write, else without a head."""
     if config.is_encoder_decoder:
         return AutoModelForSeq2SeqLM
-    encoder = config.model_type in ENCODERS or _vision_class(config) is not None
+    encoder = config.model_type in ENCODERS or _reads_images(config)
     return AutoModel if encoder else AutoModelForCausalLM
 
 

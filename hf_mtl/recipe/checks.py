@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
-from hf_mtl.metrics import OUTCOME_METRICS
+from hf_mtl.metrics import METRICS
 from hf_mtl.recipe.document import Document, KeyPath
 from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, TaskSpec, TemplateSpec, merged_task
 
@@ -191,9 +191,9 @@ class _Task:
 
     def _check_metrics(self) -> None:
         for name in self.merged.metrics:
-            if name not in OUTCOME_METRICS:
-                hint = did_you_mean(name, OUTCOME_METRICS)
-                self._report(f"unknown metric {name!r}.{hint} Valid: {listing(OUTCOME_METRICS)}.", "metrics")
+            if name not in METRICS:
+                hint = did_you_mean(name, METRICS)
+                self._report(f"unknown metric {name!r}.{hint} Valid: {listing(METRICS)}.", "metrics")
         if "accuracy" in self.merged.metrics and not self._is_written("labels"):
             self._report(
                 "the metric 'accuracy' ranks the task's labels, and labels are missing: add labels: [...].",

@@ -17,7 +17,7 @@ from hf_mtl.models import RoutedModel, generate, load_tokenizer
 from hf_mtl.recipe.factory import build, build_task
 from hf_mtl.recipe.loading import load_recipe, read_resolved
 from hf_mtl.recipe.run import RECIPE_FILE, measure, model_info
-from hf_mtl.tasks import prompt_of
+from hf_mtl.tasks import Context, prompt_text
 from hf_mtl.training import MultiTaskTrainer
 
 __all__ = ["EVALUATION_FILE", "FinishedRun", "run_folder"]
@@ -93,7 +93,7 @@ class FinishedRun:
         prompts = []
         for number, row in enumerate(rows, start=1):
             try:
-                prompts.append(prompt_of(built, row, self._tokenizer))
+                prompts.append(prompt_text(row, Context(built.declared, self._tokenizer)))
             except DataError as error:
                 raise DataError(f"task {task!r}, input row {number}: {error}") from error
         return prompts

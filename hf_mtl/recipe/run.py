@@ -13,7 +13,7 @@ from hf_mtl import __version__
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Report, build_report, plot_losses
 from hf_mtl.export import Manifest
-from hf_mtl.models import RoutedModel, load_base, load_tokenizer
+from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
 from hf_mtl.recipe.loading import save_recipe
 from hf_mtl.recipe.schema import Recipe
@@ -75,7 +75,7 @@ def _trainer(run: Run, display: ProgressDisplay) -> MultiTaskTrainer:
         RoutedModel(base, identity=identity),
         run.args,
         run.suite,
-        processing_class=load_tokenizer(run.source),
+        processing_class=load_processor(run.source),
         callbacks=[display],
     )
 
@@ -85,7 +85,7 @@ def measure(trainer: MultiTaskTrainer, console: Console, when: str) -> dict[str,
     if all(task.eval is None for task in trainer.suite.values()):
         return {}
     with console.status(f"Evaluating {when} ..."):
-        return trainer.evaluate()
+        return trainer.evaluate(intervals=True)
 
 
 def model_info(trainer: MultiTaskTrainer) -> dict[str, str | int | float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_mtl.models import load_base, load_tokenizer
+from hf_mtl.models import load_base, load_processor
 from hf_mtl.recipe.factory import build
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.training import Verification, verify_isolation
@@ -25,6 +25,6 @@ def verify_recipe(recipe: Recipe, *, rounds: int = 5) -> Verification:
         lambda: load_base(run.source, dtype=model.dtype, hub_id=model.id, quantization=model.quantization),
         run.args,
         run.suite,
-        processing_class=load_tokenizer(run.source),
+        processing_class=load_processor(run.source),
         rounds=rounds,
     )

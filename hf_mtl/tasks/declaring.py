@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List
@@ -65,24 +66,17 @@ def measures(
     problems: list[str] = []
     labels = None if declared.labels is None else len(declared.labels)
     for each in given:
-        try:
-            metric = resolve(each, form=kind.forms[0])
-        except ConfigError as error:
-            problems += error.problems
-            continue
-        metrics.append(metric)
-        if metric.form not in kind.forms:
-            problems.append(
-                f"the metric {metric.name!r} takes {metric.form}, which a task of the kind {kind.name!r} does not "
-                f"give; it gives {listing(kind.forms)}."
-            )
-        elif metric.form == "labels" and labels is None:
-            problems.append(
-                f"the metric {metric.name!r} ranks the task's labels; give labels=[...], the values of the "
-                f"completion's one field."
-            )
-        else:
-            problems += metric_problems(metric, labels=labels, multi_label=kind.multi_label)
+        wrong = metric_problems(each, forms=kind.forms, labels=labels, multi_label=kind.multi_label)
+        problems += wrong
+        if not wrong:
+            metric = resolve(each)
+            form = metric.form or kind.forms[0]
+            metrics.append(replace(metric, form=form))
+            if form == "labels" and labels is None:
+                problems.append(
+                    f"the metric {metric.name!r} compares labels, and the task has none: give labels=[...], for a "
+                    f"language model the values of the completion's one field, which are then ranked by likelihood."
+                )
     return tuple(metrics), problems
 
 

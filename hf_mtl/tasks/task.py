@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
 
 from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PeftConfig
 
 from hf_mtl.data import RowTemplate
 from hf_mtl.errors import ConfigError
+from hf_mtl.metrics import Metric, MetricLike
+from hf_mtl.tasks.declaring import declare, measures
+from hf_mtl.tasks.kinds import Declared, Kind, kind_of
 
 __all__ = ["Task"]
 
@@ -37,7 +41,8 @@ class Task:
         labels: The values of the completion's one field, if it is one of a closed set; they are ranked by
             likelihood for the metric `accuracy`.
         adapter: Any supported PEFT config object; the default is a LoRA of rank 8 on all linear layers.
-        metrics: Names (`hf_mtl.metrics.OUTCOME_METRICS`) or callables `(predictions, references) -> {name: value}`.
+        metrics: Names (`hf_mtl.metrics.METRICS`), mappings of a name and options, `evaluate` modules, or callables
+            `(predictions, references) -> {name: value}`; default: those of the kind.
         max_length: Most tokens of an example; longer ones are cut at the end and counted. None keeps all.
         batch_size: Rows of a batch, over all processes; default `per_device_train_batch_size` times their number.
         gradient_accumulation_steps: Batches of one optimizer step. This and all further settings default to the
@@ -62,6 +67,7 @@ class Task:
 
     Example:
         >>> from datasets import Dataset
+        >>> from hf_mtl import PromptCompletion
         >>> rows = Dataset.from_list([{"text": "A joy.", "label": "positive"}])
         >>> task = Task("sentiment", train=rows, template=PromptCompletion("{text} It was", " {label}"))
         >>> task.adapter.r

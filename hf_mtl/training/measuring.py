@@ -33,6 +33,8 @@ class MeasuringTrainer(CheckpointingTrainer):
         eval_dataset: Mapping[str, Dataset] | None = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
+        *,
+        intervals: bool = False,
     ) -> dict[str, float]:
         """Measure every task on its `eval` rows.
 
@@ -40,6 +42,7 @@ class MeasuringTrainer(CheckpointingTrainer):
             eval_dataset: Other rows, by task, to measure on; default each task's `eval`.
             ignore_keys: Must be None: packed evaluation gathers no outputs that could be left out.
             metric_key_prefix: As in `Trainer`.
+            intervals: Whether to add `/<key>_low` and `/<key>_high`, the ends of a 95 % bootstrap interval over rows.
 
         Returns:
             `eval_<task>/loss`, `/rows`, `/<key>` of its metrics and `/<key>_constant` (what the best constant answer
@@ -47,12 +50,12 @@ class MeasuringTrainer(CheckpointingTrainer):
             figure, which `metric_for_best_model` of the arguments may name.
         """
         _refuse(ignore_keys)
-        return self._measured(self._evaluator_for(eval_dataset), metric_key_prefix)
+        return self._measured(self._evaluator_for(eval_dataset), metric_key_prefix, intervals=intervals)
 
-    def _measured(self, evaluator: Evaluator, prefix: str) -> dict[str, float]:
+    def _measured(self, evaluator: Evaluator, prefix: str, *, intervals: bool = False) -> dict[str, float]:
         """Run an evaluation, log it, and let best weights, patience and callbacks see it."""
         started = time.perf_counter()
-        figures = evaluator.run()
+        figures = evaluator.run(intervals=intervals)
         metrics = {
             f"{prefix}_{name}/{key}": value for name, task in figures.items() for key, value in task.items()
         }

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from hf_mtl.errors import ConfigError, TrainingError
 from hf_mtl.export import save_suite
 from hf_mtl.models import BaseIdentity, RoutedModel
-from hf_mtl.tasks import Task, TaskSuite
+from hf_mtl.tasks import Processor, Task, TaskSuite
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.export_check import plain_difference, routed_row
 from hf_mtl.training.owners import owners_of
