@@ -1,12 +1,14 @@
-"""Rows, templates, tokens, streams, packed and padded batches; nothing here knows a task or a model.
+"""Sources, selections, templates, tokens, images, streams, packed and padded batches; no task or model is known here.
 
 >>> from hf_mtl.data import PromptCompletion
 >>> PromptCompletion("{lemma} ->", " {past}").fields
 ('lemma', 'past')
 """
 
+from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, Asset, PackageFile, resolve_asset
 from hf_mtl.data.encoding import IGNORED, Encoded, encode_rendered, encode_rows
 from hf_mtl.data.files import read_rows
+from hf_mtl.data.images import pixel_values
 from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout
 from hf_mtl.data.packing import (
     Chunk,
@@ -18,17 +20,23 @@ from hf_mtl.data.packing import (
     pack,
 )
 from hf_mtl.data.padding import EncoderDecoderSequence, ImageSequence, PaddedBatch, pad
+from hf_mtl.data.selection import few_shot, max_examples, renamed, split_off
+from hf_mtl.data.sources import load_rows
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
 from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, Row, RowTemplate, render
 
 __all__ = [
+    "ASSETS",
+    "ASSET_PREFIX",
     "IGNORED",
+    "Asset",
     "Chat",
     "Chunk",
     "Encoded",
     "EncoderDecoderSequence",
     "ImageSequence",
     "Layout",
+    "PackageFile",
     "PackedBatch",
     "PackedLayout",
     "PaddedBatch",
@@ -46,9 +54,16 @@ __all__ = [
     "derived_seed",
     "encode_rendered",
     "encode_rows",
+    "few_shot",
     "fill_micro_batches",
+    "load_rows",
+    "max_examples",
     "pack",
     "pad",
+    "pixel_values",
     "read_rows",
+    "renamed",
     "render",
+    "resolve_asset",
+    "split_off",
 ]

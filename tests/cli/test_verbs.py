@@ -28,6 +28,7 @@ FLAGS = {
     ("recipes",): {"--help"},
     ("recipes", "list"): {"--help"},
     ("recipes", "copy"): {"NAME", "DEST", "--help"},
+    ("recipes", "fetch"): {"NAME...", "--help"},
     ("recipes", "validate"): {"RECIPE...", "--help"},
 }
 MAX_SECONDS = 1.0
