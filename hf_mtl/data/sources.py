@@ -210,9 +210,10 @@ def _chosen(splits: DatasetDict, shown: str, split: str | None) -> Dataset:
             "train[:1000] or train[10%:20%]; the splits are "
             f"{listing(f'{key} ({len(rows)} rows)' for key, rows in splits.items())}."
         ) from error
-    made = [splits[part.splitname].select(range(part.from_, part.to)) for part in parts]
-    if not sum(map(len, made)):
+    parts = [part for part in parts if part.from_ < part.to]
+    if not parts:
         raise ConfigError(f"{shown}: the split {split!r} holds no rows.")
+    made = [splits[part.splitname].select(range(part.from_, part.to)) for part in parts]
     return made[0] if len(made) == 1 else concatenate_datasets(made)
 
 
