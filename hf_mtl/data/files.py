@@ -52,7 +52,7 @@ def read_rows(path: str | Path) -> Dataset:
 
 
 def check_file(path: Path) -> None:
-    """Check that there is such a file and that its ending is known.
+    """Check that there is such a file, that its ending is known and that it is not empty.
 
     Raises:
         DataError: If not; files beside it with its ending are listed.
@@ -64,6 +64,8 @@ def check_file(path: Path) -> None:
         raise DataError(f"There is no data file {str(path)!r}.{beside}{missing}")
     if path.suffix not in FORMATS:
         raise DataError(f"{path}: unknown format {path.suffix!r}; readable are {listing(FORMATS)}.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file holds no rows.")
 
 
 def options(path: Path) -> tuple[str, dict[str, str]]:

@@ -138,6 +138,34 @@ def test_an_answer_that_is_not_in_its_context(tmp_path: Path) -> None:
         converted("disfl-qa", disfl_qa(("who ?", "A pair of two .", "three")), tmp_path)
 
 
+# --- supersenses ------------------------------------------------------------------------------------------
+
+
+def test_supersenses(tmp_path: Path) -> None:
+    licence = "  1 This software and database is being provided to you\n"
+    nouns = [
+        f'{n:08} 05 n 01 beast_{n} 0 000 | an animal; the one of number {n}; "see it"; "hear it"  '
+        for n in range(5003)
+    ]
+    verbs = ['00000001 38 v 01 go 0 000 01 + 01 00 | change place; "go west"  ', nouns[0]]
+    files = {
+        "noun": nouns,
+        "verb": verbs,
+        "adj": ["00000002 00 a 01 able 0 000 | having the skill  "],
+        "adv": [],
+    }
+    packed = {f"data.{kind}": (licence + "\n".join(lines)).encode() for kind, lines in files.items()}
+    found = converted("supersenses", packed, tmp_path)
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 5, "test": 5000}
+    assert not set(found["train"]["text"]) & set(found["test"]["text"])
+    names = found["train"].features["label"].names
+    rows = {row["text"]: (row["word"], names[row["label"]]) for split in found.values() for row in split}
+    assert len(names) == 45
+    assert rows["an animal; the one of number 7"] == ("beast 7", "noun.animal")
+    assert rows["change place"] == ("go", "verb.motion")
+    assert rows["having the skill"] == ("able", "adj.all")
+
+
 # --- images -----------------------------------------------------------------------------------------------
 
 
@@ -188,6 +216,7 @@ REAL = {
     "disfl-qa": {"train": 6379, "validation": 1577},
     "mnist-5k": {"train": 4000, "test": 1000},
     "movie-snippets": {"train": 8566, "test": 2000},
+    "supersenses": {"train": 111919, "test": 5000},
 }
 
 
