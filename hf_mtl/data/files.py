@@ -14,15 +14,16 @@ from datasets import Dataset
 from datasets import load_dataset as _load_dataset
 from datasets.exceptions import DatasetGenerationError
 
-from hf_mtl.errors import DataError, listing
+from hf_mtl.errors import DataError, did_you_mean, listing
 
-__all__ = ["FORMATS", "read_rows"]
+__all__ = ["FORMATS", "check_file", "options", "read_rows"]
 
-FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+"""Which reader of `datasets` takes a file of that ending."""
 
 
 def read_rows(path: str | Path) -> Dataset:
-    """Read a JSONL, JSON, CSV or Parquet file.
+    """Read a JSONL, JSON, CSV, TSV or Parquet file.
 
     Args:
         path: The file; its ending says the format.
@@ -35,25 +36,41 @@ def read_rows(path: str | Path) -> Dataset:
             named.
     """
     path = Path(path)
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
-        beside = f" Files beside it: {listing(near[:10])}." if near else ""
-        raise DataError(f"There is no data file {str(path)!r}.{beside}")
-    if path.suffix not in FORMATS:
-        raise DataError(f"{path}: unknown format {path.suffix!r}; readable are {listing(FORMATS)}.")
+    check_file(path)
     if path.suffix == ".jsonl":
         _check_json_lines(path)
+    reader, extra = options(path)
     try:
-        rows = _load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
+        rows = _load_dataset(reader, data_files=str(path), split="train", **extra)
     except (DatasetGenerationError, ValueError) as error:
         if "corresponds to no data" in str(error):
             raise DataError(f"{path}: the file holds no rows.") from error
-        raise DataError(
-            f"{path}: cannot be read as {FORMATS[path.suffix]}: {error.__cause__ or error}"
-        ) from error
+        raise DataError(f"{path}: cannot be read as {reader}: {error.__cause__ or error}") from error
     if len(rows) == 0:
         raise DataError(f"{path}: the file holds no rows.")
     return rows
+
+
+def check_file(path: Path) -> None:
+    """Check that there is such a file, that its ending is known and that it is not empty.
+
+    Raises:
+        DataError: If not; files beside it with its ending are listed.
+    """
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
+        beside = f" Files beside it: {listing(near[:10])}.{did_you_mean(path.name, near)}" if near else ""
+        missing = "" if path.parent.is_dir() else f" There is no folder {str(path.parent)!r} either."
+        raise DataError(f"There is no data file {str(path)!r}.{beside}{missing}")
+    if path.suffix not in FORMATS:
+        raise DataError(f"{path}: unknown format {path.suffix!r}; readable are {listing(FORMATS)}.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file holds no rows.")
+
+
+def options(path: Path) -> tuple[str, dict[str, str]]:
+    """Return which reader of `datasets` takes the file, and what that reader has to know about it."""
+    return FORMATS[path.suffix], {"sep": "\t"} if path.suffix == ".tsv" else {}
 
 
 def _check_json_lines(path: Path) -> None:

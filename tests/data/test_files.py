@@ -14,7 +14,12 @@ GOOD = '{"text": "a"}\n{"text": "b"}\n'
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("rows.jsonl", GOOD), ("rows.json", '[{"text": "a"}, {"text": "b"}]'), ("rows.csv", "text\na\nb\n")],
+    [
+        ("rows.jsonl", GOOD),
+        ("rows.json", '[{"text": "a"}, {"text": "b"}]'),
+        ("rows.csv", "text\na\nb\n"),
+        ("rows.tsv", "text\tn\na\t1\nb\t2\n"),
+    ],
 )
 def test_formats(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
@@ -42,7 +47,11 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
         ),
         ("rows.jsonl", "\n \n", "the file holds no rows"),
         ("rows.csv", "text\n", "the file holds no rows"),
-        ("rows.txt", "a\n", "unknown format '.txt'; readable are '.csv', '.json', '.jsonl', '.parquet'"),
+        (
+            "rows.txt",
+            "a\n",
+            "unknown format '.txt'; readable are '.csv', '.json', '.jsonl', '.parquet', '.tsv'",
+        ),
     ],
 )
 def test_unusable_files(tmp_path: Path, name: str, content: str, message: str) -> None:
