@@ -242,9 +242,15 @@ class Kind(ABC):
         return (own,)
 
     def output(self, asked: Sequence[TokenSequence], logits: Sequence[Tensor], context: Context) -> Any:
-        """What is kept of the logits of one sequence and of those that are run with it; by default all of its own."""
+        """What is kept of the logits of one sequence and of those that are run with it; by default all of its own.
+
+        Args:
+            asked: The sequences.
+            logits: Of each, `[1, C]` of a head on sequences, else `[N, C]`.
+            context: The task on its base.
+        """
         kept: np.ndarray = logits[0].float().cpu().numpy()
-        return kept
+        return kept[0] if self.shape is HeadShape.SEQUENCE else kept
 
     @abstractmethod
     def answers(
