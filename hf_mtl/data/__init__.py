@@ -27,20 +27,12 @@ from hf_mtl.data.padding import (
     PaddedBatch,
     pad,
 )
+from hf_mtl.data.patterns import fill_pattern, pattern_fields
+from hf_mtl.data.rows import Row
 from hf_mtl.data.selection import few_shot, max_examples, renamed, split_off
 from hf_mtl.data.sources import load_rows
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
-from hf_mtl.data.templates import (
-    Chat,
-    Piece,
-    PromptCompletion,
-    Rendered,
-    Row,
-    RowTemplate,
-    fill_pattern,
-    pattern_fields,
-    render,
-)
+from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, RowTemplate, render
 
 __all__ = [
     "ASSETS",

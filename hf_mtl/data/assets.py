@@ -27,7 +27,16 @@ from hf_mtl.data.download import PublishedFile, download, locate, shown
 from hf_mtl.data.package_index import locate_npm, locate_sdist
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
-__all__ = ["ASSETS", "ASSET_PREFIX", "BASE_FILE", "Asset", "PackageFile", "cache_folder", "resolve_asset"]
+__all__ = [
+    "ASSETS",
+    "ASSET_PREFIX",
+    "BASE_FILE",
+    "Asset",
+    "PackageFile",
+    "cache_folder",
+    "is_fetched",
+    "resolve_asset",
+]
 
 ASSET_PREFIX: Final = "asset:"
 """What a source starts with that names an asset: `asset:minilm`."""
@@ -86,6 +95,11 @@ def cache_folder() -> Path:
     if own := os.environ.get("HF_MTL_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hf_mtl"
+
+
+def is_fetched(name: str) -> bool:
+    """Whether an asset is in the cache, so that it takes no network."""
+    return _is_whole(cache_folder() / "assets" / name)
 
 
 def _is_whole(folder: Path) -> bool:

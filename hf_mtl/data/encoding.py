@@ -16,7 +16,8 @@ from typing import Any
 from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data.templates import Rendered, Row
+from hf_mtl.data.rows import Row
+from hf_mtl.data.templates import Rendered
 from hf_mtl.errors import ConfigError, DataError
 
 __all__ = ["EXAMPLE_FEATURES", "IGNORED", "Encoded", "Example", "encode_rendered", "encode_rows"]

@@ -22,7 +22,7 @@ from typing import final
 import torch
 from datasets import IterableDataset
 
-from hf_mtl.data.templates import Row
+from hf_mtl.data.rows import Row
 from hf_mtl.errors import ConfigError, DataError
 
 __all__ = ["StreamingRows", "TaskStream", "derived_seed"]

@@ -4,35 +4,32 @@ r"""How a row becomes text: pieces that are read and pieces that are learned.
     >>> template.render({"text": "A joy.", "label": "positive"}).pieces
     (Piece(text='Review: A joy.\nSentiment:', learned=False), Piece(text=' positive', learned=True))
 
-A task takes one of three templates: `PromptCompletion` (two format strings), `Chat` (a column of messages,
-rendered by the tokenizer's own chat template, the loss on the assistant's turns only), or any callable that
+A task takes one of three templates: `PromptCompletion` (two format strings or Jinja templates), `Chat` (a column of
+messages, rendered by the tokenizer's own chat template, the loss on the assistant's turns only), or any callable that
 turns a row into `{"prompt": ..., "completion": ...}` or `{"messages": [...]}`.
 """
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.data.patterns import ENGINES, fill_pattern, pattern_fields
+from hf_mtl.data.rows import Row
+from hf_mtl.errors import ConfigError, DataError, listing
 
 __all__ = [
     "Chat",
     "Piece",
     "PromptCompletion",
     "Rendered",
-    "Row",
     "RowTemplate",
-    "fill_pattern",
-    "pattern_fields",
     "render",
 ]
 
-Row: TypeAlias = Mapping[str, Any]  # Any: a row's values are whatever the user's data set holds
 RowTemplate: TypeAlias = "PromptCompletion | Chat | Callable[[Row], Row]"
 
 
@@ -56,38 +53,9 @@ class Rendered(NamedTuple):
     special_tokens: bool
 
 
-def pattern_fields(pattern: str) -> tuple[str, ...]:
-    """The columns that a format string names.
-
-    Raises:
-        ConfigError: If its braces are not balanced.
-    """
-    try:
-        parsed = list(string.Formatter().parse(pattern))
-    except ValueError as error:
-        raise ConfigError(f"The template {pattern!r} is not a valid format string: {error}.") from error
-    return tuple(dict.fromkeys(name for _, name, _, _ in parsed if name is not None))
-
-
-def fill_pattern(pattern: str, row: Row) -> str:
-    """Fill the `{field}`s of a format string from a row.
-
-    Raises:
-        DataError: If the row lacks a field.
-    """
-    for field in pattern_fields(pattern):
-        if field not in row or row[field] is None:
-            found = listing(name for name, value in row.items() if value is not None)
-            raise DataError(
-                f"the template {pattern!r} needs the field {field!r}; this row has {found or 'no fields'}."
-                f"{did_you_mean(field, row)}"
-            )
-    return pattern.format_map(row)
-
-
 @dataclass(frozen=True)
 class PromptCompletion:
-    r"""A prompt that is read and a completion that is learned, both as format strings with `{field}`.
+    r"""A prompt that is read and a completion that is learned, both patterns that a row's columns fill.
 
     Nothing is added between the two: start the completion with the space or line break that belongs there.
     The end token is appended to the completion and learned with it.
@@ -95,17 +63,24 @@ class PromptCompletion:
     Args:
         prompt: For example `"Review: {text}\nSentiment:"`.
         completion: For example `" {label}"`.
+        engine: `"format"` for format strings with `{field}`, `"jinja"` for Jinja templates with `{{ field }}`, which
+            run in a sandbox.
 
     Raises:
-        ConfigError: If a pattern has unbalanced braces or unnamed fields.
+        ConfigError: If a pattern has unbalanced braces or unnamed fields, or there is no such engine.
     """
 
     prompt: str
     completion: str
+    engine: str = "format"
 
     def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise ConfigError(
+                f"there is no template engine {self.engine!r}; choose one of {listing(ENGINES)}."
+            )
         for pattern in (self.prompt, self.completion):
-            for field in pattern_fields(pattern):
+            for field in pattern_fields(pattern, self.engine):
                 if not field.isidentifier():
                     raise ConfigError(
                         f"The template {pattern!r} has the field {{{field}}}; name a column, as in {{text}} "
@@ -115,29 +90,33 @@ class PromptCompletion:
     @property
     def fields(self) -> tuple[str, ...]:
         """The columns that both patterns need."""
-        return tuple(dict.fromkeys(pattern_fields(self.prompt) + pattern_fields(self.completion)))
+        return tuple(
+            dict.fromkeys(
+                pattern_fields(self.prompt, self.engine) + pattern_fields(self.completion, self.engine)
+            )
+        )
 
     def render(self, row: Row) -> Rendered:
         """Return the prompt and the completion of a row."""
         pieces = (
-            Piece(fill_pattern(self.prompt, row), False),
-            Piece(fill_pattern(self.completion, row), True),
+            Piece(fill_pattern(self.prompt, row, self.engine), False),
+            Piece(fill_pattern(self.completion, row, self.engine), True),
         )
         return Rendered(pieces, special_tokens=True)
 
     def prompt_text(self, row: Row) -> str:
         """Return the prompt alone, as a model that is to answer receives it."""
-        return fill_pattern(self.prompt, row)
+        return fill_pattern(self.prompt, row, self.engine)
 
     def candidate(self, label: str) -> str:
         """Return the completion that stands for `label`, one value of the completion's only field."""
-        fields = pattern_fields(self.completion)
+        fields = pattern_fields(self.completion, self.engine)
         if len(fields) != 1:
             raise ConfigError(
                 f"Labels can be ranked when the completion has exactly one field; {self.completion!r} has "
                 f"{len(fields)}."
             )
-        return self.completion.format_map({fields[0]: label})
+        return fill_pattern(self.completion, {fields[0]: label}, self.engine)
 
 
 @dataclass(frozen=True)

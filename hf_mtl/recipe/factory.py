@@ -6,15 +6,15 @@ run.suite.names
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
-from hf_mtl.data import Chat, PromptCompletion
-from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.arguments import training_arguments
-from hf_mtl.recipe.checks import first_rows, template_of
+from hf_mtl.recipe.declared import kind_of_spec, metrics_of, template_of
 from hf_mtl.recipe.peft_configs import peft_config
+from hf_mtl.recipe.rows import rows_of
 from hf_mtl.recipe.schema import Recipe, TaskSpec
 from hf_mtl.tasks import Task, TaskSuite
 from hf_mtl.training import MultiTaskTrainingArguments
@@ -30,12 +30,14 @@ class Run:
         recipe: The recipe itself.
         source: Where the base's weights come from: a Hub id, a folder or `asset:NAME`.
         suite: The tasks with their rows.
+        tests: By task, the rows to measure on once, after training.
         args: The training arguments.
     """
 
     recipe: Recipe
     source: str
     suite: TaskSuite
+    tests: Mapping[str, Dataset]
     args: MultiTaskTrainingArguments
 
 
@@ -46,33 +48,35 @@ def build(recipe: Recipe) -> Run:
         ConfigError: transformers refuses a combination of training arguments.
         DataError: A data file is gone or broken.
     """
-    tasks = [
-        build_task(
-            name,
-            spec,
-            train=_rows(spec.train, spec.max_train_rows),
-            eval=_rows(spec.eval, spec.max_eval_rows),
-        )
-        for name, spec in recipe.tasks.items()
-    ]
+    tasks, tests = [], {}
+    for name, spec in recipe.tasks.items():
+        rows = rows_of(spec)
+        tasks.append(build_task(name, spec, train=rows.train, eval=rows.eval))
+        if rows.test is not None:
+            tests[name] = rows.test
     return Run(
         recipe=recipe,
         source=recipe.model.source or recipe.model.id,
         suite=TaskSuite(tasks),
+        tests=tests,
         args=training_arguments(recipe.training, recipe.output_dir),
     )
 
 
-def build_task(name: str, spec: TaskSpec, *, train: Dataset | None, eval: Dataset | None) -> Task:
+def build_task(
+    name: str, spec: TaskSpec, *, train: Dataset | IterableDataset | None, eval: Dataset | None
+) -> Task:
     """Build the task `name` with the given rows."""
     return Task(
         name,
         train=train,
         eval=eval,
-        template=_template(spec),
+        kind=kind_of_spec(spec),
+        columns=spec.columns,
+        template=None if spec.template is None else template_of(spec.template),
         labels=spec.labels,
         adapter=peft_config(spec.adapter) if spec.adapter else None,
-        metrics=spec.metrics,
+        metrics=metrics_of(spec),
         max_length=spec.max_length,
         batch_size=spec.batch_size,
         learning_rate=spec.learning_rate,
@@ -91,13 +95,3 @@ def build_task(name: str, spec: TaskSpec, *, train: Dataset | None, eval: Datase
         greater_is_better=spec.greater_is_better,
         early_stopping_patience=spec.early_stopping_patience,
     )
-
-
-def _rows(path: str | None, most: int | None) -> Dataset | None:
-    return None if path is None else first_rows(path, most)
-
-
-def _template(spec: TaskSpec) -> PromptCompletion | Chat:
-    if spec.template is None:
-        raise ConfigError("template is missing; `load_recipe` checks recipes before they are built.")
-    return template_of(spec.template)

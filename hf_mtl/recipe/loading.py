@@ -20,6 +20,7 @@ from hf_mtl.recipe.checks import check
 from hf_mtl.recipe.document import Document, read_document
 from hf_mtl.recipe.overrides import override
 from hf_mtl.recipe.parsing import parse
+from hf_mtl.recipe.rows import rows_with_path
 from hf_mtl.recipe.schema import ASSET_PREFIX, ModelSpec, Recipe, TaskSpec, merged_task
 
 __all__ = ["load_recipe", "read_resolved", "save_recipe"]
@@ -113,7 +114,7 @@ def _model_with_path(model: ModelSpec, changed: Callable[[str], str]) -> ModelSp
 
 
 def _task_with_paths(task: TaskSpec, changed: Callable[[str], str]) -> TaskSpec:
-    written = {"train": task.train, "eval": task.eval}
+    written = {"train": task.train, "eval": task.eval, "test": task.test}
     return task.model_copy(
-        update={split: changed(path) for split, path in written.items() if path is not None}
+        update={split: rows_with_path(rows, changed) for split, rows in written.items() if rows is not None}
     )

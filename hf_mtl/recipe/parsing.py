@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from hf_mtl.errors import did_you_mean, listing
 from hf_mtl.recipe.document import ABSENT, Document, KeyPath, child
-from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec, TemplateSpec
+from hf_mtl.recipe.schema import ModelSpec, Recipe, RowsSpec, TaskSpec, TemplateSpec
 
 __all__ = ["expected_and_found", "parse", "unknown_key"]
 
@@ -56,12 +56,14 @@ def parse(document: Document) -> tuple[Recipe, list[str]]:
 
 
 def _existing(data: object, path: KeyPath) -> KeyPath:
-    """Return the part of a complaint's path that is in the data: below it are names of pydantic's own."""
-    for depth, key in enumerate(path):
-        data = child(data, key)
-        if data is ABSENT:
-            return path[:depth]
-    return path
+    """Return the part of a complaint's path that is in the data; pydantic puts names of its own between."""
+    found: list[str | int] = []
+    for key in path:
+        inner = child(data, key)
+        if inner is not ABSENT:
+            data = inner
+            found.append(key)
+    return tuple(found)
 
 
 def _remove(data: object, path: KeyPath) -> None:
@@ -147,6 +149,8 @@ def _fields_around(path: KeyPath) -> list[str]:
 def _section(path: KeyPath) -> type[BaseModel]:
     if path[-2:-1] == ("template",):
         return TemplateSpec
+    if path[-2:-1] in (("train",), ("eval",), ("test",)) and path[0] in ("tasks", "defaults"):
+        return RowsSpec
     if path[0] == "model" and len(path) > 1:
         return ModelSpec
     if (path[0] == "tasks" and len(path) > 2) or (path[0] == "defaults" and len(path) > 1):

@@ -7,7 +7,11 @@ from pathlib import Path
 import peft
 import torch
 import transformers
+from datasets import Dataset
+from rich import box
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from hf_mtl import __version__
 from hf_mtl.errors import ConfigError
@@ -51,6 +55,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
     display = ProgressDisplay(run.suite.names, console)
     trainer = _trainer(run, display)
     _line(console, _header(trainer))
+    console.print(data_table(trainer))
     before = measure(trainer, console, "before training")
     try:
         trainer.train(resume_from_checkpoint=True if resume == "last" else resume)
@@ -60,6 +65,9 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
     report = build_report(
         run.suite, before, after, trainer.state.log_history, trainer.task_seconds(), model_info(trainer)
     )
+    if run.tests:
+        with console.status("Measuring on the test rows ..."):
+            report = report.with_tests(trainer.evaluate(run.tests, metric_key_prefix="test", intervals=True))
     if trainer.is_world_process_zero():
         _save(run, trainer, report)
         _show(run, report, console)
@@ -116,7 +124,7 @@ def _header(trainer: MultiTaskTrainer) -> str:
     info, sizes = model_info(trainer), sorted(set(_trainable(trainer).values()))
     size = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     train, measured = (
-        sum(len(rows) for rows in splits if rows is not None)
+        sum(len(rows) for rows in splits if isinstance(rows, Dataset))
         for splits in zip(*((task.train, task.eval) for task in trainer.suite.values()), strict=True)
     )
     tasks = "1 task" if len(trainer.suite) == 1 else f"{len(trainer.suite)} tasks"
@@ -127,6 +135,22 @@ def _header(trainer: MultiTaskTrainer) -> str:
     )
     note = f"\n{info['note']}" if info["note"] else ""
     return f"{info['base']} in {info['dtype']} on {info['device']}: {tasks}, {', '.join(facts)}{note}"
+
+
+def data_table(trainer: MultiTaskTrainer) -> Table:
+    """Return a table of what the tasks read: rows, tokens, and what does not fit."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("task", "kind", "rows"):
+        table.add_column(title, overflow="fold", style="bold" if title == "task" else "")
+    for title in ("used", "sequences", "tokens", "longest", "truncated", "no label"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, splits in trainer.splits().items():
+        for number, (which, split) in enumerate(splits.items()):
+            facts = split.facts()
+            counts = (facts.rows, facts.sequences, facts.tokens, facts.longest, facts.truncated, facts.unlabelled)
+            first = (Text(name), trainer.suite[name].own_kind.name) if number == 0 else ("", "")
+            table.add_row(*first, which, *(f"{count:,}" for count in counts))
+    return table
 
 
 def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
@@ -144,11 +168,12 @@ def _show(run: Run, report: Report, console: Console) -> None:
     for name, place in manifest.tasks.items():
         _line(console, f"{name}: {folder / place}")
     _line(console, f"report: {folder / REPORT_FILE}  losses: {folder / LOSSES_FILE}")
-    first = folder / next(iter(manifest.tasks.values()))
+    name, place = next(iter(manifest.tasks.items()))
+    auto = trainer_auto(manifest, name)
     console.print("\nLoad an adapter with plain peft:")
-    _line(console, "  from peft import PeftModel; from transformers import AutoModelForCausalLM")
-    _line(console, f"  base = AutoModelForCausalLM.from_pretrained({manifest.base.hub_id!r})")
-    _line(console, f"  model = PeftModel.from_pretrained(base, {first.as_posix()!r})")
+    _line(console, f"  from peft import PeftModel; from transformers import {auto.name}")
+    _line(console, f"  base = {auto.name}.from_pretrained({manifest.base.hub_id!r}{auto.arguments})")
+    _line(console, f"  model = PeftModel.from_pretrained(base, {(folder / place).as_posix()!r})")
 
 
 def _line(console: Console, text: str) -> None:

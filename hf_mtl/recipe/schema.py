@@ -13,9 +13,9 @@ from __future__ import annotations
 import copy
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-__all__ = ["ASSET_PREFIX", "ModelSpec", "Recipe", "TaskSpec", "TemplateSpec", "merged_task"]
+__all__ = ["ASSET_PREFIX", "ModelSpec", "Recipe", "RowsSpec", "TaskSpec", "TemplateSpec", "merged_task"]
 
 ASSET_PREFIX = "asset:"
 
@@ -51,25 +51,73 @@ class TemplateSpec(_Section):
         prompt: The text that the model sees.
         completion: The text that it learns to answer; the loss is on this part only.
         messages: The column that holds a conversation (`[{"role": ..., "content": ...}, ...]`).
+        engine: How prompt and completion are filled: `format` for `{field}`, `jinja` for `{{ field }}`.
     """
 
     prompt: str | None = None
     completion: str | None = None
     messages: str | None = None
+    engine: Literal["format", "jinja"] = "format"
+
+
+class RowsSpec(_Section):
+    """Where rows come from. A text alone stands for its `source`.
+
+    Args:
+        source: A file (.jsonl, .json, .csv, .tsv, .parquet) or a folder of `save_to_disk`, relative to the recipe; a
+            Hub id; or `asset:NAME` for a data set in a package.
+        split: One of its splits, or a part: `train[:1000]`.
+        name: Which of the data set's configurations.
+        revision: The branch, tag or commit on the Hub.
+        streaming: Read row by row while training.
+        max_examples: Use so many rows, drawn with `seed`.
+        few_shot: Use so many rows of each class, drawn with `seed`.
+        seed: The seed of draws.
+    """
+
+    source: str = ""
+    split: str | None = None
+    name: str | None = None
+    revision: str | None = None
+    streaming: bool = False
+    max_examples: Count | None = None
+    few_shot: Count | None = None
+    seed: int = 0
+
+
+def _with_source(value: object) -> object:
+    return {"source": value} if isinstance(value, str) else value
+
+
+Rows = Annotated[RowsSpec, BeforeValidator(_with_source)]
+
+
+def _form_of_labels(value: object) -> str:
+    return "number" if isinstance(value, int) else "names"
+
+
+Labels = Annotated[
+    Annotated[Names, Tag("names")] | Annotated[Count, Tag("number")], Discriminator(_form_of_labels)
+]
 
 
 class TaskSpec(_Section):
     """One task; under the recipe's `defaults`, what the tasks have in common.
 
     Args:
-        train: File of the rows to learn from (.jsonl, .json, .csv, .parquet), relative to the recipe.
-        eval: File of the rows to evaluate on.
-        template: How a row becomes a prompt and a completion.
-        labels: The values of the completion's one field; the metric `accuracy` ranks them by likelihood.
+        kind: The kind of task: its name, or a mapping of `name` and options.
+        train: The rows to learn from.
+        eval: The rows to evaluate on, during training too.
+        test: The rows to measure on once, after training.
+        eval_fraction: Hold out this share of `train` as `eval`.
+        columns: By the parts of the kind's rows, the columns; for texts also `{field}` patterns.
+        template: For language models, how a row becomes a prompt and a completion.
+        labels: The labels' names or their number, where the rows' features do not say them. For language models the
+            values of the completion's one field; the metric `accuracy` ranks them by likelihood.
         adapter: Fields of the task's peft configuration; `peft_type` says which (default LORA).
-        metrics: What is measured on the rows of `eval`.
+        metrics: What is measured: names, or mappings of `name` and options; default: what is usual for the kind.
         max_train_rows: Use the first so many rows of `train`.
-        max_eval_rows: Use the first so many rows of `eval`.
+        max_eval_rows: Use the first so many rows of `eval` and of `test`.
         max_length: Most tokens of a row.
         batch_size: Rows of a batch, over all processes.
         gradient_accumulation_steps: Batches of one step. As in `training`, but for this task; so are the following.
@@ -89,12 +137,16 @@ class TaskSpec(_Section):
         early_stopping_patience: Evaluations without a better figure after which the task stops.
     """
 
-    train: str | None = None
-    eval: str | None = None
+    kind: object = "causal-lm"
+    train: Rows | None = None
+    eval: Rows | None = None
+    test: Rows | None = None
+    eval_fraction: float | None = Field(default=None, gt=0, lt=1)
+    columns: dict[str, str] = Field(default_factory=dict)
     template: TemplateSpec | None = None
-    labels: Names | None = None
+    labels: Labels | None = None
     adapter: dict[str, object] = Field(default_factory=dict)
-    metrics: Names = ("exact_match",)
+    metrics: Annotated[tuple[object, ...], Field(strict=False)] | None = None
     max_train_rows: Count | None = None
     max_eval_rows: Count | None = None
     max_length: Count | None = None

@@ -8,6 +8,7 @@
 ('past tense',)
 """
 
+from hf_mtl.tasks.declaring import declare
 from hf_mtl.tasks.encoding import EncodedSplit, RowEncoder, SplitFacts, encode_split
 from hf_mtl.tasks.kinds import (
     KINDS,
@@ -55,6 +56,7 @@ __all__ = [
     "TaskSuite",
     "TextClassification",
     "TokenClassification",
+    "declare",
     "encode_split",
     "kind_of",
     "prompt_text",

@@ -1,0 +1,83 @@
+"""Texts with places that a row's columns fill: format strings, and Jinja templates in a sandbox.
+
+>>> fill_pattern("{title}. {body}", {"title": "Rain", "body": "It rains."})
+'Rain. It rains.'
+>>> fill_pattern("{% for w in words %}{{ w }} {% endfor %}", {"words": ["a", "b"]}, engine="jinja")
+'a b '
+"""
+
+from __future__ import annotations
+
+import string
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from hf_mtl.data.rows import Row
+from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+__all__ = ["ENGINES", "fill_pattern", "pattern_fields"]
+
+ENGINES = ("format", "jinja")
+
+
+def pattern_fields(pattern: str, engine: str = "format") -> tuple[str, ...]:
+    """The columns that a pattern names.
+
+    Raises:
+        ConfigError: If it is no valid pattern.
+    """
+    if engine == "jinja":
+        return _jinja_fields(pattern)
+    try:
+        parsed = list(string.Formatter().parse(pattern))
+    except ValueError as error:
+        raise ConfigError(f"The template {pattern!r} is not a valid format string: {error}.") from error
+    return tuple(dict.fromkeys(name for _, name, _, _ in parsed if name is not None))
+
+
+def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
+    """Fill a pattern from a row.
+
+    Raises:
+        DataError: If the row lacks a field, or a Jinja template fails on it.
+    """
+    for field in pattern_fields(pattern, engine):
+        if field not in row or row[field] is None:
+            found = listing(name for name, value in row.items() if value is not None)
+            raise DataError(
+                f"the template {pattern!r} needs the field {field!r}; this row has {found or 'no fields'}."
+                f"{did_you_mean(field, row)}"
+            )
+    if engine == "format":
+        return pattern.format_map(row)
+    from jinja2 import TemplateError
+
+    try:
+        text: str = _environment().from_string(pattern).render(dict(row))
+    except (TemplateError, TypeError, ValueError) as error:
+        raise DataError(f"the Jinja template {pattern!r} fails on this row: {error}") from error
+    return text
+
+
+@lru_cache(maxsize=256)
+def _jinja_fields(pattern: str) -> tuple[str, ...]:
+    from jinja2 import TemplateSyntaxError
+    from jinja2.meta import find_undeclared_variables
+
+    try:
+        names = find_undeclared_variables(_environment().parse(pattern))
+    except TemplateSyntaxError as error:
+        raise ConfigError(f"The template {pattern!r} is not a valid Jinja template: {error}.") from error
+    return tuple(sorted(names, key=pattern.index))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> ImmutableSandboxedEnvironment:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    options: dict[str, Any] = {"undefined": StrictUndefined, "keep_trailing_newline": True}  # Any: of jinja2
+    return ImmutableSandboxedEnvironment(**options)

@@ -1,0 +1,117 @@
+"""From a recipe's sources of rows to data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.recipe.schema import ASSET_PREFIX, RowsSpec, TaskSpec
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+__all__ = ["TaskRows", "is_at_hand", "read_split", "rows_of", "rows_with_path"]
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """The rows of a task's splits.
+
+    Args:
+        train: To learn from.
+        eval: To evaluate on.
+        test: To measure on once.
+    """
+
+    train: Dataset | IterableDataset | None
+    eval: Dataset | None
+    test: Dataset | None
+
+
+def rows_of(spec: TaskSpec) -> TaskRows:
+    """Read the rows of a task.
+
+    Raises:
+        DataError: If a source cannot be read.
+        ConfigError: If a selection does not go with it.
+    """
+    from hf_mtl.data import split_off
+
+    train = None if spec.train is None else read_split(spec.train, spec.max_train_rows, spec)
+    held_out = _stored(spec.eval, spec.max_eval_rows, spec, "eval")
+    if spec.eval_fraction is not None and train is not None and held_out is None:
+        assert spec.train is not None
+        if spec.train.streaming:
+            raise ConfigError("eval_fraction cannot hold out a share of a stream; give eval its own rows.")
+        train, held_out = split_off(train, spec.eval_fraction, seed=spec.train.seed)
+    return TaskRows(train, held_out, _stored(spec.test, spec.max_eval_rows, spec, "test"))
+
+
+def _stored(rows: RowsSpec | None, most: int | None, spec: TaskSpec, split: str) -> Dataset | None:
+    from datasets import Dataset
+
+    if rows is None:
+        return None
+    found = read_split(rows, most, spec)
+    if not isinstance(found, Dataset):
+        raise ConfigError(
+            f"{split} rows must be stored: leave streaming out, or take max_train_rows of them."
+        )
+    return found
+
+
+def read_split(rows: RowsSpec, most: int | None, spec: TaskSpec) -> Dataset | IterableDataset:
+    """Read one split.
+
+    Args:
+        rows: Where it comes from, and what is drawn from it.
+        most: Use the first so many rows.
+        spec: The task, whose label column tells the classes of a few-shot draw.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    from datasets import IterableDataset
+
+    from hf_mtl.data import few_shot, load_rows, max_examples
+    from hf_mtl.recipe.declared import label_column
+
+    found = load_rows(
+        rows.source, split=rows.split, name=rows.name, revision=rows.revision, streaming=rows.streaming
+    )
+    if rows.few_shot is not None:
+        column = label_column(spec)
+        if column is None or isinstance(found, IterableDataset):
+            raise ConfigError("few_shot needs stored rows, and a kind of task whose rows have one label.")
+        found = few_shot(found, rows.few_shot, column, seed=rows.seed)
+    if rows.max_examples is not None:
+        found = max_examples(found, rows.max_examples, seed=None if rows.streaming else rows.seed)
+    return found if most is None else max_examples(found, most)
+
+
+def is_at_hand(rows: RowsSpec) -> bool:
+    """Whether rows can be read without the network: they are here, or in a package that was fetched before."""
+    from hf_mtl.data.assets import is_fetched
+
+    if rows.source.startswith(ASSET_PREFIX):
+        return is_fetched(rows.source.removeprefix(ASSET_PREFIX))
+    return Path(rows.source).exists()
+
+
+def rows_with_path(rows: RowsSpec, changed: Callable[[str], str]) -> RowsSpec:
+    """The same with the path of a file or folder changed; Hub ids and assets stay as they are."""
+    if rows.source.startswith(ASSET_PREFIX) or not rows.source:
+        return rows
+    path = changed(rows.source)
+    looks_like_file = (
+        Path(rows.source).suffix != "" or Path(path).exists() or rows.source.startswith((".", "/", "~"))
+    )
+    return rows.model_copy(update={"source": path}) if looks_like_file else rows
+
+
+def missing_source(rows: RowsSpec) -> DataError | None:
+    """What is wrong with a source that says nothing."""
+    return None if rows.source else DataError("source is missing: a file, a folder, a Hub id or asset:NAME.")

@@ -1,0 +1,196 @@
+"""What a schema cannot see of a task: that its rows are there and have the columns, that kind, labels and metrics fit.
+
+The libraries that know the valid names (datasets, peft, transformers) are imported when a recipe is checked, not with
+this module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.recipe.document import Document, KeyPath
+from hf_mtl.recipe.schema import TaskSpec, merged_task
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+    from hf_mtl.tasks import Kind
+
+__all__ = ["TaskChecks"]
+
+
+class TaskChecks:
+    """The checks of one task; a field that came from the defaults is reported where it stands there."""
+
+    def __init__(self, name: str, own: TaskSpec, defaults: TaskSpec, document: Document) -> None:
+        self.name = name
+        self.own = own
+        self.merged = merged_task(own, defaults)
+        self.document = document
+        self.found: list[str] = []
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong, with its place."""
+        if not self.name.strip() or not self.name.isprintable():
+            self._report("a task's name must be printable text that is not blank.")
+        self._check_kind(self._rows())
+        self._check_schedule()
+        self._check_optimizer()
+        self._check_adapter()
+        return self.found
+
+    def _report(self, text: str, *path: str) -> None:
+        place: KeyPath = ("tasks", self.name, *path)
+        if (
+            path
+            and self.document.value(place) is None
+            and self.document.value(("defaults", *path)) is not None
+        ):
+            place = ("defaults", *path)
+        problem = self.document.problem(place, text)
+        if problem not in self.found:
+            self.found.append(problem)
+
+    def _is_written(self, field: str) -> bool:
+        """Whether the recipe gives the field, be it with a value that the schema refused."""
+        places: tuple[KeyPath, ...] = (("tasks", self.name, field), ("defaults", field))
+        return any(self.document.value(place) is not None for place in places)
+
+    def _rows(self) -> dict[str, Dataset | IterableDataset]:
+        """Return the rows of the splits that can be read without fetching anything."""
+        from hf_mtl.recipe.rows import is_at_hand, read_split, rows_with_path
+
+        if not self._is_written("train") and not self._is_written("eval"):
+            self._report("train and eval are missing: give the rows to learn from, or to measure on.")
+        task, folder = self.merged, self.document.path.parent
+        written = {
+            "train": (task.train, task.max_train_rows),
+            "eval": (task.eval, task.max_eval_rows),
+            "test": (task.test, task.max_eval_rows),
+        }
+        rows = {}
+        for split, (spec, most) in written.items():
+            if spec is None:
+                continue
+            if not spec.source:
+                self._report("source is missing: a file, a folder, a Hub id or asset:NAME.", split)
+                continue
+            own = rows_with_path(spec, lambda path: str(folder / path))
+            if own == spec and not is_at_hand(own):
+                continue  # on the Hub, or a package that is yet to be fetched
+            try:
+                rows[split] = read_split(own, most, task)
+            except (DataError, ConfigError) as error:
+                self._report(str(error), split)
+        return rows
+
+    def _check_kind(self, rows: dict[str, Dataset | IterableDataset]) -> None:
+        from hf_mtl.recipe.declared import kind_of_spec
+
+        try:
+            kind = kind_of_spec(self.merged)
+        except ConfigError as error:
+            return self._report(str(error), "kind")
+        if not kind.roles and self.merged.template is None:
+            if not self._is_written("template"):
+                form = '{prompt: "... {column} ...", completion: " {column}"}, or {messages: column}'
+                self._report(f"template is missing: {form}.")
+            return
+        self._check_declaration(kind, rows)
+
+    def _check_declaration(self, kind: Kind, rows: dict[str, Dataset | IterableDataset]) -> None:
+        from hf_mtl.recipe.declared import template_of
+        from hf_mtl.tasks import declare
+
+        task = self.merged
+        try:
+            template = None if task.template is None else template_of(task.template)
+        except ConfigError as error:
+            return self._report(str(error), "template")
+        declared, problems = declare(
+            kind,
+            list(rows.values()),
+            columns=task.columns,
+            template=template,
+            labels=task.labels,
+            max_length=task.max_length,
+        )
+        # Labels may come with rows that are yet to be fetched.
+        awaited = task.labels is None and kind.label_role is not None and len(rows) < self._splits()
+        if not problems and not awaited:
+            problems = [*kind.problems(declared)]
+        for problem in problems:
+            self._report(problem, self._place(problem))
+        self._check_metrics(kind, None if declared.labels is None else len(declared.labels), awaited=awaited)
+        if not problems and declared.labels is not None and not kind.roles:
+            self._check_completions(declared.labels, rows)
+
+    def _splits(self) -> int:
+        return sum(rows is not None for rows in (self.merged.train, self.merged.eval, self.merged.test))
+
+    @staticmethod
+    def _place(problem: str) -> str:
+        """The key that a problem of a declaration is about."""
+        if "for the template" in problem:
+            return "template"
+        if problem.startswith(("there is no column", "columns")):
+            return "columns"
+        return next((key for key in ("labels", "template") if problem.startswith(key)), "kind")
+
+    def _check_metrics(self, kind: Kind, labels: int | None, *, awaited: bool) -> None:
+        from hf_mtl.metrics import problems, resolve
+        from hf_mtl.recipe.declared import metrics_of
+
+        try:
+            metrics = metrics_of(self.merged) or ()
+        except ConfigError as error:
+            return self._report(str(error), "metrics")
+        for metric in metrics:
+            wrong = problems(metric, forms=kind.forms, labels=labels, multi_label=kind.multi_label)
+            if not wrong and resolve(metric).form == "labels" and labels is None and not awaited:
+                wrong = [
+                    f"the metric {metric!r} ranks the task's labels, and labels are missing: add labels: [...]."
+                ]
+            for problem in wrong:
+                self._report(problem, "metrics")
+
+    def _check_completions(self, labels: tuple[str, ...], rows: dict[str, Dataset | IterableDataset]) -> None:
+        """The completion's one field holds labels only."""
+        from datasets import Dataset
+
+        from hf_mtl.data import pattern_fields
+
+        template = self.merged.template
+        if template is None or template.completion is None:
+            return
+        field = pattern_fields(template.completion, template.engine)[0]
+        for split, table in rows.items():
+            values = set(table[field]) if isinstance(table, Dataset) else set()
+            if unknown := sorted({str(value) for value in values} - set(labels)):
+                text = f"rows of {split} have other values in {field!r}"
+                self._report(f"{text}: {listing(unknown[:10])}. Labels: {listing(labels)}.", "labels")
+
+    def _check_schedule(self) -> None:
+        from transformers import SchedulerType
+
+        name, names = self.merged.lr_scheduler_type, [kind.value for kind in SchedulerType]
+        if name is not None and name not in names:
+            text = f"unknown schedule {name!r}.{did_you_mean(name, names)} Valid: {listing(names)}."
+            self._report(text, "lr_scheduler_type")
+
+    def _check_optimizer(self) -> None:
+        from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS as NAMES
+
+        name = self.merged.optim
+        if name is not None and name not in NAMES:
+            text = f"unknown or unsupported optimizer {name!r}.{did_you_mean(name, NAMES)} Valid: {listing(NAMES)}."
+            self._report(text, "optim")
+
+    def _check_adapter(self) -> None:
+        from hf_mtl.recipe.peft_configs import adapter_problems
+
+        def report(name: str, text: str) -> None:
+            self._report(text, "adapter", *([name] if name else []))
+
+        adapter_problems(self.merged.adapter, report)
