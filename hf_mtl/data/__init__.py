@@ -20,12 +20,8 @@ from hf_mtl.data.packing import (
     pack,
     route_parts,
 )
-from hf_mtl.data.padding import (
-    EncoderDecoderSequence,
-    ImageSequence,
-    PaddedBatch,
-    pad,
-)
+from hf_mtl.data.padding import PaddedBatch, pad
+from hf_mtl.data.sequences import EncoderDecoderSequence, ImageSequence
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
 from hf_mtl.data.templates import (
     Chat,

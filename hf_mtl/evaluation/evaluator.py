@@ -87,8 +87,8 @@ class Evaluator:
             intervals: Whether to add `<key>_low` and `<key>_high`, the ends of a 95 % bootstrap interval over rows.
 
         Returns:
-            For each task its figures: `loss` (the mean as in training; nats for classes and tokens), `rows`, its metrics,
-            and for each metric's main key `<key>_constant`, what the best constant answer scores.
+            For each task its figures: `loss` (the mean as in training; nats for classes and tokens), `rows`, its
+            metrics, and for each metric's main key `<key>_constant`, what the best constant answer scores.
         """
         return {
             name: figures_of(outcomes, self.model, intervals=intervals, compute_metrics=self.compute_metrics)
