@@ -25,33 +25,60 @@ if TYPE_CHECKING:
     from hf_mtl.data import Chat, PromptCompletion, read_rows
     from hf_mtl.errors import HfMtlError
     from hf_mtl.models import RoutedModel, load_base
-    from hf_mtl.tasks import Task, TaskSuite
+    from hf_mtl.tasks import (
+        CausalLM,
+        ImageClassification,
+        LabelScoring,
+        QuestionAnswering,
+        Regression,
+        Seq2SeqLM,
+        Task,
+        TaskSuite,
+        TextClassification,
+        TokenClassification,
+    )
     from hf_mtl.training import MultiTaskTrainer, MultiTaskTrainingArguments
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CausalLM": "hf_mtl.tasks",
     "Chat": "hf_mtl.data",
     "HfMtlError": "hf_mtl.errors",
+    "ImageClassification": "hf_mtl.tasks",
+    "LabelScoring": "hf_mtl.tasks",
     "MultiTaskTrainer": "hf_mtl.training",
     "MultiTaskTrainingArguments": "hf_mtl.training",
     "PromptCompletion": "hf_mtl.data",
+    "QuestionAnswering": "hf_mtl.tasks",
+    "Regression": "hf_mtl.tasks",
     "RoutedModel": "hf_mtl.models",
+    "Seq2SeqLM": "hf_mtl.tasks",
     "Task": "hf_mtl.tasks",
     "TaskSuite": "hf_mtl.tasks",
+    "TextClassification": "hf_mtl.tasks",
+    "TokenClassification": "hf_mtl.tasks",
     "load_base": "hf_mtl.models",
     "read_rows": "hf_mtl.data",
 }
 
 __all__ = [
+    "CausalLM",
     "Chat",
     "HfMtlError",
+    "ImageClassification",
+    "LabelScoring",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
     "PromptCompletion",
+    "QuestionAnswering",
+    "Regression",
     "RoutedModel",
+    "Seq2SeqLM",
     "Task",
     "TaskSuite",
+    "TextClassification",
+    "TokenClassification",
     "load_base",
     "read_rows",
 ]

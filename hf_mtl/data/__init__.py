@@ -21,12 +21,8 @@ from hf_mtl.data.packing import (
     pack,
     route_parts,
 )
-from hf_mtl.data.padding import (
-    EncoderDecoderSequence,
-    ImageSequence,
-    PaddedBatch,
-    pad,
-)
+from hf_mtl.data.padding import PaddedBatch, pad
+from hf_mtl.data.sequences import EncoderDecoderSequence, ImageSequence
 from hf_mtl.data.patterns import fill_pattern, pattern_fields
 from hf_mtl.data.rows import Row
 from hf_mtl.data.selection import few_shot, max_examples, renamed, split_off

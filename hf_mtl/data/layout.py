@@ -21,13 +21,13 @@ from hf_mtl.data.packing import (
     stream_without_labels_of,
 )
 from hf_mtl.data.padding import (
-    EncoderDecoderSequence,
     PaddedBatch,
     cut_into_similar_chunks,
     fill_padded_batches,
     pad,
     rows_without_labels_of,
 )
+from hf_mtl.data.sequences import EncoderDecoderSequence
 
 __all__ = ["Layout", "PackedLayout", "PaddedLayout", "without_labels_of"]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -88,6 +88,7 @@ class TaskResult:
         seconds: The task's share of the training's wall time, by its tokens.
         scores: One entry per metric.
         losses: The training loss over the rounds, as (round, loss).
+        test: All figures on the rows that were kept for after training, by their keys; empty without such rows.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = FILE_RULES
@@ -97,6 +98,7 @@ class TaskResult:
     seconds: float | None = None
     scores: tuple[Score, ...] = ()
     losses: tuple[LossPoint, ...] = ()
+    test: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,12 @@ class Report:
         except ValidationError as error:
             raise CheckpointError(f"{path} is not a whole report: {error}") from error
 
+    def with_tests(self, figures: Mapping[str, float]) -> Report:
+        """The report with what `MultiTaskTrainer.evaluate` gave for test rows, keyed like `test_sentiment/accuracy`."""
+        names = [result.task for result in self.results]
+        results = tuple(replace(own, test=_own(names, own.task, figures, "test")) for own in self.results)
+        return replace(self, results=results)
+
     def print(self, console: Console | None = None) -> None:
         """Show the table of all tasks and metrics."""
         (console or Console()).print(self.table())
@@ -152,10 +160,11 @@ class Report:
         table = Table(box=box.SIMPLE_HEAD, caption=CAPTION, caption_justify="left", caption_style="dim")
         table.add_column("task", overflow="fold", style="bold")
         table.add_column("metric", no_wrap=True)
-        for title in ("rows", "constant answer", "before", "after", "seconds"):
+        tested = any(result.test for result in self.results)
+        for title in ("rows", "constant answer", "before", "after", *(["test"] if tested else []), "seconds"):
             table.add_column(title, justify="right")
         for result in self.results:
-            for cells in _lines(result):
+            for cells in _lines(result, tested=tested):
                 table.add_row(*cells)
             table.add_section()
         return table
@@ -220,7 +229,7 @@ def _scores(
     suite: TaskSuite, task: str, before: Mapping[str, float], after: Mapping[str, float]
 ) -> tuple[Score, ...]:
     """The main figure of each of the task's metrics, and the loss."""
-    old, new = (_own(suite, task, figures) for figures in (before, after))
+    old, new = (_own(suite.names, task, figures, "eval") for figures in (before, after))
     keys = dict.fromkeys((*old, *new), 0.0)
     mains: dict[str, bool] = {}
     for metric in suite[task].measures:
@@ -245,11 +254,11 @@ def _scores(
     )
 
 
-def _own(suite: TaskSuite, task: str, figures: Mapping[str, float]) -> dict[str, float]:
+def _own(names: Sequence[str], task: str, figures: Mapping[str, float], before: str) -> dict[str, float]:
     """The figures of one task, by their keys alone."""
-    prefix = f"eval_{task}/"
+    prefix = f"{before}_{task}/"
     # A key of a task "a/b" starts with the prefix of a task "a" too: the longest name owns it.
-    longer = tuple(f"eval_{name}/" for name in suite.names if name.startswith(f"{task}/"))
+    longer = tuple(f"{before}_{name}/" for name in names if name.startswith(f"{task}/"))
     return {
         key.removeprefix(prefix): value
         for key, value in figures.items()
@@ -268,7 +277,7 @@ def _value(*sources: Mapping[str, float], key: str) -> float | None:
     return next((source[key] for source in sources if key in source), None)
 
 
-def _lines(result: TaskResult) -> Iterable[tuple[Text | str, ...]]:
+def _lines(result: TaskResult, *, tested: bool) -> Iterable[tuple[Text | str, ...]]:
     for number, score in enumerate(result.scores):
         first = number == 0
         yield (
@@ -278,6 +287,7 @@ def _lines(result: TaskResult) -> Iterable[tuple[Text | str, ...]]:
             _cell(score.constant, "{:.3f}"),
             _cell(score.before, "{:.3f}"),
             Text(_cell(score.after, "{:.3f}"), style=_style(score)) + Text(_interval(score), style="dim"),
+            *([_cell(result.test.get(score.metric), "{:.3f}")] if tested else []),
             _cell(result.seconds, "{:,.1f}") if first else "",
         )
 

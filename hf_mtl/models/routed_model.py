@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.adapters import (
-    RoutedLinear,
     RoutedPass,
     VirtualTokens,
     install,
@@ -20,13 +20,7 @@ from hf_mtl.adapters import (
     plan_adapter,
     recompute_contexts,
 )
-from hf_mtl.data import (
-    PackedBatch,
-    PaddedBatch,
-    derived_seed,
-    route_parts,
-    without_labels_of,
-)
+from hf_mtl.data import PackedBatch, PaddedBatch, derived_seed, route_parts, without_labels_of
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import HeadSpec, Pool
 from hf_mtl.models.architectures import architecture_of, check_kind, layout_of
@@ -35,6 +29,7 @@ from hf_mtl.models.base import BaseIdentity, identify, refuse_compiled, switch_d
 from hf_mtl.models.base_pass import BaseOutput, BasePass
 from hf_mtl.models.heads import Heads, PlacedHead, states_at
 from hf_mtl.models.passes import packed_pass, padded_pass
+from hf_mtl.models.routed_layers import RoutedLayers
 from hf_mtl.models.routes import Routes
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
 from hf_mtl.models.virtual_stream import check_stack, lay_out
@@ -65,11 +60,10 @@ class RoutedModel(nn.Module):
         self.identity = identity or identify(base)
         self.base = base
         self.adapter_configs: dict[str, PeftConfig] = {}
-        self.labels: dict[
-            str, tuple[str, ...]
-        ] = {}  # the labels that an adapter's head was trained with, where known
+        # The labels that an adapter's head was trained with, where known.
+        self.labels: dict[str, tuple[str, ...]] = {}
         self._routes = Routes()
-        self._routed: dict[str, RoutedLinear] = {}  # path in the base -> the layer that stands there
+        self._layers = RoutedLayers(base)
         self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
         self._heads = Heads(base, self.architecture)  # by neutral name, for the adapters that have one
         base.requires_grad_(False)
@@ -119,14 +113,13 @@ class RoutedModel(nn.Module):
             check_kind(self.base, self.architecture, config)
             own = None if head is None else self._heads.make(head, seed=derived_seed(seed, "head", name))
             config = config if own is None else own.without_modules(config)
-            with self._bare_base(), self._heads.with_pooler():
+            with self._layers.taken_out(), self._heads.with_pooler():
                 plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
             plan = self._heads.spare_pooler(plan, own)
         except ConfigError as error:
             raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
         inner = self._routes.add(name)
-        for path, update in plan.updates.items():
-            self._layer(path).adapters[inner] = update
+        self._layers.place(inner, plan.updates)
         if plan.virtual is not None:
             self._virtual[inner] = plan.virtual
         if own is not None:
@@ -158,13 +151,7 @@ class RoutedModel(nn.Module):
         if inner in self._virtual:
             own = dict(self._tokens(inner).file_parameters())
             return own | self._heads.file_parameters(inner, "base_model.")
-        paths = {path: self._heads.file_path(inner, path) for path in self._routed}
-        own = {
-            f"base_model.model.{paths[path]}.{ending}": parameter
-            for path, layer in self._routed.items()
-            if inner in layer.adapters and paths[path] is not None
-            for ending, parameter in layer.update(inner).file_parameters().items()
-        }
+        own = self._layers.file_parameters(inner, partial(self._heads.file_path, inner))
         return own | self._heads.file_parameters(inner, "base_model.model.")
 
     def auto_class(self, name: str) -> str:
@@ -306,23 +293,3 @@ class RoutedModel(nn.Module):
     def _head_of(self, route: str) -> PlacedHead | None:
         """The head of a route, of whose adapters at most one has such."""
         return self._heads.first(adapter for adapter, _ in self._routes.stack(route))
-
-    def _layer(self, path: str) -> RoutedLinear:
-        """The routed layer at `path`, put there if none is."""
-        if path not in self._routed:
-            layer = self.base.get_submodule(path)
-            at_head = layer is self.base.get_output_embeddings()
-            self._routed[path] = RoutedLinear(layer, at_head=at_head)
-            self.base.set_submodule(path, self._routed[path])
-        return self._routed[path]
-
-    @contextlib.contextmanager
-    def _bare_base(self) -> Iterator[None]:
-        """The base as it was before any layer was wrapped, for PEFT to plan on."""
-        for path, layer in self._routed.items():
-            self.base.set_submodule(path, layer.base_layer)
-        try:
-            yield
-        finally:
-            for path, layer in self._routed.items():
-                self.base.set_submodule(path, layer)

@@ -70,7 +70,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
             report = report.with_tests(trainer.evaluate(run.tests, metric_key_prefix="test", intervals=True))
     if trainer.is_world_process_zero():
         _save(run, trainer, report)
-        _show(run, report, console)
+        _show(run, trainer, report, console)
     return report
 
 
@@ -147,7 +147,14 @@ def data_table(trainer: MultiTaskTrainer) -> Table:
     for name, splits in trainer.splits().items():
         for number, (which, split) in enumerate(splits.items()):
             facts = split.facts()
-            counts = (facts.rows, facts.sequences, facts.tokens, facts.longest, facts.truncated, facts.unlabelled)
+            counts = (
+                facts.rows,
+                facts.sequences,
+                facts.tokens,
+                facts.longest,
+                facts.truncated,
+                facts.unlabelled,
+            )
             first = (Text(name), trainer.suite[name].own_kind.name) if number == 0 else ("", "")
             table.add_row(*first, which, *(f"{count:,}" for count in counts))
     return table
@@ -161,7 +168,7 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
 
 
-def _show(run: Run, report: Report, console: Console) -> None:
+def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console) -> None:
     folder = Path(run.recipe.output_dir)
     manifest = Manifest.load(folder)
     report.print(console)
@@ -169,10 +176,11 @@ def _show(run: Run, report: Report, console: Console) -> None:
         _line(console, f"{name}: {folder / place}")
     _line(console, f"report: {folder / REPORT_FILE}  losses: {folder / LOSSES_FILE}")
     name, place = next(iter(manifest.tasks.items()))
-    auto = trainer_auto(manifest, name)
+    auto, head = trainer.model.auto_class(name), manifest.heads.get(name)
+    outputs = "" if head is None else f", num_labels={head.spec.outputs}"
     console.print("\nLoad an adapter with plain peft:")
-    _line(console, f"  from peft import PeftModel; from transformers import {auto.name}")
-    _line(console, f"  base = {auto.name}.from_pretrained({manifest.base.hub_id!r}{auto.arguments})")
+    _line(console, f"  from peft import PeftModel; from transformers import {auto}")
+    _line(console, f"  base = {auto}.from_pretrained({manifest.base.hub_id!r}{outputs})")
     _line(console, f"  model = PeftModel.from_pretrained(base, {(folder / place).as_posix()!r})")
 
 

@@ -13,9 +13,10 @@ from transformers.trainer_utils import PredictionOutput
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator, means
 from hf_mtl.export import save_suite
-from hf_mtl.tasks import Processor, TaskSuite
+from hf_mtl.tasks import EncodedSplit, Processor, TaskSuite
 from hf_mtl.training.checkpointing import CheckpointingTrainer
 from hf_mtl.training.processes import gathered
+from hf_mtl.training.sources import RowSource, StoredRows
 from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["MeasuringTrainer"]
@@ -26,6 +27,7 @@ class MeasuringTrainer(CheckpointingTrainer):
     """Abstract: a trainer whose tasks are measured in shared passes."""
 
     processing_class: Processor
+    sources: Mapping[str, RowSource]
     _evaluator: Evaluator | None
 
     def evaluate(  # type: ignore[override]  # the parent takes one data set; here they are keyed by task
@@ -129,6 +131,20 @@ class MeasuringTrainer(CheckpointingTrainer):
             folder = Path(output_dir or self.args.output_dir or ".")
             adapters = dict.fromkeys(name for task in self.suite for name in self.model.routes[task])
             save_suite(self.model, folder, names=adapters, processor=self.processing_class)
+
+    def splits(self) -> dict[str, dict[str, EncodedSplit]]:
+        """By task, its stored `train` rows and its `eval` rows as sequences, where it has such."""
+        evaluated = (
+            {} if all(task.eval is None for task in self.suite.values()) else self._evaluator_for(None).splits
+        )
+        found: dict[str, dict[str, EncodedSplit]] = {name: {} for name in self.suite}
+        for name, own in found.items():
+            source = self.sources.get(name)
+            if isinstance(source, StoredRows):
+                own["train"] = source.split
+            if name in evaluated:
+                own["eval"] = evaluated[name]
+        return found
 
     def task_seconds(self) -> dict[str, float]:
         """Each trained task's share of the training time, by its tokens, in seconds; evaluation is not counted."""

@@ -27,7 +27,7 @@ def saved(tiny_llama: Path, tmp_path: Path) -> Path:
             target_modules="all-linear" if i % 2 else ["q_proj", "down_proj"],
         )  # fmt: skip
         model.add_adapter(name, config)
-    save_suite(model, tmp_path / "suite", tokenizer=AutoTokenizer.from_pretrained(tiny_llama))
+    save_suite(model, tmp_path / "suite", processor=AutoTokenizer.from_pretrained(tiny_llama))
     return tmp_path / "suite"
 
 
@@ -49,7 +49,7 @@ def test_each_folder_is_an_ordinary_peft_adapter(saved: Path, tiny_llama: Path) 
 
 def test_save_load_save_changes_nothing(saved: Path, tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(saved / "mlp")
-    save_suite(load_suite(saved), tmp_path / "again", tokenizer=tokenizer)
+    save_suite(load_suite(saved), tmp_path / "again", processor=tokenizer)
     files = sorted(p.relative_to(saved) for p in saved.rglob("*") if p.is_file())
     assert files == sorted(
         p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*") if p.is_file()

@@ -64,7 +64,7 @@ def test_a_mixed_batch_equals_plain_peft(
     model, sequences = _model(case, dtype), _sequences(case)
     outputs = outputs_of(model, laid_out(model, sequences))
     torch.stack([score(output) for output in outputs.values()]).sum().backward()
-    save_suite(model, tmp_path, tokenizer=None)
+    save_suite(model, tmp_path, processor=None)
     for adapter in NAMES:
         plain = PeftModel.from_pretrained(case.base(dtype), tmp_path / adapter, is_trainable=True)
         expected = {s.row: by_itself(plain, s) for s in sequences if s.route == adapter}

@@ -254,9 +254,9 @@ def test_folders_are_plain_pefts_own(kind: str, dtype: str, tmp_path: Path) -> N
     for name, config in ADAPTERS.items():
         model.add_adapter(name, config)
         _shaken(model.adapter_parameters(name))
-    save_suite(model, tmp_path / "suite", tokenizer=None)
+    save_suite(model, tmp_path / "suite", processor=None)
     again = load_suite(tmp_path / "suite", dtype=dtype)
-    save_suite(again, tmp_path / "again", tokenizer=None)
+    save_suite(again, tmp_path / "again", processor=None)
     model.eval()
     for sequence in MIXED[: len(ADAPTERS)]:
         name, batch = sequence.route, _packed([sequence])

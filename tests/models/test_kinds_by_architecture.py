@@ -66,7 +66,7 @@ def _both(architecture: str, dtype: torch.dtype) -> tuple[Results, Results]:
     model, names = mixed_model(case.base(dtype), adapters), list(adapters)
     sequences = mixed_sequences(case, names)
     with TemporaryDirectory() as folder:
-        places = save_suite(model, Path(folder), tokenizer=None).tasks
+        places = save_suite(model, Path(folder), processor=None).tasks
         folders = {name: Path(folder) / place for name, place in places.items()}
         expected = _by_plain_peft(case, dtype, folders, sequences)
     actual = _by_routed_pass(model, sequences, names)

@@ -78,7 +78,7 @@ def _both(
     ours = {f"row {row}": output.detach() for (_, row), output in outputs.items()}
     theirs: dict[str, Tensor] = {}
     with TemporaryDirectory() as suite:
-        manifest = save_suite(model, Path(suite), tokenizer=None)
+        manifest = save_suite(model, Path(suite), processor=None)
         for route in [*adapters, BARE]:
             own = [sequence for sequence in sequences if sequence.route == route]
             folder = None if route == BARE else Path(suite) / manifest.tasks[route]

@@ -193,7 +193,7 @@ def test_a_saved_suite_loads_on_the_base_quantised_again(tiny_llama: Path, tmp_p
     base, identity = load_base(tiny_llama, hub_id="someone/tiny", quantization="4bit")
     model = RoutedModel(base, identity=identity)
     model.add_adapter("a", LoraConfig(target_modules="all-linear", init_lora_weights=False))
-    save_suite(model, tmp_path, names=["a"], tokenizer=load_tokenizer(tiny_llama))
+    save_suite(model, tmp_path, names=["a"], processor=load_tokenizer(tiny_llama))
     again = load_suite(tmp_path, base=tiny_llama, quantization="4bit")
     batch = pack([Chunk("a", [Sequence.next_token("a", [1, 2, 3], [1, 2, 3], row=0)])])
     torch.testing.assert_close(again(batch), model(batch), rtol=0, atol=0)

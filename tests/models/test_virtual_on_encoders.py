@@ -84,7 +84,7 @@ def test_an_unpacked_call_through_a_route_equals_plain_peft(name: str, kind: str
 def test_the_exported_folder_loads_as_any_other(name: str, kind: str, tmp_path: Path) -> None:
     model, row = _model(name), make_sequence(CASES[name], kind, 9, row=0)
     shake(model, kind, seed=0)
-    save_suite(model, tmp_path, names=[kind], tokenizer=None)
+    save_suite(model, tmp_path, names=[kind], processor=None)
     plain = PeftModel.from_pretrained(CASES[name].base(), tmp_path / kind)
     ours = outputs_of(model, laid_out(model, [row]))[kind, 0]
     assert relative_error(ours, by_itself(plain, row)) < 1e-10

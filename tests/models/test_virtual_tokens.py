@@ -332,7 +332,7 @@ def suite(tiny_llama: Path) -> Iterator[RoutedModel]:
 
 @pytest.mark.filterwarnings("ignore:.*cannot name their base")
 def test_export_loads_in_plain_peft_and_here(suite: RoutedModel, tiny_llama: Path, tmp_path: Path) -> None:
-    save_suite(suite, tmp_path, tokenizer=None)
+    save_suite(suite, tmp_path, processor=None)
     reloaded = load_suite(tmp_path, base=tiny_llama)
     batch = _packed([s for s in MIXED if s.route != "none"])
     parts, again = _by_row(suite, batch), _by_row(reloaded, batch)
