@@ -4,7 +4,7 @@ A head is made of the very modules that the matching `AutoModelFor...` class put
 their names and loads with that class:
 
 >>> from transformers import BertConfig
->>> >>> from hf_mtl.head_shapes import HeadShape
+>>> from hf_mtl.head_shapes import HeadShape
 >>> from hf_mtl.heads import stock_head
 >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
 >>> stock = stock_head(config, HeadShape.SEQUENCE, outputs=3, seed=0)

@@ -25,6 +25,7 @@ __all__ = ["Heads", "PlacedHead", "states_at"]
 
 _POOLER = "pooler"
 _POOLED_LAYER = f"{_POOLER}.dense"
+_NAMED_LAYERS = ("target_modules", "exclude_modules", "feedforward_modules")  # of a config
 
 
 class PlacedHead(nn.Module):
@@ -119,10 +120,28 @@ class Heads(nn.Module):
     def place(self, inner: str, own: PlacedHead, config: PeftConfig, device: torch.device) -> None:
         """Put a head to its adapter, and into the adapter's config."""
         self.placed[inner] = own.to(device)
-        config.task_type = own.stock.task_type
+        config.task_type = None if self._peft_drops_types(own, config) else own.stock.task_type
+        if own.stock.trunk != self._own_trunk:
+            self._shorten_targets(config)
         if "modules_to_save" in vars(config):
             saved = vars(config)["modules_to_save"] or ()
             vars(config)["modules_to_save"] = [*saved, *own.stock.modules]
+
+    def _peft_drops_types(self, own: PlacedHead, config: PeftConfig) -> bool:
+        """Whether PEFT's own class for this head would keep token types from a base that reads them, and can be avoided.
+
+        `PeftModelForQuestionAnswering` never passes them on; a plain `PeftModel` passes on all, but knows no virtual
+        tokens.
+        """
+        typed = self._config.to_dict().get("type_vocab_size", 1) > 1
+        return own.shape is HeadShape.SPAN and typed and not config.is_prompt_learning
+
+    def _shorten_targets(self, config: PeftConfig) -> None:
+        """Take the trunk's name, which is another one in the stock class, from the layers that the config names."""
+        for name in _NAMED_LAYERS:
+            paths = vars(config).get(name)
+            if isinstance(paths, list | set):
+                vars(config)[name] = type(paths)(path.removeprefix(self._own_trunk) for path in paths)
 
     @contextlib.contextmanager
     def with_pooler(self) -> Iterator[None]:

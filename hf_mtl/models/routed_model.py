@@ -124,7 +124,8 @@ class RoutedModel(nn.Module):
             self._virtual[inner] = plan.virtual
         if own is not None:
             self._heads.place(inner, own, plan.config, self.device)
-        plan.config.task_type = plan.config.task_type or self._base_pass.task_type
+        else:
+            plan.config.task_type = plan.config.task_type or self._base_pass.task_type
         self.adapter_configs[name] = plan.config
 
     def add_route(self, name: str, adapters: Mapping[str, float]) -> None:

@@ -1,0 +1,311 @@
+"""Every kind of task with rows of its own, and what the stock class with plain PEFT makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from datasets import Dataset
+from kind_bases import CHAT, picture
+from peft import LoraConfig, PeftConfig, PeftModel
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModel, PreTrainedModel
+
+from hf_mtl.data import Chat, Chunk, EncoderDecoderSequence, ImageSequence, PromptCompletion, Sequence
+from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, place_task
+from hf_mtl.tasks import EncodedSplit, Processor, Task, encode_split
+from hf_mtl.training.step import losses_of
+
+__all__ = ["KINDS", "TEXT", "KindCase", "Ours", "ours", "stock_base", "stock_results", "task_of"]
+
+DECODERS, ENCODERS = ("llama", "gpt2"), ("bert", "roberta", "modernbert", "modernbert-mean")
+TEXT = (*DECODERS, *ENCODERS, "t5")
+TEXTS = ["the good old film was great fun", "a bad play", "John Smith lives in Paris .", "awful !"]
+PAIRS = ["it flows to the sea", "who wrote the book ?", "Acme", "Mary walks and sings in 1999"]
+LABELS = ["a", "b", "c"]
+
+
+@dataclass(frozen=True)
+class KindCase:
+    """One kind with rows.
+
+    Args:
+        kind: The kind, with its options.
+        rows: The rows.
+        task: What a task of this kind declares besides.
+        config: What the stock class's configuration is given.
+        bases: Where the kind applies.
+        shape: What its outputs are for.
+    """
+
+    kind: str | Mapping[str, Any]
+    rows: list[dict[str, Any]]
+    task: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    bases: tuple[str, ...] = TEXT
+    shape: str = "sequence"
+
+
+def _labelled(*labels: object, pair: bool = False) -> list[dict[str, Any]]:
+    rows = [{"text": text, "label": label} for text, label in zip(TEXTS, labels, strict=True)]
+    return [row | {"second": other} for row, other in zip(rows, PAIRS, strict=True)] if pair else rows
+
+
+_TAGGED = [
+    {"tokens": text.split(), "tags": [(i + 2 * j) % 3 for j in range(len(text.split()))]}
+    for i, text in enumerate(TEXTS)
+]
+_TAGGED[1]["tags"][1] = None
+
+
+def question(context: str, answer: str, asked: str = "who wrote it ?") -> dict[str, Any]:
+    """A row as SQuAD has it."""
+    found = {"text": [answer], "answer_start": [context.index(answer)]} if answer else {}
+    return {
+        "question": asked,
+        "context": context,
+        "answers": found or {"text": [], "answer_start": []},
+    }
+
+
+_QUESTIONS = [
+    question("Mary wrote it in 1999 . John Smith lives in Paris and works for Acme . " * 3, "John Smith"),
+    question("the river flows to the sea", "the sea", "where does it flow ?"),
+    question("a bad play with a poor actor", ""),
+]
+_CHATS = [
+    {"messages": [{"role": "user", "content": a}, {"role": "assistant", "content": b}]}
+    for a, b in zip(TEXTS, PAIRS, strict=True)
+]
+_PROMPTS = [{"prompt": f"{a}:", "completion": f" {b}"} for a, b in zip(TEXTS, PAIRS, strict=True)]
+_RANKED = [{"text": text, "label": label} for text, label in zip(TEXTS, LABELS + ["a"], strict=True)]
+_SINGLE = {"num_labels": 3, "problem_type": "single_label_classification"}
+_VALUES = {"problem_type": "regression"}
+
+KINDS = {
+    "single-label": KindCase("text-classification", _labelled(0, 2, 1, 2), {"labels": LABELS}, _SINGLE),
+    "pair": KindCase(
+        "text-classification",
+        _labelled(0, 2, 1, 2, pair=True),
+        {"labels": LABELS, "columns": {"text_pair": "second"}},
+        _SINGLE,
+    ),
+    "multi-label": KindCase(
+        {"name": "text-classification", "problem_type": "multi_label"},
+        _labelled(["a", "c"], [], ["b"], ["a", "b", "c"]),
+        {"labels": LABELS},
+        {"num_labels": 3, "problem_type": "multi_label_classification"},
+    ),
+    "regression": KindCase("regression", _labelled(0.5, -1.25, 3.0, 0.0), {}, _VALUES | {"num_labels": 1}),
+    "regression of 3": KindCase(
+        {"name": "regression", "outputs": 3},
+        _labelled([0.5, 1.0, 2.0], [-1.25, 0.0, 0.5], [3.0, -2.0, 1.0], [0.0, 0.25, 0.5]),
+        {},
+        _VALUES | {"num_labels": 3},
+    ),
+    "tags": KindCase("token-classification", _TAGGED, {"labels": LABELS}, {"num_labels": 3}, TEXT, "token"),
+    "spans": KindCase(
+        {"name": "question-answering", "doc_stride": 6, "unanswerable": True},
+        _QUESTIONS,
+        {"max_length": 48},
+        {},
+        TEXT,
+        "span",
+    ),
+    "causal-lm": KindCase("causal-lm", _PROMPTS, {}, {}, DECODERS, "vocabulary"),
+    "chat": KindCase("causal-lm", _CHATS, {"template": Chat()}, {}, ("llama",), "vocabulary"),
+    "label-scoring": KindCase(
+        "label-scoring",
+        _RANKED,
+        {"labels": LABELS, "template": PromptCompletion("{text}:", " {label}")},
+        {},
+        (*DECODERS, "t5"),
+        "vocabulary",
+    ),
+    "seq2seq-lm": KindCase("seq2seq-lm", _PROMPTS, {}, {}, ("t5",), "vocabulary"),
+    "images": KindCase(
+        "image-classification",
+        [{"image": picture(i), "label": i % 3} for i in range(4)],
+        {"labels": LABELS},
+        {"num_labels": 3},
+        ("vit",),
+    ),
+}
+
+
+def task_of(
+    name: str, case: KindCase, *, adapter: PeftConfig | None = None, kind: Mapping[str, Any] | None = None
+) -> Task:
+    """A task of a case; `kind` are further options of the kind."""
+    own = {"name": case.kind} if isinstance(case.kind, str) else dict(case.kind)
+    rows = Dataset.from_list(case.rows)
+    adapter = adapter or LoraConfig(r=4, target_modules="all-linear")
+    options = dict(kind or {})
+    return Task(name, train=rows, eval=rows, kind=own | options, adapter=adapter, metrics=[], **case.task)
+
+
+def processor_for(folder: Path) -> Processor:
+    processor = load_processor(folder)
+    if folder.name == "llama":
+        processor.chat_template = CHAT
+    return processor
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A routed model with tasks on it.
+
+    Args:
+        model: The model.
+        processor: Its tokenizer or image processor.
+        splits: The tasks' rows.
+    """
+
+    model: RoutedModel
+    processor: Processor
+    splits: Mapping[str, EncodedSplit]
+
+    def sequences(self, name: str) -> list[Sequence]:
+        return [self.splits[name].sequence(line) for line in range(len(self.splits[name]))]
+
+    def run(self, *names: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The tasks' logits and mean losses, from one mixed batch with rows of the tasks in turns."""
+        chunks = [Chunk(name, [own]) for name in names for own in self.sequences(name)]
+        batch = self.model.layout.lay_out(chunks)
+        tasks = {name: self.splits[name].encoder.task for name in names}
+        shares = {name: sum(own.share for own in self.sequences(name)) for name in names}
+        losses = {
+            name: each.sum() / shares[name] for name, each in losses_of(self.model, batch, tasks).items()
+        }
+        return self.model.by_route(batch), losses
+
+    def gradients(self, name: str, *others: str) -> dict[str, Tensor]:
+        """The gradient of each parameter of a task in a batch with others, by its key in PEFT's files."""
+        _, losses = self.run(name, *others)
+        parameters = self.model.adapter_parameters(name)
+        found = torch.autograd.grad(sum(losses.values()), list(parameters.values()))
+        return dict(zip(parameters, found, strict=True))
+
+
+def ours(folder: Path, *tasks: Task, dtype: str = "float64", move: Callable[..., None] | None = None) -> Ours:
+    """The tasks on a base; `move` is called with the model, a task's name and its number."""
+    base, identity = load_base(folder, dtype=dtype)
+    model = RoutedModel(base, identity=replace(identity, hub_id="tests/base"))
+    model.eval()
+    processor = processor_for(folder)
+    splits = {}
+    for number, task in enumerate(tasks):
+        place_task(model, task, seed=0)
+        if move is not None:
+            move(model, task.name, number)
+        assert task.eval is not None
+        virtual = model.virtual_tokens(task.name)
+        context = context_of(model, task, processor)
+        splits[task.name] = encode_split(task, task.eval, context, split="eval", virtual=virtual)
+    return Ours(model, processor, splits)
+
+
+def stock_base(
+    case: KindCase, auto_class: str, folder: Path, dtype: torch.dtype = torch.float64
+) -> PreTrainedModel:
+    """The stock class on the base, without dropout."""
+    base: PreTrainedModel = vars(transformers)[auto_class].from_pretrained(
+        folder, dtype=dtype, attn_implementation="sdpa", **case.config
+    )
+    if case.shape != "span" or base.config.model_type != "llama":
+        return base.eval()
+    # Llama's class for questions calls its trunk by another name, so that it finds nothing in a decoder's files.
+    trunk = AutoModel.from_pretrained(folder, dtype=dtype)
+    base.base_model.load_state_dict(trunk.state_dict())
+    return base.eval()
+
+
+def _padded(lists: list[list[int]], value: int) -> Tensor:
+    return pad_sequence([torch.tensor(own) for own in lists], batch_first=True, padding_value=value)
+
+
+def _inputs(case: KindCase, task: Task, processor: Any, sequences: list[Sequence]) -> dict[str, Tensor]:
+    """What the stock class is called with; texts go through the tokenizer's own padding."""
+    if isinstance(sequences[0], ImageSequence):
+        return dict(processor([row["image"] for row in case.rows], return_tensors="pt"))
+    if case.shape == "sequence":
+        second = task.columns.get("text_pair")
+        texts = [row["text"] for row in case.rows]
+        pairs = None if second is None else [row[second] for row in case.rows]
+        return dict(processor(texts, pairs, padding=True, return_tensors="pt"))
+    lists = [own.input_ids for own in sequences]
+    mask = _padded([[1] * len(own) for own in lists], 0)
+    inputs = {"input_ids": _padded(lists, processor.pad_token_id), "attention_mask": mask}
+    if any(own.token_types for own in sequences):
+        inputs["token_type_ids"] = _padded(
+            [own.token_types or [0] * len(own.input_ids) for own in sequences], 0
+        )
+    return inputs
+
+
+def _targets(case: KindCase, sequences: list[Sequence], dtype: torch.dtype) -> Tensor:
+    targets = torch.tensor([own.targets for own in sequences], dtype=dtype)
+    if case.config.get("problem_type") in ("multi_label_classification", "regression"):
+        return targets if targets.shape[1] > 1 else targets[:, 0]
+    return targets[:, 0].long()
+
+
+def stock_results(
+    plain: PeftModel | PreTrainedModel, case: KindCase, task: Task, processor: Any, sequences: list[Sequence]
+) -> tuple[Tensor, Tensor]:
+    """Logits at the places that carry labels, and the stock class's own loss, on one padded batch of the rows.
+
+    Stock classes for spans let padding compete with the tokens, so these rows come one by one.
+    """
+    dtype = next(plain.parameters()).dtype
+    if case.shape == "span":
+        return _span_results(plain, case, task, processor, sequences)
+    sequences = [_split(plain, own) for own in sequences]
+    inputs = _inputs(case, task, processor, sequences)
+    if "pixel_values" in inputs:
+        inputs["pixel_values"] = inputs["pixel_values"].to(dtype)
+    if case.shape == "sequence":
+        output = plain(**inputs, labels=_targets(case, sequences, dtype))
+        return output.logits, output.loss
+    decoded = isinstance(sequences[0], EncoderDecoderSequence) and case.shape == "vocabulary"
+    width = max(max(own.label_positions) for own in sequences) + 2 if decoded else inputs["input_ids"].shape[1]
+    labels = torch.full((len(sequences), width), -100)
+    shift = int(case.shape == "vocabulary" and not decoded)
+    for row, own in zip(labels, sequences, strict=True):
+        row[torch.tensor(own.label_positions) + shift] = torch.tensor(own.label_ids)
+    output = plain(**inputs, labels=labels)
+    at = (labels[:, shift:] != -100).nonzero(as_tuple=True)
+    return output.logits[at], output.loss
+
+
+def _split(plain: PeftModel | PreTrainedModel, own: Sequence) -> Sequence:
+    """What an encoder-decoder reads of a prompt and what it writes."""
+    config = plain.config
+    if not config.is_encoder_decoder:
+        return own
+    return EncoderDecoderSequence.split(own, start_id=config.decoder_start_token_id, end_id=config.eos_token_id)
+
+
+def _span_results(
+    plain: PeftModel | PreTrainedModel, case: KindCase, task: Task, processor: Any, sequences: list[Sequence]
+) -> tuple[Tensor, Tensor]:
+    logits, losses = [], []
+    for own in sequences:
+        first, last = (torch.tensor([int(border)]) for border in own.targets)
+        inputs = _inputs(case, task, processor, [own])
+        output = plain(**inputs, start_positions=first, end_positions=last)
+        logits.append(torch.stack([output.start_logits[0], output.end_logits[0]], dim=-1))
+        losses.append(output.loss)
+    return torch.cat(logits), torch.stack(losses).mean()
+
+
+def torch_loss(logits: Tensor, sequences: list[Sequence], **options: Any) -> Tensor:
+    """`torch.nn.CrossEntropyLoss` of logits of classes, in their own dtype."""
+    labels = [label for own in sequences for label in (own.targets or own.label_ids)]
+    return cross_entropy(logits, torch.tensor(labels).long(), **options)
