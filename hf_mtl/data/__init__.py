@@ -22,10 +22,10 @@ from hf_mtl.data.packing import (
     route_parts,
 )
 from hf_mtl.data.padding import PaddedBatch, pad
-from hf_mtl.data.sequences import EncoderDecoderSequence, ImageSequence
 from hf_mtl.data.patterns import fill_pattern, pattern_fields
 from hf_mtl.data.rows import Row
 from hf_mtl.data.selection import few_shot, max_examples, renamed, split_off
+from hf_mtl.data.sequences import EncoderDecoderSequence, ImageSequence
 from hf_mtl.data.sources import load_rows
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
 from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, RowTemplate, render

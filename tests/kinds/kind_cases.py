@@ -274,7 +274,9 @@ def stock_results(
         output = plain(**inputs, labels=_targets(case, sequences, dtype))
         return output.logits, output.loss
     decoded = isinstance(sequences[0], EncoderDecoderSequence) and case.shape == "vocabulary"
-    width = max(max(own.label_positions) for own in sequences) + 2 if decoded else inputs["input_ids"].shape[1]
+    width = (
+        max(max(own.label_positions) for own in sequences) + 2 if decoded else inputs["input_ids"].shape[1]
+    )
     labels = torch.full((len(sequences), width), -100)
     shift = int(case.shape == "vocabulary" and not decoded)
     for row, own in zip(labels, sequences, strict=True):
@@ -289,7 +291,9 @@ def _split(plain: PeftModel | PreTrainedModel, own: Sequence) -> Sequence:
     config = plain.config
     if not config.is_encoder_decoder:
         return own
-    return EncoderDecoderSequence.split(own, start_id=config.decoder_start_token_id, end_id=config.eos_token_id)
+    return EncoderDecoderSequence.split(
+        own, start_id=config.decoder_start_token_id, end_id=config.eos_token_id
+    )
 
 
 def _span_results(

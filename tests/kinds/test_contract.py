@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from kind_cases import KINDS, KindCase, ours, stock_base, stock_results, task_of, torch_loss
-from peft import IA3Config, LoraConfig, PeftConfig, PrefixTuningConfig, PromptTuningConfig
+from peft import PeftConfig
 from plain_peft import from_folder, shake
 from torch import Tensor
 

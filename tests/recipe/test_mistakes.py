@@ -74,7 +74,11 @@ def test_duplicate_key(write: Write) -> None:
         ("dtype: float32", "dtype: float23", "recipe.yaml:2 model.dtype: expected one of"),
         ("dtype: float32", "dtype: float23", "Did you mean 'float32'?"),
         ("[negative, positive]", "[1, 2]", "recipe.yaml:12 tasks.words.labels[0]: expected text, found 1."),
-        ("[negative, positive]", "[negative]", "labels must be two or more different texts, found ['negative']."),
+        (
+            "[negative, positive]",
+            "[negative]",
+            "labels must be two or more different texts, found ['negative'].",
+        ),
         (
             "[negative, positive]",
             "[negative, postive]",
