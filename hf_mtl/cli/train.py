@@ -27,6 +27,12 @@ def train(
     output_dir: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Write there instead of the recipe's output_dir.")
     ] = None,
+    smoke: Annotated[
+        bool,
+        typer.Option(
+            "--smoke", help="Two rounds on a few rows, in a folder '...-smoke', to see that all works."
+        ),
+    ] = False,
 ) -> None:
     """Train the tasks of a recipe together: evaluate, train, evaluate again, and save one adapter per task."""
     be_quiet()
@@ -34,4 +40,5 @@ def train(
 
     # Of several processes the first one speaks; torchrun tells each its number.
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
-    run_recipe(load_recipe(recipe, settings or (), output_dir=output_dir), console, resume=resume)
+    loaded = load_recipe(recipe, settings or (), output_dir=output_dir, smoke=smoke)
+    run_recipe(loaded, console, resume=resume)

@@ -16,6 +16,7 @@ from hf_mtl.recipe.task_checks import TaskChecks
 
 __all__ = ["check"]
 
+MANIFEST_FILE = "hf_mtl.json"  # as hf_mtl.export has it, whose import takes seconds
 _HUB_ID = re.compile(r"^(?:[\w.-]+/)?[\w.-]+$")
 
 
@@ -50,6 +51,12 @@ def _model_problems(recipe: Recipe, document: Document) -> list[str]:
     elif model.id and not _HUB_ID.match(model.id):
         text = f"expected a Hub id (owner/name), found {model.id!r}. A folder goes into model.source."
         problems.append(document.problem(("model", "id"), text))
+    if model.adapters is not None and not Path(model.adapters, MANIFEST_FILE).is_file():
+        text = (
+            f"{model.adapters!r} is no folder of a finished run (it holds no {MANIFEST_FILE}); run the recipe that makes "
+            f"it first, or name another."
+        )
+        problems.append(document.problem(("model", "adapters"), text))
     if model.source is not None and (text := _source_problem(model.source, model.id, folder)):
         problems.append(document.problem(("model", "source"), text))
     return problems

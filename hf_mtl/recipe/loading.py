@@ -22,17 +22,25 @@ from hf_mtl.recipe.overrides import override
 from hf_mtl.recipe.parsing import parse
 from hf_mtl.recipe.rows import rows_with_path
 from hf_mtl.recipe.schema import ASSET_PREFIX, ModelSpec, Recipe, TaskSpec, merged_task
+from hf_mtl.recipe.smoke import smoked
 
 __all__ = ["load_recipe", "read_resolved", "save_recipe"]
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, output_dir: str | None = None) -> Recipe:
+def load_recipe(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    output_dir: str | None = None,
+    smoke: bool = False,
+) -> Recipe:
     """Read a recipe and check all of it.
 
     Args:
         path: The YAML file.
         overrides: Settings `key=value` with dotted keys and YAML values, as the command line's `--set` takes them.
         output_dir: Takes the place of the recipe's own.
+        smoke: Make it small: two rounds on a few rows.
 
     Returns:
         The recipe with its defaults merged into the tasks and with absolute paths.
@@ -44,6 +52,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, output_dir: 
     if output_dir is not None:
         document = _with_output_dir(document, output_dir)
     recipe, problems = parse(document)
+    recipe = smoked(recipe) if smoke else recipe
     problems = [*document.problems, *problems, *check(recipe, document)]
     if problems:
         # A mistake in the defaults shows in every task that takes them.

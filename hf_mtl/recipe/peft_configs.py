@@ -33,10 +33,7 @@ def peft_config(adapter: Mapping[str, object]) -> PeftConfig:
     cls = _config_class(kind)
     if cls is None:
         raise ConfigError(_unknown_type(kind))
-    known: dict[str, Any] = {
-        "task_type": "CAUSAL_LM",
-        **fields,
-    }  # Any: the types are checked by `field_problems`
+    known: dict[str, Any] = fields  # Any: the types are checked by `field_problems`
     return cls(**known)
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from hf_mtl import __version__
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Report, build_report, plot_losses
-from hf_mtl.export import Manifest
+from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
 from hf_mtl.recipe.loading import save_recipe
@@ -75,17 +75,24 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
 
 
 def _trainer(run: Run, display: ProgressDisplay) -> MultiTaskTrainer:
-    model = run.recipe.model
-    base, identity = load_base(
-        run.source, dtype=model.dtype, hub_id=model.id, quantization=model.quantization
-    )
     return MultiTaskTrainer(
-        RoutedModel(base, identity=identity),
+        _model(run),
         run.args,
         run.suite,
         processing_class=load_processor(run.source),
         callbacks=[display],
     )
+
+
+def _model(run: Run) -> RoutedModel:
+    """The base, with the adapters of a finished run where the recipe names one."""
+    spec = run.recipe.model
+    if spec.adapters is not None:
+        return load_suite(spec.adapters, base=run.source, dtype=spec.dtype, quantization=spec.quantization)
+    base, identity = load_base(
+        run.source, dtype=spec.dtype, hub_id=spec.id or None, quantization=spec.quantization
+    )
+    return RoutedModel(base, identity=identity)
 
 
 def measure(trainer: MultiTaskTrainer, console: Console, when: str) -> dict[str, float]:

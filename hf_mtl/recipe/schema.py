@@ -36,12 +36,15 @@ class ModelSpec(_Section):
         source: Where the weights come from instead of the Hub: a folder, or `asset:NAME` for a model in a package.
         dtype: The numbers that the base is loaded in; `auto` takes those of its files.
         quantization: Store the base in 4 or 8 bits (bitsandbytes); the adapters stay in full precision.
+        adapters: The folder of a finished run, relative to the working directory: its tasks' adapters are there from
+            the start. Those of them that have no `train` here stay as they are.
     """
 
     id: str = ""
     source: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["4bit", "8bit"] | None = None
+    adapters: str | None = None
 
 
 class TemplateSpec(_Section):

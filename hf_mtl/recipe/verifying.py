@@ -22,7 +22,9 @@ def verify_recipe(recipe: Recipe, *, rounds: int = 5) -> Verification:
     """
     run, model = build(recipe), recipe.model
     return verify_isolation(
-        lambda: load_base(run.source, dtype=model.dtype, hub_id=model.id, quantization=model.quantization),
+        lambda: load_base(
+            run.source, dtype=model.dtype, hub_id=model.id or None, quantization=model.quantization
+        ),
         run.args,
         run.suite,
         processing_class=load_processor(run.source),
