@@ -7,17 +7,18 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from datasets import Dataset
 from rich.console import Console
 
+from hf_mtl.data import Chat, PromptCompletion
 from hf_mtl.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
 from hf_mtl.evaluation import Report, build_report
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, generate, load_tokenizer
-from hf_mtl.recipe.factory import build, build_task
+from hf_mtl.recipe.declared import kind_of_spec, template_of
+from hf_mtl.recipe.factory import build
 from hf_mtl.recipe.loading import load_recipe, read_resolved
 from hf_mtl.recipe.run import RECIPE_FILE, measure, model_info
-from hf_mtl.tasks import Context, prompt_text
+from hf_mtl.tasks import Context, Declared, prompt_text
 from hf_mtl.training import MultiTaskTrainer
 
 __all__ = ["EVALUATION_FILE", "FinishedRun", "run_folder"]
@@ -87,22 +88,37 @@ class FinishedRun:
 
         Raises:
             DataError: A row lacks a field; it is named.
+            ConfigError: The task has a head of its own and takes no prompts.
         """
-        spec = self.recipe.tasks[self._known(task)]
-        built = build_task(task, spec, train=None, eval=Dataset.from_list([dict(row) for row in rows]))
+        context = Context(Declared(template=self._template(task)), self._tokenizer)
         prompts = []
         for number, row in enumerate(rows, start=1):
             try:
-                prompts.append(prompt_text(row, Context(built.declared, self._tokenizer)))
+                prompts.append(prompt_text(row, context))
             except DataError as error:
                 raise DataError(f"task {task!r}, input row {number}: {error}") from error
         return prompts
 
     def predict(self, task: str, prompts: Sequence[str], *, max_new_tokens: int) -> list[str]:
-        """Return the answers of the task's adapter, decoded greedily, in the order of the prompts."""
+        """Return the answers of the task's adapter, decoded greedily, in the order of the prompts.
+
+        Raises:
+            ConfigError: The task has a head of its own and takes no prompts.
+        """
+        self._template(task)
         return generate(
             self.model, self._tokenizer, self._known(task), prompts, max_new_tokens=max_new_tokens
         )
+
+    def _template(self, task: str) -> PromptCompletion | Chat:
+        spec = self.recipe.tasks[self._known(task)]
+        if spec.template is None:
+            raise ConfigError(
+                f"task {task!r} is of the kind {kind_of_spec(spec).name!r}, whose head takes no prompts; these are for "
+                f"language models. Load {str(self.folder / self.manifest.tasks[task])!r} with plain peft, or measure it "
+                f"with `hf-mtl evaluate`."
+            )
+        return template_of(spec.template)
 
     def _known(self, task: str) -> str:
         tasks = self.manifest.tasks

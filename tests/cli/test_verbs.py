@@ -21,7 +21,7 @@ Program = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = {
     (): {"--traceback", "--help"},
-    ("train",): {"RECIPE", "--set", "--resume", "--output-dir", "--help"},
+    ("train",): {"RECIPE", "--smoke", "--set", "--resume", "--output-dir", "--help"},
     ("evaluate",): {"RUN_OR_RECIPE", "--help"},
     ("predict",): {"RUN", "--task", "--input", "--prompt", "--output", "--max-new-tokens", "--help"},
     ("verify",): {"RECIPE", "--set", "--rounds", "--json", "--help"},

@@ -21,7 +21,8 @@ def test_defaults_go_into_the_tasks(write: Write) -> None:
 def test_paths_are_relative_to_the_recipe(write: Write) -> None:
     path = write()
     recipe = load_recipe(path)
-    assert recipe.tasks["words"].train == str(path.parent.resolve() / "words.jsonl")
+    train = recipe.tasks["words"].train
+    assert train is not None and train.source == str(path.parent.resolve() / "words.jsonl")
     assert recipe.output_dir == "runs/tiny"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 import torch
@@ -57,14 +57,15 @@ class QuestionAnswering(Kind):
         doc_stride: Tokens of the context that two windows share.
         n_best: Candidates for start and for end that are tried with each other.
         max_answer_length: Most tokens of an answer.
-        unanswerable: Whether a question may have no answer (`answers.text` is then empty), as in SQuAD 2.0.
+        unanswerable: Whether a question may have no answer (`answers.text` is then empty), as in SQuAD 2.0; `"skip"`
+            leaves such rows out.
         null_threshold: How much less likely than "no answer" an answer may be and still be given.
     """
 
     doc_stride: int = 128
     n_best: int = 20
     max_answer_length: int = 30
-    unanswerable: bool = False
+    unanswerable: bool | Literal["skip"] = False
     null_threshold: float = 0.0
 
     name: ClassVar[str] = "question-answering"
@@ -81,7 +82,7 @@ class QuestionAnswering(Kind):
     @property
     def default_metrics(self) -> tuple[str, ...]:
         """As in `Kind`."""
-        return ("squad_v2",) if self.unanswerable else self.metrics
+        return ("squad_v2",) if self.unanswerable is True else self.metrics
 
     def problems(self, declared: Declared) -> list[str]:
         """As in `Kind`."""
@@ -95,6 +96,8 @@ class QuestionAnswering(Kind):
             problems.append(
                 f"doc_stride must be at least 0 and below the window's {most} tokens, found {self.doc_stride!r}."
             )
+        if self.unanswerable not in (True, False, "skip"):
+            problems.append(f"unanswerable must be true, false or 'skip', found {self.unanswerable!r}.")
         if declared.labels is not None:
             problems.append("a question-answering task has no labels; leave them out.")
         return problems
@@ -144,7 +147,7 @@ class QuestionAnswering(Kind):
             name = part(rows[row], "id", self.roles, context.declared.columns)
             key = str(row if name is None else name)
             found, null = self.candidates(rows[row], [outcome.output for outcome in own], context)
-            refused = self.unanswerable and null > found[0].score + self.null_threshold
+            refused = self.unanswerable is True and null > found[0].score + self.null_threshold
             predictions.append(
                 {"id": key, "prediction_text": "" if refused else found[0].text, "no_answer_probability": 0.0}
             )
@@ -243,9 +246,12 @@ class QuestionAnswering(Kind):
             raise DataError(
                 f"the answers have {len(texts)} texts but {len(starts)} starts; expected as many."
             )
+        if not texts and self.unanswerable == "skip":
+            return None
         if not texts and not self.unanswerable:
             raise DataError(
-                "the question has no answer; declare QuestionAnswering(unanswerable=True), or leave the row out."
+                "the question has no answer; declare QuestionAnswering(unanswerable=True), or 'skip' to leave such rows "
+                "out."
             )
         body = text(part(row, "context", self.roles, declared.columns), "context")
         for answer, start in zip(texts, starts, strict=True):
