@@ -1,0 +1,246 @@
+"""A recipe's tasks together, and each of them alone with plain peft and transformers.Trainer, on the same rows.
+
+    python benchmarks/recipe_vs_alone.py nlu                 # 3 seeds; writes benchmarks/results/nlu.json
+    python benchmarks/recipe_vs_alone.py nlu --seeds 0
+
+Alone is what somebody does who knows peft: the stock `AutoModelFor...` class, the same adapter and settings, batches
+padded to their longest row, the Trainer's own order of rows, the base's dropout off as here. Both ways the figures
+come from the same metrics on the same held-out rows. Each run is a process of its own; seconds are those of training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peft
+import torch
+import transformers
+from rich.console import Console
+from rich.table import Table
+from torch.nn.utils.rnn import pad_sequence
+from transformers import Trainer, TrainingArguments
+
+from hf_mtl import MultiTaskTrainer, RoutedModel, __version__, load_base
+from hf_mtl.data import IGNORED
+from hf_mtl.evaluation import TaskOutcomes, figures_of
+from hf_mtl.head_shapes import HeadShape
+from hf_mtl.models import load_processor
+from hf_mtl.recipe import build, load_recipe
+from hf_mtl.tasks import EncodedSplit, Outcome
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def built(recipe: str, seed: int) -> tuple[MultiTaskTrainer, Any]:
+    """The trainer of a recipe's own run."""
+    path = ROOT / "recipes" / recipe / "recipe.yaml"
+    settings = [f"training.seed={seed}", "training.disable_tqdm=true", "training.logging_strategy='no'"]
+    run = build(load_recipe(path, settings))
+    spec = run.recipe.model
+    base, identity = load_base(run.source, dtype=spec.dtype, hub_id=spec.id or None)
+    processor = load_processor(run.source)
+    return MultiTaskTrainer(
+        RoutedModel(base, identity=identity), run.args, run.suite, processing_class=processor
+    ), run
+
+
+def main_figures(trainer: MultiTaskTrainer, name: str, figures: dict[str, float]) -> dict[str, float]:
+    """Of a task's figures, those that its metrics stand for."""
+    return {
+        key: figures[key] for key in (metric.main_key(figures) for metric in trainer.suite[name].measures)
+    }
+
+
+def joint(recipe: str, seed: int) -> dict[str, Any]:
+    trainer, _ = built(recipe, seed)
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    evaluator = trainer._evaluator_for(None)
+    figures = evaluator.run()
+    tasks = {name: main_figures(trainer, name, own) for name, own in figures.items()}
+    return {"tasks": tasks, "seconds": seconds}
+
+
+def plain_rows(split: EncodedSplit) -> list[dict[str, Any]]:
+    """The rows of a split as the stock class for its kind of task takes them."""
+    shape = split.encoder.task.own_kind.shape
+    rows = []
+    for line in range(len(split)):
+        own = split.sequence(line)
+        row: dict[str, Any] = {}
+        if shape is HeadShape.SPAN:
+            row |= {"start_positions": int(own.targets[0]), "end_positions": int(own.targets[1])}
+        elif shape is HeadShape.TOKEN:
+            labels = [IGNORED] * len(own.input_ids)
+            for place, label in zip(own.label_positions, own.label_ids, strict=True):
+                labels[place] = label
+            row["labels"] = labels
+        else:
+            row["labels"] = int(own.targets[0])
+        if split.encoder.task.own_kind.reads_images:
+            row["pixel_values"] = own.pixel_values  # type: ignore[attr-defined]
+        else:
+            row |= {"input_ids": own.input_ids, "attention_mask": [1] * len(own.input_ids)}
+            row["token_type_ids"] = own.token_types or [0] * len(own.input_ids)
+        rows.append(row)
+    return rows
+
+
+def collated(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Padded to the longest row."""
+    batch = {}
+    for name in rows[0]:
+        values = [torch.as_tensor(row[name]) for row in rows]
+        fill = IGNORED if name == "labels" else 0
+        ragged = values[0].ndim == 1
+        batch[name] = (
+            pad_sequence(values, batch_first=True, padding_value=fill) if ragged else torch.stack(values)
+        )
+    return batch
+
+
+def alone(recipe: str, seed: int, name: str) -> dict[str, Any]:
+    trainer, run = built(recipe, seed)
+    task, settings = trainer.suite[name], trainer.task_settings[name]
+    auto = getattr(transformers, trainer.model.auto_class(name))
+    head = trainer.model.route_head(name)
+    source = trainer.model.base.name_or_path
+    off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    torch.manual_seed(seed)
+    plain = auto.from_pretrained(source, num_labels=head.outputs, dtype=torch.float32, **off)
+    config = copy.deepcopy(trainer.model.adapter_configs[name])
+    model = peft.get_peft_model(plain, config)
+    train, evaluated = trainer.sources[name].split, trainer._evaluator_for(None)
+    arguments = TrainingArguments(
+        f"/tmp/alone-{name}-{seed}",
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=32,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        warmup_steps=settings.warmup(),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        seed=seed,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        logging_strategy="no",
+    )
+    stock = Trainer(model, arguments, data_collator=collated, train_dataset=plain_rows(train))
+    started = time.perf_counter()
+    stock.train()
+    seconds = time.perf_counter() - started
+    split = evaluated.splits[name]
+    figures = figures_of(outcomes_of(model.eval(), split, evaluated.contexts[name]), trainer.model)
+    return {"tasks": {name: main_figures(trainer, name, figures)}, "seconds": seconds}
+
+
+@torch.no_grad()
+def outcomes_of(model: torch.nn.Module, split: EncodedSplit, context: Any) -> TaskOutcomes:
+    """What a plain model gives for every sequence of a split, one by one."""
+    task = split.encoder.task
+    found: dict[int, list[Outcome]] = {}
+    for line, row in enumerate(plain_rows(split)):
+        own = split.sequence(line)
+        inputs = {
+            k: torch.as_tensor(v)[None] for k, v in row.items() if "label" not in k and "positions" not in k
+        }
+        output = model(**inputs)
+        if task.own_kind.shape is HeadShape.SPAN:
+            logits = torch.stack([output.start_logits[0], output.end_logits[0]], dim=-1)
+        elif task.own_kind.shape is HeadShape.TOKEN:
+            logits = output.logits[0, own.label_positions]
+        else:
+            logits = output.logits
+        kept = task.own_kind.output((own,), (logits,), context)
+        found.setdefault(own.row, []).append(Outcome(0.0, own.share, kept))
+    return TaskOutcomes(task, context, split.source, found)
+
+
+def run_alone(arguments: list[str]) -> dict[str, Any]:
+    """One run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return {"mean": float(np.mean(values)), "standard_error": error, "seeds": values}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("recipe")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)  # joint SEED, or alone SEED TASK
+    options = parser.parse_args()
+    if options.one:
+        way, seed, *task = options.one
+        found = (
+            joint(options.recipe, int(seed)) if way == "joint" else alone(options.recipe, int(seed), *task)
+        )
+        print(json.dumps(found))
+        return
+    together = [run_alone([options.recipe, "--one", "joint", str(seed)]) for seed in options.seeds]
+    names = list(together[0]["tasks"])
+    apart = {
+        name: [run_alone([options.recipe, "--one", "alone", str(seed), name]) for seed in options.seeds]
+        for name in names
+    }
+    tasks: dict[str, Any] = {}
+    for name in names:
+        for key in together[0]["tasks"][name]:
+            tasks.setdefault(name, {})[key] = {
+                "joint": summary([own["tasks"][name][key] for own in together]),
+                "alone": summary([own["tasks"][name][key] for own in apart[name]]),
+            }
+    result = {
+        "recipe": options.recipe,
+        "seeds": options.seeds,
+        "tasks": tasks,
+        "seconds_joint": [own["seconds"] for own in together],
+        "seconds_alone": {name: [own["seconds"] for own in runs] for name, runs in apart.items()},
+        "versions": {
+            "hf_mtl": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "peft": peft.__version__,
+        },
+        "device": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{options.recipe}.json").write_text(json.dumps(result, indent=2) + "\n")
+    show(result)
+
+
+def show(result: dict[str, Any]) -> None:
+    table = Table("task", "metric", "joint", "alone, plain peft")
+    for name, metrics in result["tasks"].items():
+        for key, ways in metrics.items():
+            cells = (
+                f"{own['mean']:.4f} ± {own['standard_error']:.4f}" for own in (ways["joint"], ways["alone"])
+            )
+            table.add_row(name, key, *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
