@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def built(recipe: str, seed: int) -> tuple[MultiTaskTrainer, Any]:
+def built(recipe: str, seed: int) -> MultiTaskTrainer:
     """The trainer of a recipe's own run."""
     path = ROOT / "recipes" / recipe / "recipe.yaml"
     settings = [f"training.seed={seed}", "training.disable_tqdm=true", "training.logging_strategy='no'"]
@@ -52,7 +52,7 @@ def built(recipe: str, seed: int) -> tuple[MultiTaskTrainer, Any]:
     processor = load_processor(run.source)
     return MultiTaskTrainer(
         RoutedModel(base, identity=identity), run.args, run.suite, processing_class=processor
-    ), run
+    )
 
 
 def main_figures(trainer: MultiTaskTrainer, name: str, figures: dict[str, float]) -> dict[str, float]:
@@ -63,7 +63,7 @@ def main_figures(trainer: MultiTaskTrainer, name: str, figures: dict[str, float]
 
 
 def joint(recipe: str, seed: int) -> dict[str, Any]:
-    trainer, _ = built(recipe, seed)
+    trainer = built(recipe, seed)
     started = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - started
@@ -112,8 +112,8 @@ def collated(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
 
 
 def alone(recipe: str, seed: int, name: str) -> dict[str, Any]:
-    trainer, run = built(recipe, seed)
-    task, settings = trainer.suite[name], trainer.task_settings[name]
+    trainer = built(recipe, seed)
+    settings = trainer.task_settings[name]
     auto = getattr(transformers, trainer.model.auto_class(name))
     head = trainer.model.route_head(name)
     source = trainer.model.base.name_or_path
