@@ -191,7 +191,7 @@ def _and_pooler(excluded: str | Iterable[str] | None) -> str | list[str]:
     """What a config excludes (a pattern of whole paths, or their endings) and the pooler."""
     if isinstance(excluded, str):
         return rf"(?:{excluded})|(?:.*\.)?{re.escape(_POOLED_LAYER)}"
-    return [*sorted(excluded or ()), _POOLED_LAYER]
+    return sorted({*(excluded or ()), _POOLED_LAYER})
 
 
 def states_at(

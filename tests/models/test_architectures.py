@@ -220,7 +220,7 @@ def test_refused_bases(make: Callable[[], PreTrainedModel], message: str) -> Non
     ("excluded", "saved", "count"),
     [
         (None, ["pooler.dense"], 24),
-        (["query"], ["query", "pooler.dense"], 20),
+        (["query"], ["pooler.dense", "query"], 20),
         (r".*\.query", r"(?:.*\.query)|(?:.*\.)?pooler\.dense", 20),
     ],
 )
