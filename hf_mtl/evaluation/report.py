@@ -142,7 +142,7 @@ class Report:
             report = _adapter().validate_python(content)
         except ValidationError as error:
             raise CheckpointError(f"{path} is not a whole report: {error}") from error
-        return report if version > 1 else _from_format_1(report)
+        return _from_format_1(report) if version == 1 else report
 
     def print(self, console: Console | None = None) -> None:
         """Show the table of all tasks and metrics."""
