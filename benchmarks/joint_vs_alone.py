@@ -21,13 +21,15 @@ from typing import Any
 import peft
 import torch
 import transformers
+from datasets import Dataset
 from rich.console import Console
 from rich.table import Table
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, RoutedModel, __version__, load_base
-from hf_mtl.models import load_tokenizer
+from hf_mtl.data import encode_rendered, render
+from hf_mtl.models import load_processor
 from hf_mtl.recipe import build, load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +63,12 @@ def train_alone(
     stored, settings = joint.sources[name], joint.task_settings[name]
     batches = [[sequence.row for sequence in stored.batch(step)] for step in range(settings.steps)]
     assert {len(batch) for batch in batches} == {settings.batch_size}
-    rows = stored.split.rows.select_columns(["input_ids", "labels"])
+    declared, tokenizer = stored.split.encoder.task.declared, stored.split.encoder.context.tokenizer
+    rows = []
+    for number in chain(*batches):
+        text = render(declared.template, stored.split.source[number], tokenizer)
+        row = encode_rendered(text, tokenizer, max_length=declared.max_length)
+        rows.append({"input_ids": row.input_ids, "labels": row.labels})
     base, _ = load_base(source, dtype=dtype)
     model = peft.get_peft_model(base, copy.deepcopy(joint.model.adapter_configs[name]))
     parameters = {key.replace(".default.", "."): p for key, p in model.named_parameters() if p.requires_grad}
@@ -82,7 +89,7 @@ def train_alone(
         disable_tqdm=True,
         logging_strategy="no",
     )
-    trainer = InOrder(model, arguments, data_collator=padded, train_dataset=rows.select(chain(*batches)))
+    trainer = InOrder(model, arguments, data_collator=padded, train_dataset=Dataset.from_list(rows))
     trainer.train()
     return {key: parameter.detach() for key, parameter in parameters.items()}
 
@@ -94,7 +101,7 @@ def main() -> None:
     dtype = run.recipe.model.dtype
     base, identity = load_base(run.source, dtype=dtype, hub_id=run.recipe.model.id)
     joint = MultiTaskTrainer(
-        RoutedModel(base, identity=identity), run.args, run.suite, processing_class=load_tokenizer(run.source)
+        RoutedModel(base, identity=identity), run.args, run.suite, processing_class=load_processor(run.source)
     )
     start = {
         n: {k: p.detach().clone() for k, p in joint.model.adapter_parameters(n).items()} for n in run.suite

@@ -142,7 +142,7 @@ TESTED = {
     "Qwen2ForCausalLM": Case(Qwen2Config(**GROUPED)),
     "Qwen3ForCausalLM": Case(Qwen3Config(**GROUPED, head_dim=16)),
     "GPT2LMHeadModel": Case(GPT2Config(**GPT2, **NO_DROPOUT), adapter=CONV1D, layers=GPT2_LAYERS),
-    "BertModel": Case(BertConfig(**ENCODER), AutoModel, adapter=POOLED, layers=BERT_LAYERS),
+    "BertModel": Case(BertConfig(**ENCODER), AutoModel, layers=BERT_LAYERS),
     "BertForMaskedLM": Case(
         BertConfig(**ENCODER), AutoModelForMaskedLM, layers=_with_head(BERT_LAYERS, "cls.predictions.decoder")
     ),

@@ -75,7 +75,7 @@ class Score:
         """Whether training made this score better; None when nothing changed or a number is missing."""
         if self.before is None or self.after is None or self.before == self.after:
             return None
-        return (self.after > self.before) is self.greater_is_better
+        return self.after > self.before if self.greater_is_better else self.after < self.before
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,10 @@ class Report:
                 "A higher number was written by a newer hf_mtl: upgrade it to read this file."
             )
         try:
-            return _adapter().validate_python(content)
+            report = _adapter().validate_python(content)
         except ValidationError as error:
             raise CheckpointError(f"{path} is not a whole report: {error}") from error
+        return _from_format_1(report) if version == 1 else report
 
     def with_tests(self, figures: Mapping[str, float]) -> Report:
         """The report with what `MultiTaskTrainer.evaluate` gave for test rows, keyed like `test_sentiment/accuracy`."""
@@ -191,7 +192,7 @@ def build_report(
     losses = losses_by_task(log_history, suite.names)
     results = []
     for name in suite.names:
-        rows = _value(after, before, key=f"eval_{name}/rows")
+        rows = after.get(f"eval_{name}/rows", before.get(f"eval_{name}/rows"))
         results.append(
             TaskResult(
                 task=name,
@@ -223,6 +224,13 @@ def losses_by_task(
 
 def _adapter() -> TypeAdapter[Report]:
     return TypeAdapter(Report)
+
+
+def _from_format_1(report: Report) -> Report:
+    """A report whose scores do not say their direction: the loss alone was better when smaller."""
+    scores = [[replace(s, greater_is_better=s.metric != LOSS) for s in r.scores] for r in report.results]
+    told = zip(report.results, scores, strict=True)
+    return replace(report, results=tuple(replace(result, scores=tuple(own)) for result, own in told))
 
 
 def _scores(
@@ -271,10 +279,6 @@ def _plain(keys: Iterable[str], task: Task) -> list[str]:
     named = {key for metric in task.measures for key in metric.keys}
     told = ("_constant", "_low", "_high")
     return [key for key in keys if key not in {LOSS, "rows"} | named and not key.endswith(told)]
-
-
-def _value(*sources: Mapping[str, float], key: str) -> float | None:
-    return next((source[key] for source in sources if key in source), None)
 
 
 def _lines(result: TaskResult, *, tested: bool) -> Iterable[tuple[Text | str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -168,7 +169,7 @@ class Heads(nn.Module):
         if not kept:
             raise ConfigError("the base's pooler cannot be a target; name layers of the encoder.")
         if own is None or own.stock.path(_POOLED_LAYER) is not None:
-            vars(plan.config)["exclude_modules"] = [_POOLED_LAYER]
+            vars(plan.config)["exclude_modules"] = _and_pooler(vars(plan.config).get("exclude_modules"))
         return replace(plan, updates=kept)
 
     def first(self, inner: Iterable[str]) -> PlacedHead | None:
@@ -203,6 +204,13 @@ class Heads(nn.Module):
         placed = self.placed[inner]
         assert isinstance(placed, PlacedHead)
         return placed
+
+
+def _and_pooler(excluded: str | Iterable[str] | None) -> str | list[str]:
+    """What a config excludes (a pattern of whole paths, or their endings) and the pooler."""
+    if isinstance(excluded, str):
+        return rf"(?:{excluded})|(?:.*\.)?{re.escape(_POOLED_LAYER)}"
+    return sorted({*(excluded or ()), _POOLED_LAYER})
 
 
 def states_at(

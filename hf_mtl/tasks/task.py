@@ -130,7 +130,8 @@ class Task:
             labels=self.labels,
             max_length=self.max_length,
         )
-        problems += [] if problems else kind.problems(declared)
+        # Of a kind whose labels come from a column, a wrong column would be told a second time as missing labels.
+        problems += [] if problems and kind.roles else kind.problems(declared)
         object.__setattr__(self, "declared", declared)
         given = kind.default_metrics if self.metrics is None else tuple(self.metrics)
         metrics, wrong = measures(kind, declared, given)

@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from hf_mtl.data import Chat, Piece, PromptCompletion, Rendered, encode_rendered, encode_rows, render
+from hf_mtl.data import Chat, Example, Piece, PromptCompletion, Rendered, encode_rendered, encode_rows, render
 from hf_mtl.errors import ConfigError, DataError
 
 TEMPLATE = PromptCompletion("{text} is", " {label}")
@@ -95,8 +95,9 @@ def test_unusable_rows_are_named(
 ) -> None:
     rows = Dataset.from_list([{"text": "a", "label": "b"}, row])
 
-    def encode(row: Any) -> Any:
-        return encode_rendered(render(TEMPLATE, row, tokenizer), tokenizer, max_length=max_length)
+    def encode(row: Any) -> list[Example]:
+        rendered = render(TEMPLATE, row, tokenizer)
+        return [Example.next_token(encode_rendered(rendered, tokenizer, max_length=max_length))]
 
     with pytest.raises(DataError) as caught:
         encode_rows(rows, encode, where="task 't', train")

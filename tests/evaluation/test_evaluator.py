@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl import PromptCompletion, RoutedModel, Task, TaskSuite
-from hf_mtl.evaluation import Evaluator, best_label, extra_prefixes
+from hf_mtl.evaluation import Evaluator
 from hf_mtl.models import generate
 
 LABELS = ["walked", "ran", "walked on", "sang a lot"]
@@ -35,21 +35,29 @@ def _share_of_equal(predictions: Any, references: Any) -> dict[str, float]:
 
 
 @pytest.fixture
-def evaluator(tiny_llama: Path) -> Evaluator:
+def tokenizer(tiny_llama: Path) -> PreTrainedTokenizerBase:
+    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(tiny_llama)
+    return loaded
+
+
+@pytest.fixture
+def evaluator(tiny_llama: Path, tokenizer: PreTrainedTokenizerBase) -> Evaluator:
     model = RoutedModel(AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float64))
     suite = _suite()
     for name, task in suite.items():
         model.add_adapter(name, task.adapter, seed=1)  # type: ignore[arg-type]
         for parameter in model.adapter_parameters(name).values():
             torch.nn.init.normal_(parameter, std=0.2)
-    return Evaluator(model, AutoTokenizer.from_pretrained(tiny_llama), suite, token_budget=60)
+    return Evaluator(model, tokenizer, suite, token_budget=60)
 
 
-def test_figures_equal_those_taken_row_by_row(evaluator: Evaluator) -> None:
+def test_figures_equal_those_taken_row_by_row(
+    evaluator: Evaluator, tokenizer: PreTrainedTokenizerBase
+) -> None:
     seen: list[tuple[int, int]] = []
     figures = evaluator.run(lambda done, total: seen.append((done, total)))
     assert seen[-1] == (14, 14) and len(seen) > 2, "a small budget takes several passes"
-    task, tokenizer = evaluator.tasks["z"], evaluator.tokenizer
+    task = evaluator.tasks["z"]
     losses, tokens, exact, ranked = 0.0, 0, 0, 0
     for row in task.eval:  # type: ignore[union-attr]
         prompt = tokenizer(row["lemma"] + ":")["input_ids"]
@@ -72,13 +80,18 @@ def test_figures_equal_those_taken_row_by_row(evaluator: Evaluator) -> None:
     assert figures["z"]["loss"] == pytest.approx(losses / tokens, rel=1e-9)
     assert figures["z"]["accuracy"] == pytest.approx(ranked / 9)
     assert figures["z"]["exact_match"] == pytest.approx(exact / 9)
-    assert figures["z"]["rows"] == 9 and figures["z"]["constant"] == pytest.approx(3 / 9)
-    assert figures["a"].keys() == {"loss", "rows", "constant", "exact_match", "equal"}
+    assert figures["z"]["rows"] == 9
+    constants = {key: value for key, value in figures["z"].items() if key.endswith("_constant")}
+    assert constants == pytest.approx({"exact_match_constant": 3 / 9, "accuracy_constant": 3 / 9})
+    own = {"exact_match", "equal"}
+    assert figures["a"].keys() == {"loss", "rows"} | own | {f"{key}_constant" for key in own}
 
 
-def test_exact_match_is_what_generation_gives(evaluator: Evaluator) -> None:
+def test_exact_match_is_what_generation_gives(
+    evaluator: Evaluator, tokenizer: PreTrainedTokenizerBase
+) -> None:
     """The shortcut (most likely token after each prefix of the reference) against real generations, both outcomes."""
-    task, tokenizer, model = evaluator.tasks["a"], evaluator.tokenizer, evaluator.model
+    task, model = evaluator.tasks["a"], evaluator.model
     prompts = [row["text"] for row in task.eval]  # type: ignore[union-attr]
     answers = generate(model, tokenizer, "a", prompts, max_new_tokens=1)
     rows = [
@@ -88,27 +101,16 @@ def test_exact_match_is_what_generation_gives(evaluator: Evaluator) -> None:
     template = PromptCompletion("{text}", "{label}")
     ended = TaskSuite([Task("a", eval=Dataset.from_list(rows), template=template)])
     measured = Evaluator(model, tokenizer, ended, token_budget=500)
-    with torch.no_grad():
-        outcomes = measured._measure([measured._row("a", i) for i in range(len(rows))])
+    outcomes = measured.outcomes()["a"].found
     longer = generate(model, tokenizer, "a", prompts, max_new_tokens=8)
-    assert [o.exact for o in outcomes] == [
-        text == row["label"] for text, row in zip(longer, rows, strict=True)
-    ]
+    given = [text == row["label"] for text, row in zip(longer, rows, strict=True)]
+    assert [outcomes[row][0].output.exact for row in range(len(rows))] == given
 
 
-def test_generation_does_not_depend_on_the_batch(evaluator: Evaluator) -> None:
+def test_generation_does_not_depend_on_the_batch(
+    evaluator: Evaluator, tokenizer: PreTrainedTokenizerBase
+) -> None:
     prompts = ["walk:", "good good good", "a", "walkwalkwalk: and"]
-    together = generate(evaluator.model, evaluator.tokenizer, "z", prompts, max_new_tokens=5)
-    alone = [generate(evaluator.model, evaluator.tokenizer, "z", [p], max_new_tokens=5)[0] for p in prompts]
+    together = generate(evaluator.model, tokenizer, "z", prompts, max_new_tokens=5)
+    alone = [generate(evaluator.model, tokenizer, "z", [p], max_new_tokens=5)[0] for p in prompts]
     assert together == alone
-
-
-def test_one_token_labels_cost_nothing_extra() -> None:
-    assert extra_prefixes({"yes": (1,), "no": (2,), "maybe": (3,)}, reference=(2, 0)) == []
-
-
-def test_ranking_by_hand() -> None:
-    after_prompt, after_1 = torch.tensor([-9.0, -1.0, -2.0]), torch.tensor([-9.0, -9.0, -3.0])
-    outputs = [((1, 2), torch.stack([after_prompt, after_1, after_1]))]
-    assert best_label({"long": (1, 2), "short": (2,)}, outputs) == "short"  # -1 - 3 < -2
-    assert best_label({"long": (1, 2), "worse": (0,)}, outputs) == "long"

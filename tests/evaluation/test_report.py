@@ -22,14 +22,17 @@ BEFORE = {
     "eval_sentiment/accuracy": 0.59,
     "eval_sentiment/loss": 2.3,
     "eval_sentiment/rows": 300,
-    "eval_sentiment/constant": 0.51,
+    "eval_sentiment/exact_match_constant": 0.51,
+    "eval_sentiment/accuracy_constant": 0.53,
     "eval_past tense/exact_match": 0.0,
     "eval_past tense/loss": 3.25,
     "eval_past tense/rows": 1200,
-    "eval_past tense/constant": 0.0025,
+    "eval_past tense/exact_match_constant": 0.0025,
 }
 AFTER = BEFORE | {
     "eval_sentiment/exact_match": 0.85,
+    "eval_sentiment/exact_match_low": 0.81,
+    "eval_sentiment/exact_match_high": 0.88,
     "eval_sentiment/accuracy": 0.55,
     "eval_sentiment/loss": 0.4,
     "eval_past tense/exact_match": 0.87,
@@ -80,9 +83,9 @@ def test_scores_are_collected(report: Report) -> None:
         rows=300,
         seconds=30.5,
         scores=(
-            Score("exact_match", constant=0.51, before=0.2, after=0.85),
-            Score("accuracy", constant=0.51, before=0.59, after=0.55),
-            Score("loss", constant=None, before=2.3, after=0.4),
+            Score("exact_match", constant=0.51, before=0.2, after=0.85, low=0.81, high=0.88),
+            Score("accuracy", constant=0.53, before=0.59, after=0.55),
+            Score("loss", constant=None, before=2.3, after=0.4, greater_is_better=False),
         ),
         losses=((10, 2.0),),
     )
@@ -116,13 +119,32 @@ def test_save_load_save_changes_nothing(report: Report, tmp_path: Path) -> None:
 def test_file_carries_a_version_and_is_plain_json(report: Report, tmp_path: Path) -> None:
     report.save(tmp_path / "report.json")
     content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert content["format_version"] == 1
+    assert content["format_version"] == 2
     assert content["results"][0]["scores"][0] == {
         "metric": "exact_match",
         "constant": 0.51,
         "before": 0.2,
         "after": 0.85,
+        "low": 0.81,
+        "high": 0.88,
+        "greater_is_better": True,
     }
+
+
+def test_a_file_of_format_1_had_no_intervals_and_only_the_loss_was_better_when_smaller(
+    tmp_path: Path,
+) -> None:
+    scores = [
+        {"metric": name, "constant": None, "before": 2.0, "after": 1.0} for name in ("accuracy", "loss")
+    ]
+    result = {"task": "a", "rows": 3, "seconds": None, "scores": scores, "losses": [[1, 0.5]]}
+    text = json.dumps({"format_version": 1, "results": [result], "model": {}})
+    (tmp_path / "old.json").write_text(text, encoding="utf-8")
+    loaded = Report.load(tmp_path / "old.json")
+    assert [score.improved for score in loaded.results[0].scores] == [False, True]
+    assert loaded.results[0].losses == ((1, 0.5),) and loaded.results[0].scores[0].low is None
+    loaded.save(tmp_path / "new.json")
+    assert Report.load(tmp_path / "new.json") == loaded
 
 
 def test_losses_that_are_no_numbers_survive(tmp_path: Path) -> None:
@@ -142,7 +164,8 @@ def test_losses_that_are_no_numbers_survive(tmp_path: Path) -> None:
         ("{", "cannot be read"),
         ("[]", "found None"),
         ('{"results": []}', "found None"),
-        ('{"format_version": 2}', "newer hf_mtl"),
+        ('{"format_version": 3}', "newer hf_mtl"),
+        ('{"format_version": 2}', "not a whole report"),
         ('{"format_version": 1}', "not a whole report"),
         ('{"format_version": 1, "results": [{"task": 3}]}', r"results\.0\.task"),
         ('{"format_version": 1, "results": [], "surprise": 1}', "surprise"),
@@ -159,8 +182,9 @@ def test_a_foreign_file_is_refused(text: str, message: str, tmp_path: Path) -> N
 def test_table(report: Report) -> None:
     lines = [line.split() for line in shown(report).splitlines()]
     assert ["task", "metric", "rows", "constant", "answer", "before", "after", "seconds"] in lines
-    assert ["sentiment", "exact", "match", "300", "0.510", "0.200", "0.850", "30.5"] in lines
-    assert ["labels", "ranked", "0.510", "0.590", "0.550"] in lines
+    first = ["sentiment", "exact", "match", "300", "0.510", "0.200", "0.850", "[0.810,", "0.880]", "30.5"]
+    assert first in lines
+    assert ["accuracy", "0.530", "0.590", "0.550"] in lines
     assert ["past", "tense", "exact", "match", "1,200", "0.003", "0.000", "0.870", "1,041.2"] in lines
     assert ["loss", "–", "3.250", "0.125"] in lines
     assert "by its tokens" in " ".join(shown(report).split())
@@ -185,9 +209,11 @@ def test_names_are_no_markup() -> None:
         ("loss", 2.0, 1.0, True),
         ("loss", 1.0, 2.0, False),
         ("loss", 1.0, math.nan, False),
+        ("exact_match", 0.1, math.nan, False),
         ("loss", 1.0, 1.0, None),
         ("loss", None, 1.0, None),
     ],
 )
 def test_improved(metric: str, before: float | None, after: float | None, improved: bool | None) -> None:
-    assert Score(metric, before=before, after=after).improved is improved
+    score = Score(metric, before=before, after=after, greater_is_better=metric != "loss")
+    assert score.improved is improved

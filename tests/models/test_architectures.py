@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -215,12 +216,38 @@ def test_refused_bases(make: Callable[[], PreTrainedModel], message: str) -> Non
         RoutedModel(make())
 
 
+@pytest.mark.parametrize(
+    ("excluded", "saved", "count"),
+    [
+        (None, ["pooler.dense"], 24),
+        (["query"], ["pooler.dense", "query"], 20),
+        (r".*\.query", r"(?:.*\.query)|(?:.*\.)?pooler\.dense", 20),
+    ],
+)
+def test_a_pooler_gets_no_adapter_and_the_files_say_so(
+    excluded: list[str] | str | None, saved: list[str] | str, count: int, tmp_path: Path
+) -> None:
+    case = CASES["BertModel"]
+    model = RoutedModel(case.base())
+    config = LoraConfig(target_modules="all-linear", exclude_modules=excluded, init_lora_weights=False)
+    model.add_adapter("mlp", config)
+    assert not any("pooler" in key for key in model.adapter_parameters("mlp"))
+    save_suite(model, tmp_path, processor=None)
+    assert json.loads((tmp_path / "mlp" / "adapter_config.json").read_text())["exclude_modules"] == saved
+    plain = PeftModel.from_pretrained(case.base(), tmp_path / "mlp")
+    theirs = {key.replace(".default", "") for key, _ in plain.named_parameters() if "lora_" in key}
+    assert theirs == model.adapter_parameters("mlp").keys() and len(theirs) == count
+    sequence = make_sequence(case, "mlp", 9, 0)
+    output = outputs_of(model, laid_out(model, [sequence]))["mlp", 0]
+    torch.testing.assert_close(output, by_itself(plain, sequence), rtol=1e-10, atol=1e-10)
+
+
 def test_refused_targets_and_batches() -> None:
     model = RoutedModel(CASES["BertModel"].base())
     with pytest.raises(
-        ConfigError, match=r"'pooler.dense' sees the first token.*exclude_modules=\['pooler.dense'\]"
+        ConfigError, match="adapter 'a': the base's pooler cannot be a target; name layers of"
     ):
-        model.add_adapter("a", LoraConfig(target_modules="all-linear"))
+        model.add_adapter("a", LoraConfig(target_modules=["pooler.dense"]))
     vision, text = _model(CASES["ViTModel"]), CASES["LlamaForCausalLM"]
     with pytest.raises(ConfigError, match="takes the layout PaddedLayout"):
         vision(laid_out(_model(text), _sequences(text)))

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task, TaskSuite, load_base
 from hf_mtl.errors import ConfigError, DataError
-from hf_mtl.tasks import encode_candidates, encode_split
+from hf_mtl.tasks import Context, EncodedSplit, encode_split
+from hf_mtl.tasks.kinds import candidates_of
 
 ROWS = Dataset.from_list([{"text": "good", "label": "positive"}, {"text": "bad", "label": "negative"}])
 TEMPLATE = PromptCompletion("{text} is", " {label}")
@@ -21,16 +22,25 @@ def _task(**changes: Any) -> Task:
     return Task(**({"name": "t", "train": ROWS, "template": TEMPLATE} | changes))
 
 
+def _encoded(task: Task, tokenizer: PreTrainedTokenizerBase) -> EncodedSplit:
+    assert isinstance(task.train, Dataset)
+    return encode_split(task, task.train, Context(task.declared, tokenizer), split="train")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
             {"metrics": ["exact_mach"]},
-            "task 't': there is no metric 'exact_mach'; known are 'accuracy', 'exact_match'",
+            "task 't': there is no metric 'exact_mach'; known are 'accuracy', 'chrf', 'exact_match', ",
         ),
         ({"metrics": ["exact_mach"]}, "Did you mean 'exact_match'?"),
-        ({"metrics": ["accuracy"]}, "the metric 'accuracy' ranks the task's labels; declare labels=[...]."),
-        ({"labels": ["one"]}, "labels must be at least two different values, found ['one']"),
+        (
+            {"metrics": ["accuracy"]},
+            "the metric 'accuracy' compares labels, and the task has none: give labels=[...], for a language model the "
+            "values of the completion's one field",
+        ),
+        ({"labels": ["one"]}, "labels must be two or more different texts, found ['one']"),
         (
             {"labels": ["a", "b"], "template": PromptCompletion("{text}", "{a}{b}")},
             "the completion has exactly one field; '{a}{b}' has 2",
@@ -70,15 +80,15 @@ def test_rows_are_checked_before_training(tiny_llama: Path, tmp_path: Path) -> N
     with pytest.raises(
         DataError, match="task 't', train, row 1: the template ' {label}' needs the field 'label'"
     ):
-        encode_split(_task(train=lacks), lacks, tokenizer, split="train")
+        _encoded(_task(train=lacks), tokenizer)
     empty = ROWS.select([])
     with pytest.raises(DataError, match="task 't', train: the data set is empty; at least one row is needed"):
-        encode_split(_task(train=empty), empty, tokenizer, split="train")
+        _encoded(_task(train=empty), tokenizer)
     long = Dataset.from_list([{"text": "good " * 90, "label": "x"}])
     with pytest.raises(DataError, match="task 't', train, row 0: the row has .* lie behind max_length=16"):
-        encode_split(_task(train=long, max_length=16), long, tokenizer, split="train")
+        _encoded(_task(train=long, max_length=16), tokenizer)
     cut = Dataset.from_list([{"text": "good", "label": "positive " * 20}, {"text": "good", "label": "x"}])
-    assert encode_split(_task(train=cut, max_length=16), cut, tokenizer, split="train").truncated == 1
+    assert _encoded(_task(train=cut, max_length=16), tokenizer).truncated == 1
     blank = Dataset.from_list([{"text": "good", "label": ""}])
     task = _task(train=blank, template=PromptCompletion("{text}", "{label}"))
     with pytest.raises(DataError, match="row 0: the completion '' becomes no token at all"):
@@ -88,9 +98,10 @@ def test_rows_are_checked_before_training(tiny_llama: Path, tmp_path: Path) -> N
 def test_labels_of_the_same_tokens_are_refused(tiny_llama: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     task = _task(labels=["good", " good"], template=lambda row: {"prompt": "a", "completion": row["label"]})
-    assert len(encode_candidates(task, tokenizer)) == 2
+    assert len(candidates_of(Context(task.declared, tokenizer))) == 2
     with pytest.raises(ConfigError, match="two of the labels .* become the same tokens"):
-        encode_candidates(_task(labels=["", "good"], template=lambda row: row), tokenizer)
+        empty = _task(labels=["", "good"], template=lambda row: row)
+        candidates_of(Context(empty.declared, tokenizer))
 
 
 @pytest.mark.parametrize("source", ["./nowhere", "/nowhere/at/all", "runs/mine/model"])

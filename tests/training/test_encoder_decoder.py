@@ -43,11 +43,11 @@ def _tasks(*names: str) -> list[Task]:
     words = Dataset.from_list([{"text": text * 3, "label": label} for text, label in WORDS.items()])
     tasks = [
         Task(
-            "verbs", train=verbs, eval=verbs, template=PromptCompletion("{lemma}:", " {past}"),
+            "verbs", kind="seq2seq-lm", train=verbs, eval=verbs, template=PromptCompletion("{lemma}:", " {past}"),
             adapter=LoraConfig(r=4, target_modules="all-linear"), metrics=("exact_match", _agreement),
         ),
         Task(
-            "words", train=words, eval=words, template=PromptCompletion("{text} is", " {label}"),
+            "words", kind="seq2seq-lm", train=words, eval=words, template=PromptCompletion("{text} is", " {label}"),
             labels=("positive", "negative"), metrics=("accuracy",),
             adapter=LoraConfig(r=8, lora_dropout=0.2, target_modules=["q", "v", "wo"]),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from peft import (
     get_peft_model_state_dict,
 )
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
-from hf_mtl.data import pack
+from hf_mtl.data import encode_rendered, pack, render
 from hf_mtl.data.packing import Chunk
 from hf_mtl.training import Round
 from hf_mtl.training.sources import StoredRows
@@ -67,7 +69,18 @@ def _tasks(**changes: Any) -> list[Task]:
 
 
 def _base(folder: Path, dtype: torch.dtype) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    if dtype is torch.float64:
+        base.loss_function = _wide_loss
+    return base
+
+
+def _wide_loss(
+    logits: Tensor, labels: Tensor, vocab_size: int, num_items_in_batch: Tensor, **_: object
+) -> Tensor:
+    """The stock loss of a causal language model, but for its cast to fp32: 1e-10 asks for more digits."""
+    targets, wide = labels[:, 1:].flatten(), logits[:, :-1].flatten(0, 1)
+    return cross_entropy(wide, targets, reduction="sum") / num_items_in_batch
 
 
 class _InOrder(Trainer):
@@ -96,7 +109,9 @@ def _alone(
     source = trainer.sources[name]
     assert isinstance(source, StoredRows)
     order = [sequence.row for step in range(steps) for sequence in source.batch(step)]
-    rows = source.split.rows
+    task, tokenizer = source.split.encoder.task, source.split.encoder.context.tokenizer
+    texts = [render(task.template, source.split.source[row], tokenizer) for row in order]  # type: ignore[arg-type]
+    rows = [encode_rendered(text, tokenizer) for text in texts]
     batches = [len(source.batch(step)) for step in range(steps)]
     assert set(batches) == {ROWS}, "the stock Trainer cannot follow short batches inside an epoch"
     plain = get_peft_model(
@@ -111,9 +126,7 @@ def _alone(
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(start[key])
-    data = Dataset.from_list(
-        [{"input_ids": rows[i]["input_ids"], "labels": rows[i]["labels"]} for i in order]
-    )
+    data = Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in rows])
     _InOrder(
         plain,
         TrainingArguments(str(out), save_strategy="no", **(SETTINGS | {"max_steps": steps})),
@@ -157,7 +170,7 @@ def test_joint_equals_plain_peft_alone(
     tiny_llama: Path, tmp_path: Path, dtype: torch.dtype, tolerance: float, steps: int
 ) -> None:
     tasks = _tasks()
-    tasks = [Task(**{**_fields(task), "train": task.train.select(range(24))}) for task in tasks]
+    tasks = [replace(task, train=task.train.select(range(24))) for task in tasks]
     trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks, max_steps=steps)
     start = {task.name: _snapshot(trainer, task.name) for task in tasks}
     trainer.train()
@@ -177,8 +190,7 @@ def test_joint_equals_plain_peft_alone_for_other_kinds(tiny_llama: Path, tmp_pat
         "layers": IA3Config(target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"]),
     }
     tasks = [
-        Task(**{**_fields(task), "train": task.train.select(range(24)), "adapter": adapters[task.name]})
-        for task in _tasks()
+        replace(task, train=task.train.select(range(24)), adapter=adapters[task.name]) for task in _tasks()
     ]
     trainer = _joint(tiny_llama, tmp_path / "joint", torch.float64, tasks)
     start = {name: _snapshot(trainer, name) for name in adapters}
@@ -193,14 +205,15 @@ def test_joint_equals_plain_peft_alone_for_other_kinds(tiny_llama: Path, tmp_pat
 def test_lora_prefix_and_prompt_jointly_equal_plain_peft_alone(
     tiny_llama: Path, tmp_path: Path, dtype: torch.dtype, tolerance: float
 ) -> None:
-    first, second = (_fields(task) for task in _tasks())
+    first, second = _tasks()
+    assert isinstance(second.train, Dataset)
+    rows = second.train.select(range(24))
     prefix = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)
     prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
-    rows = {"train": second["train"].select(range(24))}
     tasks = [
-        Task(**first),
-        Task(**(second | rows | {"adapter": prefix})),
-        Task(**(second | rows | {"name": "prompt", "adapter": prompt})),
+        first,
+        replace(second, train=rows, adapter=prefix),
+        replace(second, name="prompt", train=rows, adapter=prompt),
     ]
     budget = 150
     trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks, token_budget=budget, max_chunk_tokens=60)
@@ -218,15 +231,9 @@ def test_lora_prefix_and_prompt_jointly_equal_plain_peft_alone(
         assert _largest_difference(joint, alone) < tolerance
 
 
-def _fields(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in task.__dataclass_fields__}
-
-
 def test_a_neighbour_changes_nothing(tiny_llama: Path, tmp_path: Path) -> None:
     first, second = _tasks()
-    other = Task(
-        **{**_fields(second), "learning_rate": 0.5, "max_grad_norm": 0.0, "max_steps": 7, "batch_size": 9}
-    )
+    other = replace(second, learning_rate=0.5, max_grad_norm=0.0, max_steps=7, batch_size=9)
     ends = []
     for tasks in ([first, second], [first, other]):
         trainer = _joint(tiny_llama, tmp_path, torch.float64, tasks)
@@ -259,7 +266,7 @@ def test_the_token_budget_changes_memory_and_not_results(tiny_llama: Path, tmp_p
 def test_a_finished_task_stands_still(tiny_llama: Path, tmp_path: Path) -> None:
     first, second = _tasks()
     # At a rate that does not fade out: a gradient that is left over would move the weights.
-    short = Task(**{**_fields(second), "max_steps": 3, "lr_scheduler_type": "constant"})
+    short = replace(second, max_steps=3, lr_scheduler_type="constant")
     trainer = _joint(tiny_llama, tmp_path, torch.float32, [first, short], max_steps=10)
     seen: list[dict[str, Tensor]] = []
     step = trainer.training_step

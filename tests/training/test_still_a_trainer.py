@@ -151,4 +151,4 @@ def test_the_log_of_a_round(tiny_llama: Path, tmp_path: Path) -> None:
 def test_the_tokenizer_of_a_model_object(tiny_llama: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_llama)
     trainer = MultiTaskTrainer(model, trainer_of(tiny_llama, tmp_path, tasks()).args, tasks().values())
-    assert trainer.tokenizer.vocab_size == AutoTokenizer.from_pretrained(tiny_llama).vocab_size
+    assert trainer.processing_class.vocab_size == AutoTokenizer.from_pretrained(tiny_llama).vocab_size
