@@ -240,8 +240,8 @@ class RoutedModel(nn.Module):
                 assert output.logits is not None
                 given[route] = output.logits[part.labels]
                 continue
-            counts = batch.label_counts[part.rows]
-            given[route] = own[route](states_at(output, batch, parts[route], own[route].shape), counts)
+            states, counts = states_at(output, batch, parts[route], own[route].shape, self.pool)
+            given[route] = own[route](states, counts)
         return given
 
     def _run(self, batch: PackedBatch | PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:
