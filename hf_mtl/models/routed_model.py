@@ -178,9 +178,9 @@ class RoutedModel(nn.Module):
         return None if head is None else head.spec
 
     @property
-    def has_vocabulary_head(self) -> bool:
-        """Whether the base has one."""
-        return self._base_pass.has_head
+    def writes(self) -> bool:
+        """Whether the base has a vocabulary head that writes text from left to right."""
+        return self._base_pass.has_head and self.architecture.masked_lm_head is None
 
     @property
     def pool(self) -> Pool | None:

@@ -94,7 +94,7 @@ class LanguageModelling(Kind):
         """As in `Kind`."""
         if not decodes:
             return [
-                f"{self.name} needs a base with a vocabulary head; load it with AutoModelForCausalLM or "
+                f"{self.name} needs a base that writes text from left to right; load one with AutoModelForCausalLM or "
                 f"AutoModelForSeq2SeqLM, or choose a kind with a head of its own."
             ]
         return []
