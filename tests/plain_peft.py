@@ -36,7 +36,11 @@ def from_folder(base: PreTrainedModel, folder: Path) -> tuple[PeftModel, Mapping
     plain = get_peft_model(base, config)
     plain.prompt_encoder.to(dtype)
     set_peft_model_state_dict(plain, load_file(folder / "adapter_model.safetensors"))
-    return plain, {"prompt_embeddings": plain.prompt_encoder.default.embedding.weight}
+    named = dict(plain.named_parameters())
+    heads = {
+        key.replace(".modules_to_save.default", ""): own for key, own in named.items() if ".modules_to_save." in key
+    }
+    return plain, {"prompt_embeddings": plain.prompt_encoder.default.embedding.weight} | heads
 
 
 def shake(model: RoutedModel, name: str, seed: int) -> None:

@@ -34,11 +34,13 @@ class BaseOutput:
         states: The last hidden states: `[T, D]` of the sequences' own tokens, or `[B, S, D]` of rows (the decoder's,
             if there is one); None if they were not asked for.
         encoder_states: An encoder-decoder's `[B, S_enc, D]`.
+        with_prompts: Where a sequence of the stream has a prompt: each sequence's states, the prompt's first.
     """
 
     logits: Tensor | None = None
     states: Tensor | None = None
     encoder_states: Tensor | None = None
+    with_prompts: tuple[Tensor, ...] = ()
 
 
 class BasePass:
@@ -94,9 +96,12 @@ class BasePass:
         labels = batch.label_positions
         with _labelled(labels if self._hooked and logits else None), _wanted(states) as found:
             output = self._run(inputs, labels, logits=logits)
-        if self.has_head and logits:
-            return BaseOutput(output.logits[0], stream.own_tokens(found[0][0]) if states else None)
-        return BaseOutput(None, stream.own_tokens(output.last_hidden_state[0]))
+        decoded = output.logits[0] if self.has_head and logits else None
+        if decoded is not None and not states:
+            return BaseOutput(decoded)
+        states_TD: Tensor = found[0][0] if decoded is not None else output.last_hidden_state[0]
+        rows = states_TD.split(stream.batch.lengths) if stream.prompts else ()
+        return BaseOutput(decoded, stream.own_tokens(states_TD), with_prompts=rows)
 
     def padded(self, batch: PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:
         """Run the base on rows."""

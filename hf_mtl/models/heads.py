@@ -214,21 +214,32 @@ def _and_pooler(excluded: str | Iterable[str] | None) -> str | list[str]:
 
 
 def states_at(
-    output: BaseOutput, batch: PackedBatch | PaddedBatch, part: RoutePart, shape: HeadShape
-) -> Tensor:
-    """The hidden states `[N, D]` at the places of one route.
+    output: BaseOutput,
+    batch: PackedBatch | PaddedBatch,
+    part: RoutePart,
+    shape: HeadShape,
+    pool: Pool | None,
+) -> tuple[Tensor, tuple[int, ...]]:
+    """The hidden states `[N, D]` at the places of one route, and each sequence's number of them.
 
     Args:
         output: What the base gave for the whole batch.
         batch: The batch, with all its places.
         part: The route's part of it.
         shape: The shape of the route's head; on an encoder-decoder, one on tokens reads the encoder.
+        pool: Which states of a sequence a head on sequences reads. A prompt stands before the first of its tokens and
+            counts in their mean, as in PEFT.
     """
     assert output.states is not None
+    counts = batch.label_counts[part.rows]
     if isinstance(batch, PackedBatch):
-        return output.states[batch.label_positions[part.labels]]
+        if output.with_prompts and shape is HeadShape.SEQUENCE and pool is not Pool.LAST:
+            whole = output.with_prompts[part.rows]
+            read = [states_SD if pool is Pool.MEAN else states_SD[:1] for states_SD in whole]
+            return torch.cat(read), tuple(map(len, read))
+        return output.states[batch.label_positions[part.labels]], counts
     mask, states = batch.label_mask, output.states
     if shape is HeadShape.TOKEN and batch.encoder_mask is not None:
         assert output.encoder_states is not None
         mask, states = batch.encoder_mask, output.encoder_states
-    return states[part.rows, : mask.shape[1]][mask[part.rows]]
+    return states[part.rows, : mask.shape[1]][mask[part.rows]], counts

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.routed_model import RoutedModel
-from hf_mtl.tasks import Context, Processor, Task
+from hf_mtl.tasks import KINDS, Context, Kind, Processor, Task
 
 __all__ = ["context_of", "place_task"]
 
@@ -21,8 +21,8 @@ def place_task(model: RoutedModel, task: Task, *, seed: int) -> None:
         ConfigError: If the base is not one for this kind, or the adapter or the head that is there has another form.
     """
     kind = task.own_kind
-    problems = kind.base_problems(
-        encoder_decoder=bool(model.config.is_encoder_decoder), decodes=model.has_vocabulary_head
+    problems = _medium_problems(model, kind) or kind.base_problems(
+        encoder_decoder=bool(model.config.is_encoder_decoder), decodes=model.writes
     )
     if problems:
         raise ConfigError([f"task {task.name!r}: {problem}" for problem in problems])
@@ -41,6 +41,19 @@ def place_task(model: RoutedModel, task: Task, *, seed: int) -> None:
             f"needs {wanted}. Rename the task, or declare it as it was when the adapter was trained."
         )
     _check_labels(model, task)
+
+
+def _medium_problems(model: RoutedModel, kind: Kind) -> list[str]:
+    """What is wrong with a kind that reads images on a base that reads text, or the other way round."""
+    images = model.base.main_input_name == "pixel_values"
+    if kind.reads_images is images:
+        return []
+    base, reads = type(model.base).__name__, {True: "images", False: "text"}
+    fitting = sorted(name for name, other in KINDS.items() if ("image" in other.roles) is images)
+    return [
+        f"the kind {kind.name!r} reads {reads[kind.reads_images]}, and the base, a {base}, reads {reads[images]}. "
+        f"Choose another base, or one of the kinds {listing(fitting)}."
+    ]
 
 
 def _check_labels(model: RoutedModel, task: Task) -> None:

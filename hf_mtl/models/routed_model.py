@@ -165,9 +165,9 @@ class RoutedModel(nn.Module):
         return None if head is None else head.spec
 
     @property
-    def has_vocabulary_head(self) -> bool:
-        """Whether the base has one."""
-        return self._base_pass.has_head
+    def writes(self) -> bool:
+        """Whether the base has a vocabulary head that writes text from left to right."""
+        return self._base_pass.has_head and self.architecture.masked_lm_head is None
 
     @property
     def pool(self) -> Pool | None:
@@ -227,8 +227,8 @@ class RoutedModel(nn.Module):
                 assert output.logits is not None
                 given[route] = output.logits[part.labels]
                 continue
-            counts = batch.label_counts[part.rows]
-            given[route] = own[route](states_at(output, batch, parts[route], own[route].shape), counts)
+            states, counts = states_at(output, batch, parts[route], own[route].shape, self.pool)
+            given[route] = own[route](states, counts)
         return given
 
     def _run(self, batch: PackedBatch | PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:

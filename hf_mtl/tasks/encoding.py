@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from hf_mtl.data import Example, ImageSequence, Row, Sequence, encode_rows
+from hf_mtl.errors import ConfigError
 from hf_mtl.tasks.kinds import Context
 from hf_mtl.tasks.task import Task
 
@@ -159,7 +160,11 @@ def encode_split(
 
     Raises:
         DataError: Naming task, split and row, if a row cannot be used.
+        ConfigError: If the kind cannot read any row, for example for want of a chat template.
     """
     encoder = RowEncoder(task, context, virtual)
-    encoded = encode_rows(rows, encoder.examples, where=f"task {task.name!r}, {split}")
+    try:
+        encoded = encode_rows(rows, encoder.examples, where=f"task {task.name!r}, {split}")
+    except ConfigError as error:
+        raise ConfigError([f"task {task.name!r}: {problem}" for problem in error.problems]) from error
     return EncodedSplit(encoder, rows, encoded)

@@ -24,6 +24,7 @@ from hf_mtl.training.step import losses_of
 
 __all__ = ["KINDS", "TEXT", "KindCase", "Ours", "ours", "stock_base", "stock_results", "task_of"]
 
+HUB_ID = "tests/base"
 DECODERS, ENCODERS = ("llama", "gpt2"), ("bert", "roberta", "modernbert", "modernbert-mean")
 TEXT = (*DECODERS, *ENCODERS, "t5")
 TEXTS = ["the good old film was great fun", "a bad play", "John Smith lives in Paris .", "awful !"]
@@ -196,7 +197,7 @@ class Ours:
 def ours(folder: Path, *tasks: Task, dtype: str = "float64", move: Callable[..., None] | None = None) -> Ours:
     """The tasks on a base; `move` is called with the model, a task's name and its number."""
     base, identity = load_base(folder, dtype=dtype)
-    model = RoutedModel(base, identity=replace(identity, hub_id="tests/base"))
+    model = RoutedModel(base, identity=replace(identity, hub_id=HUB_ID))
     model.eval()
     processor = processor_for(folder)
     splits = {}
@@ -218,6 +219,7 @@ def stock_base(
     base: PreTrainedModel = vars(transformers)[auto_class].from_pretrained(
         folder, dtype=dtype, attn_implementation="sdpa", **case.config
     )
+    base.name_or_path = HUB_ID
     if case.shape != "span" or base.config.model_type != "llama":
         return base.eval()
     # Llama's class for questions calls its trunk by another name, so that it finds nothing in a decoder's files.

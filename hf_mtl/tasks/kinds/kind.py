@@ -196,7 +196,7 @@ class Kind(ABC):
 
         Args:
             encoder_decoder: Whether the base is an encoder-decoder.
-            decodes: Whether it has a vocabulary head.
+            decodes: Whether it writes text, from left to right.
         """
         return []
 

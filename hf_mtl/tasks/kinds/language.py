@@ -26,7 +26,7 @@ from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError
 from hf_mtl.metrics import Form
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome
-from hf_mtl.tasks.kinds.ranking import Tokens, best_label, candidates_of, extra_prefixes
+from hf_mtl.tasks.kinds.ranking import Tokens, best_label, candidates_of, check_completion, extra_prefixes
 from hf_mtl.tasks.kinds.single_label import ClassLoss
 
 __all__ = ["LanguageModelling", "Read", "prompt_text"]
@@ -94,7 +94,7 @@ class LanguageModelling(Kind):
         """As in `Kind`."""
         if not decodes:
             return [
-                f"{self.name} needs a base with a vocabulary head; load it with AutoModelForCausalLM or "
+                f"{self.name} needs a base that writes text from left to right; load one with AutoModelForCausalLM or "
                 f"AutoModelForSeq2SeqLM, or choose a kind with a head of its own."
             ]
         return []
@@ -103,7 +103,10 @@ class LanguageModelling(Kind):
         """As in `Kind`."""
         tokenizer, declared = context.tokenizer, context.declared
         rendered = render(declared.template, row, tokenizer)
-        return [Example.next_token(encode_rendered(rendered, tokenizer, max_length=declared.max_length))]
+        example = Example.next_token(encode_rendered(rendered, tokenizer, max_length=declared.max_length))
+        learned = "".join(piece.text for piece in rendered.pieces if piece.learned)
+        check_completion(learned, tuple(example.label_ids[:-1]), context)
+        return [example]
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[N]`."""

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from hf_mtl.data import PromptCompletion
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import ConfigError, DataError, did_you_mean
 from hf_mtl.tasks.kinds.kind import Context
 
-__all__ = ["Tokens", "best_label", "candidates_of", "extra_prefixes"]
+__all__ = ["Tokens", "best_label", "candidates_of", "check_completion", "extra_prefixes"]
 
 Tokens = tuple[int, ...]
 
@@ -30,15 +30,32 @@ def candidates_of(context: Context) -> tuple[Tokens, ...]:
     return context.remembered("candidates", lambda: _candidates(context))
 
 
+def check_completion(text: str, tokens: Tokens, context: Context) -> None:
+    """Refuse a completion that is none of the labels'.
+
+    Raises:
+        DataError: If there are labels, and it is none of theirs.
+    """
+    candidates = candidates_of(context)
+    if not candidates or tokens in candidates:
+        return
+    texts = _texts(context)
+    cut = f" It was cut off at max_length={context.declared.max_length}." if text in texts else ""
+    raise DataError(
+        f"the completion {text!r} is none of the labels' completions {texts!r}.{cut or did_you_mean(text, texts)}"
+    )
+
+
+def _texts(context: Context) -> list[str]:
+    """Each label's completion."""
+    template, labels = context.declared.template, context.declared.labels or ()
+    return [template.candidate(each) if isinstance(template, PromptCompletion) else each for each in labels]
+
+
 def _candidates(context: Context) -> tuple[Tokens, ...]:
     declared = context.declared
-    template = declared.template
-    texts = [
-        template.candidate(label) if isinstance(template, PromptCompletion) else label
-        for label in declared.labels or ()
-    ]
     candidates = tuple(
-        tuple(context.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts
+        tuple(context.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in _texts(context)
     )
     if len(set(candidates)) < len(candidates) or () in candidates:
         raise ConfigError(f"two of the labels {list(declared.labels or ())!r} become the same tokens.")
