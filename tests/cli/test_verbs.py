@@ -70,7 +70,7 @@ def test_nothing_heavy_is_imported() -> None:
 
 
 def test_list_copy_validate(hf_mtl_program: Program, tmp_path: Path) -> None:
-    assert hf_mtl_program("recipes", "list").stdout.startswith("quickstart")
+    assert "\nquickstart " in hf_mtl_program("recipes", "list").stdout
     done = hf_mtl_program("recipes", "copy", "quickstart", "mine", cwd=tmp_path)
     assert done.stdout.strip() == f"hf-mtl train {Path('mine') / 'recipe.yaml'}", done.stderr
     done = hf_mtl_program("recipes", "validate", "mine/recipe.yaml", cwd=tmp_path)

@@ -1,0 +1,141 @@
+"""Every folder of `recipes/` keeps to one form, and its script declares the tasks of its YAML. Nothing is trained."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from hf_mtl import Task
+from hf_mtl.cli import app
+from hf_mtl.cli.shipped import description, shipped_recipes
+from hf_mtl.recipe import build, load_recipe
+from hf_mtl.recipe.asset_names import named_assets
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = ROOT / "recipes"
+FILES = sorted(RECIPES.glob("*/*.yaml"))
+FOLDERS = sorted(path.parent for path in RECIPES.glob("*/recipe.yaml"))
+DECLARED_IN = {"recipe.yaml": "TASKS", "first.yaml": "FIRST"}  # by file, the name in run.py
+SCRIPTS = {"basic.py": 60, "loop.py": 200}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(RECIPES).as_posix()
+
+
+def fetches(path: Path) -> bool:
+    """Whether a recipe's rows come out of packages; its model need not be there to declare tasks."""
+    tasks = yaml.safe_load(path.read_text(encoding="utf-8"))["tasks"].values()
+    return any("asset:" in str(task.get(split)) for task in tasks for split in ("train", "eval", "test"))
+
+
+def in_front_of(path: Path, folder: Path) -> None:
+    """Lay a manifest where the recipe expects a finished run; its content is not looked at when it is validated."""
+    adapters = yaml.safe_load(path.read_text(encoding="utf-8"))["model"].get("adapters")
+    if adapters is not None:
+        (folder / adapters).mkdir(parents=True)
+        (folder / adapters / "hf_mtl.json").write_text("{}")
+
+
+def run_script(folder: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"recipe_{folder.name}", folder / "run.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_all_are_found() -> None:
+    assert [folder.name for folder in FOLDERS] == list(shipped_recipes())
+    assert {"continual", "generative", "quickstart", "vision"} <= {folder.name for folder in FOLDERS}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_the_first_line_is_the_command(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# hf-mtl train {path.relative_to(ROOT).as_posix()}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_it_is_valid(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    in_front_of(path, tmp_path)
+    assert load_recipe(path).output_dir.startswith(f"runs/{path.parent.name}")
+    assert load_recipe(path, smoke=True, overrides=["model.adapters=null"]).output_dir.endswith("-smoke")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_a_copy_is_valid(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    in_front_of(folder / "recipe.yaml", tmp_path)
+    done = CliRunner().invoke(app, ["recipes", "copy", folder.name, "mine"])
+    assert done.exit_code == 0, done.stderr
+    files = [str(path) for path in sorted(Path("mine").glob("*.yaml"))]
+    done = CliRunner().invoke(app, ["recipes", "validate", *files])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count(": valid, tasks ") == len(files)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_the_readme_says_what_to_expect(folder: Path) -> None:
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert len(description(folder)) > 20
+    for path in folder.glob("*.yaml"):
+        assert f"hf-mtl train {path.relative_to(ROOT).as_posix()}" in text
+        for asset in named_assets(path):
+            assert f"asset:{asset}" in text, asset
+    expected = text.partition("## What to expect")[2].partition("\n## ")[0]
+    assert re.search(r"\b0\.\d\d", expected), "a figure that was measured"
+    assert re.search(r"(\d+ s|\d+ min)\b", expected) and "core" in expected, "how long it takes, and on what"
+    assert "## Data" in text and "licence" in text.lower()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] if fetches(path) else []) for path in FILES],
+    ids=name_of,
+)
+def test_the_script_declares_the_same(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    in_front_of(path, tmp_path)
+    if path.name not in DECLARED_IN:
+        pytest.skip("a variant that has no script")
+    wanted = build(load_recipe(path)).suite
+    declared = run_script(path.parent).__dict__[DECLARED_IN[path.name]]
+    assert [task.name for task in declared] == list(wanted)
+    for task in declared:
+        assert told(task) == told(wanted[task.name])
+
+
+def told(task: Task) -> dict[str, object]:
+    """What a task says, and its rows."""
+    rows = {"train": task.train, "eval": task.eval}
+    assert task.adapter is not None
+    adapter = {
+        key: sorted(value) if isinstance(value, set) else value
+        for key, value in task.adapter.to_dict().items()
+    }
+    return {
+        "kind": task.kind,
+        "declared": task.declared,
+        "metrics": task.metrics,
+        "settings": dict(task.settings),
+        "epochs": (task.num_train_epochs, task.max_steps, task.batch_size, task.gradient_accumulation_steps),
+        "adapter": adapter,
+        "rows": {split: None if own is None else (len(own), own[0], own[-1]) for split, own in rows.items()},
+    }
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_are_short_and_name_the_hub(name: str) -> None:
+    text = (RECIPES / name).read_text(encoding="utf-8")
+    compile(text, name, "exec")
+    assert len(text.splitlines()) < SCRIPTS[name]
+    assert "sentence-transformers/all-MiniLM-L6-v2" in text
+    assert f"python recipes/{name} " in text and "--smoke" in text
