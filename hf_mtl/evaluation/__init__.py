@@ -4,6 +4,7 @@ from hf_mtl.evaluation.evaluator import Evaluator, means
 from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
 from hf_mtl.evaluation.plots import plot_losses
 from hf_mtl.evaluation.report import Report, Score, TaskResult, build_report
+from hf_mtl.evaluation.report_table import report_table
 
 __all__ = [
     "Evaluator",
@@ -15,4 +16,5 @@ __all__ = [
     "figures_of",
     "means",
     "plot_losses",
+    "report_table",
 ]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hf_mtl.data import Chat, PromptCompletion
 from hf_mtl.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
-from hf_mtl.evaluation import Report, build_report
+from hf_mtl.evaluation import Report, build_report, report_table
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, generate, load_tokenizer
 from hf_mtl.recipe.declared import kind_of_spec, template_of
@@ -76,7 +76,7 @@ class FinishedRun:
             )
         report = build_report(run.suite, {}, figures, [], {}, model_info(trainer))
         report.save(self.folder / EVALUATION_FILE)
-        report.print(console)
+        console.print(report_table(report))
         return report
 
     def prompts(self, task: str, rows: Sequence[Mapping[str, object]]) -> list[str]:

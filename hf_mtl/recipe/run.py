@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hf_mtl import __version__
 from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import Report, build_report, plot_losses
+from hf_mtl.evaluation import Report, build_report, plot_losses, report_table
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
@@ -178,7 +178,7 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
 def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console) -> None:
     folder = Path(run.recipe.output_dir)
     manifest = Manifest.load(folder)
-    report.print(console)
+    console.print(report_table(report))
     for name, place in manifest.tasks.items():
         _line(console, f"{name}: {folder / place}")
     _line(console, f"report: {folder / REPORT_FILE}  losses: {folder / LOSSES_FILE}")

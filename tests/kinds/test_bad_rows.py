@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset
 from kind_bases import picture
-from kind_cases import KINDS, ours, question, task_of
+from kind_cases import ours, question
 
-from hf_mtl.data import Chat
-from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.errors import DataError
 from hf_mtl.tasks import Task
 
 LABELS = ["bad", "fine", "good"]

@@ -63,7 +63,13 @@ def test_a_kind_is_the_stock_class_with_plain_peft(
     _compare(KINDS[kind], bases(base), tmp_path, "float64")
 
 
-FEW = {("single-label", "modernbert"), ("tags", "bert"), ("spans", "llama"), ("seq2seq-lm", "t5"), ("images", "vit")}
+FEW = {
+    ("single-label", "modernbert"),
+    ("tags", "bert"),
+    ("spans", "llama"),
+    ("seq2seq-lm", "t5"),
+    ("images", "vit"),
+}
 
 
 @pytest.mark.parametrize(
