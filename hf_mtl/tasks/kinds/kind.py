@@ -242,9 +242,12 @@ class Kind(ABC):
         return (own,)
 
     def output(self, asked: Sequence[TokenSequence], logits: Sequence[Tensor], context: Context) -> Any:
-        """What is kept of the logits of one sequence and of those that are run with it; by default all of its own."""
+        """What is kept of the logits of one sequence and of those that are run with it.
+
+        By default all of its own: `[C]` of a head on sequences, `[N, C]` of others.
+        """
         kept: np.ndarray = logits[0].float().cpu().numpy()
-        return kept
+        return kept[0] if self.shape is HeadShape.SEQUENCE else kept
 
     @abstractmethod
     def answers(

@@ -141,7 +141,7 @@ class QuestionAnswering(Kind):
         predictions, references = [], []
         for row, own in outcomes.items():
             gold = self._answers(rows[row], context.declared)
-            name = part(rows[row], "id", self.roles, context.declared.columns)
+            name = rows[row].get(context.declared.columns.get("id", "id"))
             key = str(row if name is None else name)
             found, null = self.candidates(rows[row], [outcome.output for outcome in own], context)
             refused = self.unanswerable and null > found[0].score + self.null_threshold
