@@ -30,7 +30,13 @@ LONG = (
     "John Smith lives in Paris and works for Acme . Mary wrote the book in 1999 ; it was great fun to sing , and a bad "
     "play with a poor actor . the river flows to the sea where the old film walks , awful !"
 )
-NULL = {"wordpiece": Pool.FIRST, "roberta": Pool.FIRST, "modernbert": Pool.FIRST, "bpe": Pool.LAST, "unigram": Pool.LAST}
+NULL = {
+    "wordpiece": Pool.FIRST,
+    "roberta": Pool.FIRST,
+    "modernbert": Pool.FIRST,
+    "bpe": Pool.LAST,
+    "unigram": Pool.LAST,
+}
 
 
 def _context(name: str, longest: int = 40) -> Context:
@@ -126,7 +132,9 @@ def test_a_question_without_an_answer_points_at_the_place_for_a_whole_text(name:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_a_question_that_is_too_long_is_told(name: str) -> None:
-    with pytest.raises(DataError, match=r"the question has \d+ tokens, which leaves \d+ of a window of 40 for the con"):
+    with pytest.raises(
+        DataError, match=r"the question has \d+ tokens, which leaves \d+ of a window of 40 for the con"
+    ):
         QuestionAnswering(doc_stride=6).examples(question(LONG, "Acme", "who " * 30), _context(name))
 
 
@@ -198,7 +206,10 @@ def _decoded(plain: PeftModel, tokenizer: Any, row: dict[str, Any], *, longest: 
     )  # fmt: skip
     best, text = -np.inf, ""
     for i, ids in enumerate(encoded["input_ids"]):
-        inputs = {"input_ids": torch.tensor([ids]), "token_type_ids": torch.tensor([encoded["token_type_ids"][i]])}
+        inputs = {
+            "input_ids": torch.tensor([ids]),
+            "token_type_ids": torch.tensor([encoded["token_type_ids"][i]]),
+        }
         output = plain(**inputs)
         for first in range(len(ids)):
             for last in range(first, min(len(ids), first + 30)):

@@ -41,7 +41,9 @@ def mood_rows(count: int, seed: int) -> Dataset:
     rows = []
     for i in range(count):
         word = str(draw.choice(GOOD if i % 2 else BAD))
-        rows.append({"text": " ".join([*draw.choice(REST, 1 + i % 4), word]), "label": ["bad", "good"][i % 2]})
+        rows.append(
+            {"text": " ".join([*draw.choice(REST, 1 + i % 4), word]), "label": ["bad", "good"][i % 2]}
+        )
     return Dataset.from_list(rows)
 
 
@@ -98,9 +100,7 @@ def trainer_of(
         loaded, identity = load_base(base, hub_id="tests/base")
         model = RoutedModel(loaded, identity=identity)
     args = MultiTaskTrainingArguments(str(out), **(ARGUMENTS | changes))
-    return MultiTaskTrainer(
-        model, args, tasks.values(), processing_class=AutoTokenizer.from_pretrained(base)
-    )
+    return MultiTaskTrainer(model, args, tasks.values(), processing_class=AutoTokenizer.from_pretrained(base))
 
 
 @pytest.fixture(scope="module")
@@ -150,15 +150,21 @@ def test_the_figures_are_those_of_plain_pefts_predictions(
             name: tokenizer([row["text"] for row in rows[name]], padding=True, return_tensors="pt")
             for name in ("mood", "count")
         }
-        mood = _plain(folder, base, "mood", AutoModelForSequenceClassification, num_labels=2)(**inputs["mood"])
+        mood = _plain(folder, base, "mood", AutoModelForSequenceClassification, num_labels=2)(
+            **inputs["mood"]
+        )
         gold = [["bad", "good"].index(row["label"]) for row in rows["mood"]]
         assert after["eval_mood/accuracy"] == accuracy_score(gold, mood.logits.argmax(-1))
         expected = torch.nn.functional.cross_entropy(mood.logits, torch.tensor(gold))
         assert after["eval_mood/loss"] == pytest.approx(float(expected), rel=1e-5)
 
-        count = _plain(folder, base, "count", AutoModelForSequenceClassification, num_labels=1)(**inputs["count"])
+        count = _plain(folder, base, "count", AutoModelForSequenceClassification, num_labels=1)(
+            **inputs["count"]
+        )
         values = [row["label"] for row in rows["count"]]
-        assert after["eval_count/mse"] == pytest.approx(mean_squared_error(values, count.logits[:, 0]), rel=1e-5)
+        assert after["eval_count/mse"] == pytest.approx(
+            mean_squared_error(values, count.logits[:, 0]), rel=1e-5
+        )
 
         plain = _plain(folder, base, "names", AutoModelForTokenClassification, num_labels=3)
         read, gold_tags = [], []
@@ -169,7 +175,9 @@ def test_the_figures_are_those_of_plain_pefts_predictions(
             read.append([TAGS[int(tags[place])] for place in firsts])
             gold_tags.append([TAGS[tag] for tag in row["tags"]])
         assert after["eval_names/overall_f1"] == pytest.approx(f1_score(gold_tags, read))
-        assert _answered(folder, base, tokenizer, rows["where"]) == pytest.approx(after["eval_where/exact_match"])
+        assert _answered(folder, base, tokenizer, rows["where"]) == pytest.approx(
+            after["eval_where/exact_match"]
+        )
 
 
 def _answered(folder: Path, base: Path, tokenizer: Any, rows: list[dict[str, Any]]) -> float:
@@ -196,8 +204,14 @@ def test_predict_gives_each_kind_its_form(learned: Learned) -> None:
     assert references["mood"] == [0, 1, 0, 1, 0] and set(answers["mood"]) <= {0, 1}
     assert references["names"] == [[TAGS[tag] for tag in row["tags"]] for row in rows["names"]]
     assert [len(row) for row in answers["names"]] == [len(row["tags"]) for row in rows["names"]]
-    assert references["count"] == rows["count"]["label"] and all(isinstance(n, float) for n in answers["count"])
-    assert [own["id"] for own in answers["where"]] == [own["id"] for own in references["where"]] == [f"q{i}" for i in range(5)]
+    assert references["count"] == rows["count"]["label"] and all(
+        isinstance(n, float) for n in answers["count"]
+    )
+    assert (
+        [own["id"] for own in answers["where"]]
+        == [own["id"] for own in references["where"]]
+        == [f"q{i}" for i in range(5)]
+    )
     assert references["where"][0]["answers"] == rows["where"][0]["answers"]
     assert output.metrics["test_mood/rows"] == 5
 
@@ -227,7 +241,11 @@ def numbered() -> Dataset:
 
 
 def _mood(**changes: Any) -> dict[str, Task]:
-    fields: dict[str, Any] = {"kind": "text-classification", "labels": ["bad", "good"], "train": mood_rows(12, 0)}
+    fields: dict[str, Any] = {
+        "kind": "text-classification",
+        "labels": ["bad", "good"],
+        "train": mood_rows(12, 0),
+    }
     return {"mood": Task("mood", adapter=LoraConfig(r=2), **(fields | changes))}
 
 
@@ -243,9 +261,15 @@ def test_a_resume_with_another_head_is_refused(
     bases: Callable[[str], Path], tmp_path: Path, change: str
 ) -> None:
     saving = SAVING | {"eval_strategy": "no", "max_steps": 3}
-    trainer_of(bases("bert"), tmp_path / "a", _mood(train=CHANGES[change].get("train", mood_rows(12, 0))), **saving).train()
-    changed = trainer_of(bases("bert"), tmp_path / "b", _mood(**CHANGES[change]), **(saving | {"max_steps": 5}))
-    with pytest.raises(CheckpointError, match=r"task 'mood': its labels are \[|the adapter of 'mood' is another one"):
+    trainer_of(
+        bases("bert"), tmp_path / "a", _mood(train=CHANGES[change].get("train", mood_rows(12, 0))), **saving
+    ).train()
+    changed = trainer_of(
+        bases("bert"), tmp_path / "b", _mood(**CHANGES[change]), **(saving | {"max_steps": 5})
+    )
+    with pytest.raises(
+        CheckpointError, match=r"task 'mood': its labels are \[|the adapter of 'mood' is another one"
+    ):
         changed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-3"))
 
 
@@ -257,7 +281,10 @@ def test_a_resume_with_another_loss_is_told(
     kind = {"name": "text-classification", "class_weights": [1.0, 2.0]}
     changed = trainer_of(bases("bert"), tmp_path / "b", _mood(kind=kind), **(saving | {"max_steps": 5}))
     changed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-3"))
-    assert "task 'mood': its kind is TextClassification(problem_type='single_label', class_weights=[1.0" in caplog.text
+    assert (
+        "task 'mood': its kind is TextClassification(problem_type='single_label', class_weights=[1.0"
+        in caplog.text
+    )
 
 
 def test_training_goes_on_from_a_loaded_suite_with_its_own_labels_only(
@@ -265,7 +292,9 @@ def test_training_goes_on_from_a_loaded_suite_with_its_own_labels_only(
 ) -> None:
     *_, folder = learned
     model = load_suite(folder, base=bases("bert"))
-    with pytest.raises(ConfigError, match=r"task 'mood': its head was trained with the labels \['bad', 'good'\]"):
+    with pytest.raises(
+        ConfigError, match=r"task 'mood': its head was trained with the labels \['bad', 'good'\]"
+    ):
         trainer_of(bases("bert"), tmp_path, _mood(labels=["good", "bad"]), model=model)
     again = trainer_of(bases("bert"), tmp_path, suite(), model=load_suite(folder, base=bases("bert")))
     before = learned[2]
@@ -281,7 +310,9 @@ def test_streamed_rows_of_a_kind_with_a_head(bases: Callable[[str], Path], tmp_p
     trainer = trainer_of(bases("bert"), tmp_path, {"mood": task}, max_steps=4)
     start = {key: p.detach().clone() for key, p in trainer.model.adapter_parameters("mood").items()}
     trainer.train()
-    moved = {key for key, p in trainer.model.adapter_parameters("mood").items() if not torch.equal(p, start[key])}
+    moved = {
+        key for key, p in trainer.model.adapter_parameters("mood").items() if not torch.equal(p, start[key])
+    }
     assert any("classifier" in key for key in moved)
     assert trainer.evaluate()["eval_mood/rows"] == 8
 
@@ -292,7 +323,9 @@ def test_heads_are_in_full_precision_on_narrow_bases(
 ) -> None:
     options = {"quantization": "4bit"} if dtype == "4bit" else {"dtype": dtype}
     base, identity = load_base(bases("llama"), **options)
-    trainer = trainer_of(bases("llama"), tmp_path, suite(), model=RoutedModel(base, identity=identity), max_steps=3)
+    trainer = trainer_of(
+        bases("llama"), tmp_path, suite(), model=RoutedModel(base, identity=identity), max_steps=3
+    )
     trainer.train()
     for name in LEARNED:
         parameters = trainer.model.adapter_parameters(name)

@@ -242,18 +242,12 @@ class Kind(ABC):
         return (own,)
 
     def output(self, asked: Sequence[TokenSequence], logits: Sequence[Tensor], context: Context) -> Any:
-<<<<<<< HEAD
         """What is kept of the logits of one sequence and of those that are run with it; by default all of its own.
 
         Args:
             asked: The sequences.
             logits: Of each, `[1, C]` of a head on sequences, else `[N, C]`.
             context: The task on its base.
-=======
-        """What is kept of the logits of one sequence and of those that are run with it.
-
-        By default all of its own: `[C]` of a head on sequences, `[N, C]` of others.
->>>>>>> kindtests
         """
         kept: np.ndarray = logits[0].float().cpu().numpy()
         return kept[0] if self.shape is HeadShape.SEQUENCE else kept
