@@ -1,5 +1,6 @@
 """Measuring tasks in shared passes, and showing what came out."""
 
+from hf_mtl.evaluation.data_table import data_table
 from hf_mtl.evaluation.evaluator import Evaluator, means
 from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
 from hf_mtl.evaluation.plots import plot_losses
@@ -13,6 +14,7 @@ __all__ = [
     "TaskOutcomes",
     "TaskResult",
     "build_report",
+    "data_table",
     "figures_of",
     "means",
     "plot_losses",

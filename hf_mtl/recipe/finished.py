@@ -115,8 +115,8 @@ class FinishedRun:
         if spec.template is None:
             raise ConfigError(
                 f"task {task!r} is of the kind {kind_of_spec(spec).name!r}, whose head takes no prompts; these are for "
-                f"language models. Load {str(self.folder / self.manifest.tasks[task])!r} with plain peft, or measure it "
-                f"with `hf-mtl evaluate`."
+                f"language models. Load {str(self.folder / self.manifest.tasks[task])!r} with plain peft, or measure "
+                f"it with `hf-mtl evaluate`."
             )
         return template_of(spec.template)
 

@@ -8,14 +8,11 @@ import peft
 import torch
 import transformers
 from datasets import Dataset
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from hf_mtl import __version__
 from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import Report, build_report, plot_losses, report_table
+from hf_mtl.evaluation import Report, build_report, data_table, plot_losses, report_table
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
@@ -55,7 +52,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
     display = ProgressDisplay(run.suite.names, console)
     trainer = _trainer(run, display)
     _line(console, _header(trainer))
-    console.print(data_table(trainer))
+    console.print(data_table(trainer.suite, trainer.splits()))
     before = measure(trainer, console, "before training")
     try:
         trainer.train(resume_from_checkpoint=True if resume == "last" else resume)
@@ -142,29 +139,6 @@ def _header(trainer: MultiTaskTrainer) -> str:
     )
     note = f"\n{info['note']}" if info["note"] else ""
     return f"{info['base']} in {info['dtype']} on {info['device']}: {tasks}, {', '.join(facts)}{note}"
-
-
-def data_table(trainer: MultiTaskTrainer) -> Table:
-    """Return a table of what the tasks read: rows, tokens, and what does not fit."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("task", "kind", "rows"):
-        table.add_column(title, overflow="fold", style="bold" if title == "task" else "")
-    for title in ("used", "sequences", "tokens", "longest", "truncated", "no label"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for name, splits in trainer.splits().items():
-        for number, (which, split) in enumerate(splits.items()):
-            facts = split.facts()
-            counts = (
-                facts.rows,
-                facts.sequences,
-                facts.tokens,
-                facts.longest,
-                facts.truncated,
-                facts.unlabelled,
-            )
-            first = (Text(name), trainer.suite[name].own_kind.name) if number == 0 else ("", "")
-            table.add_row(*first, which, *(f"{count:,}" for count in counts))
-    return table
 
 
 def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:

@@ -254,8 +254,8 @@ class QuestionAnswering(Kind):
             return None
         if not texts and not self.unanswerable:
             raise DataError(
-                "the question has no answer; declare QuestionAnswering(unanswerable=True), or 'skip' to leave such rows "
-                "out."
+                "the question has no answer; declare QuestionAnswering(unanswerable=True), or 'skip' to leave such "
+                "rows out."
             )
         body = text(part(row, "context", self.roles, declared.columns), "context")
         for answer, start in zip(texts, starts, strict=True):
