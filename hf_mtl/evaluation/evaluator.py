@@ -87,7 +87,7 @@ class Evaluator:
             intervals: Whether to add `<key>_low` and `<key>_high`, the ends of a 95 % bootstrap interval over rows.
 
         Returns:
-            For each task its figures: `loss` (the mean as in training; nats for classes and tokens), `rows`, its metrics,
+            For each task its figures: `loss` (the mean as in training; in nats for classes and tokens), `rows`, metrics
             and for each metric's main key `<key>_constant`, what the best constant answer scores.
         """
         return {

@@ -92,7 +92,7 @@ def processor_of(model: str | Path | PreTrainedModel | RoutedModel) -> Processor
     base = model.base if isinstance(model, RoutedModel) else model
     if not base.name_or_path:
         raise ConfigError(
-            "A model object without a name brings no tokenizer; pass processing_class=tokenizer (or an image processor)."
+            "A model object without a name brings no tokenizer; pass processing_class=tokenizer (or image processor)."
         )
     return load_processor(base.name_or_path)
 

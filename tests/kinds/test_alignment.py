@@ -119,7 +119,9 @@ def _slow() -> Any:
 
 
 def test_a_slow_tokenizer_is_refused() -> None:
-    with pytest.raises(ConfigError, match="token-classification needs a fast tokenizer, which tells .* Slow is none"):
+    with pytest.raises(
+        ConfigError, match="token-classification needs a fast tokenizer, which tells .* Slow is none"
+    ):
         _read(SENTENCES[0], _context(_slow()))
 
 

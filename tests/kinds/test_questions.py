@@ -6,6 +6,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 import torch
 from datasets import Dataset
 from kind_bases import TOKENIZERS
-from kind_cases import KINDS, Ours, ours, question, stock_base
+from kind_cases import KINDS, Ours, ours, question
 from peft import LoraConfig, PeftModel
 from plain_peft import shake
+from stock_side import stock_base
 
 from hf_mtl.data import Example
 from hf_mtl.errors import DataError
@@ -30,7 +32,13 @@ LONG = (
     "John Smith lives in Paris and works for Acme . Mary wrote the book in 1999 ; it was great fun to sing , and a bad "
     "play with a poor actor . the river flows to the sea where the old film walks , awful !"
 )
-NULL = {"wordpiece": Pool.FIRST, "roberta": Pool.FIRST, "modernbert": Pool.FIRST, "bpe": Pool.LAST, "unigram": Pool.LAST}
+NULL = {
+    "wordpiece": Pool.FIRST,
+    "roberta": Pool.FIRST,
+    "modernbert": Pool.FIRST,
+    "bpe": Pool.LAST,
+    "unigram": Pool.LAST,
+}
 
 
 def _context(name: str, longest: int = 40) -> Context:
@@ -55,7 +63,7 @@ def test_windows_overlap_and_cover_the_context(name: str) -> None:
     assert all(len(example.input_ids) <= 40 and example.truncated for example in examples)
     windows = list(kind._windows(row, context))
     spans = [[span for span in window.offsets if span[0] >= 0] for window in windows]
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert before[-6:] == after[:6]
     covered = {i for window in spans for start, stop in window for i in range(start, stop)}
     assert {i for i, character in enumerate(LONG) if not character.isspace()} <= covered
@@ -126,7 +134,9 @@ def test_a_question_without_an_answer_points_at_the_place_for_a_whole_text(name:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_a_question_that_is_too_long_is_told(name: str) -> None:
-    with pytest.raises(DataError, match=r"the question has \d+ tokens, which leaves \d+ of a window of 40 for the con"):
+    with pytest.raises(
+        DataError, match=r"the question has \d+ tokens, which leaves \d+ of a window of 40 for the con"
+    ):
         QuestionAnswering(doc_stride=6).examples(question(LONG, "Acme", "who " * 30), _context(name))
 
 
@@ -198,7 +208,10 @@ def _decoded(plain: PeftModel, tokenizer: Any, row: dict[str, Any], *, longest: 
     )  # fmt: skip
     best, text = -np.inf, ""
     for i, ids in enumerate(encoded["input_ids"]):
-        inputs = {"input_ids": torch.tensor([ids]), "token_type_ids": torch.tensor([encoded["token_type_ids"][i]])}
+        inputs = {
+            "input_ids": torch.tensor([ids]),
+            "token_type_ids": torch.tensor([encoded["token_type_ids"][i]]),
+        }
         output = plain(**inputs)
         for first in range(len(ids)):
             for last in range(first, min(len(ids), first + 30)):

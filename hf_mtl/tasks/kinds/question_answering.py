@@ -51,7 +51,7 @@ class _Window(NamedTuple):
 @final
 @dataclass(frozen=True)
 class QuestionAnswering(Kind):
-    """Extractive question answering. Rows: `question`, `context`, `answers` as SQuAD has them, and `id` if there is one.
+    """Extractive question answering. Rows: `question`, `context`, `answers` as SQuAD has them; `id` if there is one.
 
     Args:
         doc_stride: Tokens of the context that two windows share.
