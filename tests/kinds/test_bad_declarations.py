@@ -34,7 +34,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
     "no name": ({"kind": {"label_smoothing": 0.1}}, "there is no kind None; known are"),
     "labels missing": (
         {"kind": CLASSES},
-        r"labels are missing: name them \(labels=\[...\]\) or give their number \(labels=3\); the rows' features do not",
+        r"labels are missing: name them \(labels=\[...\]\) or give their number \(labels=3\); the rows' features",
     ),
     "labels missing in label-scoring": ({"kind": "label-scoring"}, "labels are missing: name the labels"),
     "one label": ({"kind": CLASSES, "labels": ["bad"]}, r"labels must be two or more different names, found \['bad'\]"),
@@ -85,7 +85,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "template of a kind with parts": (
         {"kind": CLASSES, "labels": 2, "template": PromptCompletion("{text}", "{label}")},
-        r"template is for kinds that the vocabulary head serves; .* names its parts with columns=\{...\}: 'label', 'text'",
+        r"template is for kinds that the vocabulary head serves; .* names its parts with columns=\{...\}: 'label'",
     ),
     "columns of a kind with a template": (
         {"kind": "causal-lm", "columns": {"prompt": "text"}},
@@ -171,14 +171,14 @@ MISPLACED = [
     (
         "images",
         "llama",
-        "the kind 'image-classification' reads images, and the base, a LlamaForCausalLM, reads text. Choose another base, "
-        "or one of the kinds 'causal-lm', 'label-scoring'",
+        "the kind 'image-classification' reads images, and the base, a LlamaForCausalLM, reads text. Choose another"
+        " base, or one of the kinds 'causal-lm', 'label-scoring'",
     ),
     (
         "single-label",
         "vit",
-        "the kind 'text-classification' reads text, and the base, a ViTModel, reads images. Choose another base, or one "
-        "of the kinds 'image-classification'",
+        "the kind 'text-classification' reads text, and the base, a ViTModel, reads images. Choose another base, or "
+        "one of the kinds 'image-classification'",
     ),
     ("tags", "vit", "the kind 'token-classification' reads text, and the base, a ViTModel, reads images"),
 ]

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from kind_cases import KINDS, Ours, ours, stock_base, task_of
+from kind_cases import KINDS, Ours, ours, task_of
 from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig
 from plain_peft import shake
 from safetensors.torch import load_file
+from stock_side import stock_base
 
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.export import load_suite, save_suite
@@ -126,7 +127,7 @@ CHANGED = {
         r"its head was trained with the labels \['a', 'b', 'c'\], and the task declares \['b', 'a', 'c'\]",
     ),
     "other names": ({"labels": ["a", "b", "z"]}, "or rename the task to start a new head"),
-    "another count": ({"labels": ["a", "b", "c", "d"]}, r"has a route of this name with .*outputs=3.*outputs=4"),
+    "another count": ({"labels": ["a", "b", "c", "d"]}, r"a route of this name with .*outputs=3.*outputs=4"),
     "another kind": (
         {"kind": "regression", "labels": None},
         r"the task's kind 'regression' needs .*outputs=1",
@@ -157,7 +158,7 @@ def test_a_head_that_is_not_the_tasks_is_refused(
 def test_a_head_where_the_adapter_had_none_is_refused(bases: Callable[[str], Path]) -> None:
     own = ours(bases("llama"), task_of("t", KINDS["causal-lm"]), dtype="float32")
     with pytest.raises(
-        ConfigError, match=r"vocabulary head, and the task's kind 'token-classification' needs"
+        ConfigError, match=r"with the vocabulary head, and the task's kind 'token-classification' needs"
     ):
         place_task(own.model, task_of("t", KINDS["tags"]), seed=0)
 

@@ -6,6 +6,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 import torch
 from datasets import Dataset
 from kind_bases import TOKENIZERS
-from kind_cases import KINDS, Ours, ours, question, stock_base
+from kind_cases import KINDS, Ours, ours, question
 from peft import LoraConfig, PeftModel
 from plain_peft import shake
+from stock_side import stock_base
 
 from hf_mtl.data import Example
 from hf_mtl.errors import DataError
@@ -61,7 +63,7 @@ def test_windows_overlap_and_cover_the_context(name: str) -> None:
     assert all(len(example.input_ids) <= 40 and example.truncated for example in examples)
     windows = list(kind._windows(row, context))
     spans = [[span for span in window.offsets if span[0] >= 0] for window in windows]
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert before[-6:] == after[:6]
     covered = {i for window in spans for start, stop in window for i in range(start, stop)}
     assert {i for i, character in enumerate(LONG) if not character.isspace()} <= covered
