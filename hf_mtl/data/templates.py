@@ -141,23 +141,34 @@ class Chat:
             DataError: If the column is missing, holds no assistant turn, or the chat template does not render
                 a conversation as an extension of its beginning.
         """
-        if row.get(self.messages) is None:
+        return _chat_pieces(self._turns(row), tokenizer)
+
+    def prompt_text(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> str:
+        """Return a row's conversation up to the assistant's last turn, or all of it if it ends with another's.
+
+        Raises:
+            DataError: As in `render`, except that the assistant may have said nothing yet.
+        """
+        turns = self._turns(row)
+        _check_chat(turns, tokenizer)
+        asked = turns[:-1] if turns and turns[-1]["role"] == "assistant" else turns
+        if not asked:
+            raise DataError(f"the chat column {self.messages!r} holds no turn that could be answered.")
+        return _rendered(tokenizer, asked, "", add_generation_prompt=True)
+
+    def _turns(self, row: Row) -> Sequence[Mapping[str, str]]:
+        turns: Sequence[Mapping[str, str]] | None = row.get(self.messages)
+        if turns is None:
             raise DataError(f"the chat column {self.messages!r} is missing; this row has {listing(row)}.")
-        return _chat_pieces(row[self.messages], tokenizer)
+        return turns
 
 
 def _chat_pieces(messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase) -> Rendered:
     """Cut the rendered conversation after every header that opens an assistant's turn and after every turn's end."""
-    if tokenizer.chat_template is None:
-        raise ConfigError(
-            "The tokenizer has no chat template, so chat messages cannot be rendered. Set tokenizer.chat_template, or "
-            "use PromptCompletion(prompt=..., completion=...)."
-        )
+    _check_chat(messages, tokenizer)
     pieces: list[Piece] = []
     done = ""
     for i, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
-            raise DataError(f"message {i} is {message!r}; expected a mapping with 'role' and 'content'.")
         if message["role"] != "assistant":
             continue
         read = _rendered(tokenizer, messages[:i], done, add_generation_prompt=True)
@@ -169,6 +180,17 @@ def _chat_pieces(messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTok
             "the conversation has no turn of the role 'assistant', so there is nothing to learn from it."
         )
     return Rendered(tuple(pieces), special_tokens=False)
+
+
+def _check_chat(messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase) -> None:
+    if tokenizer.chat_template is None:
+        raise ConfigError(
+            "The tokenizer has no chat template, so chat messages cannot be rendered. Set tokenizer.chat_template, or "
+            "use PromptCompletion(prompt=..., completion=...)."
+        )
+    for i, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+            raise DataError(f"message {i} is {message!r}; expected a mapping with 'role' and 'content'.")
 
 
 def _rendered(

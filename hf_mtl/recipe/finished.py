@@ -8,18 +8,19 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import Chat, PromptCompletion
 from hf_mtl.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
 from hf_mtl.evaluation import Report, build_report, report_table
 from hf_mtl.export import Manifest, load_suite
-from hf_mtl.models import RoutedModel, generate, load_tokenizer
+from hf_mtl.models import RoutedModel, generate, load_processor, load_tokenizer
 from hf_mtl.recipe.declared import kind_of_spec, template_of
 from hf_mtl.recipe.factory import build
 from hf_mtl.recipe.loading import load_recipe, read_resolved
 from hf_mtl.recipe.run import RECIPE_FILE, measure, model_info
 from hf_mtl.tasks import Context, Declared, prompt_text
-from hf_mtl.training import MultiTaskTrainer
+from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 
 __all__ = ["EVALUATION_FILE", "FinishedRun", "run_folder"]
 
@@ -52,7 +53,10 @@ class FinishedRun:
             )
         self.recipe = read_resolved(folder / RECIPE_FILE)
         self._source = self.recipe.model.source or self.recipe.model.id
-        self._tokenizer = load_tokenizer(self._source)
+
+    @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        return load_tokenizer(self._source)
 
     @cached_property
     def model(self) -> RoutedModel:
@@ -68,7 +72,13 @@ class FinishedRun:
             ConfigError: The run's data files are gone, or it has none to measure on.
         """
         run = build(load_recipe(self.folder / RECIPE_FILE))
-        trainer = MultiTaskTrainer(self.model, run.args, run.suite, processing_class=self._tokenizer)
+        trainer = MultiTaskTrainer(
+            self.model,
+            run.args,
+            run.suite,
+            processing_class=load_processor(self._source),
+            callbacks=[ProgressDisplay(run.suite.names, console)],
+        )
         figures = measure(trainer, console, self.folder.name)
         if not figures:
             raise ConfigError(

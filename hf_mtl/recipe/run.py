@@ -11,6 +11,7 @@ from datasets import Dataset
 from rich.console import Console
 
 from hf_mtl import __version__
+from hf_mtl.data import ASSET_PREFIX, resolve_asset
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Report, build_report, data_table, plot_losses, report_table
 from hf_mtl.export import Manifest, load_suite
@@ -161,8 +162,16 @@ def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console)
     outputs = "" if head is None else f", num_labels={head.spec.outputs}"
     console.print("\nLoad an adapter with plain peft:")
     _line(console, f"  from peft import PeftModel; from transformers import {auto}")
-    _line(console, f"  base = {auto}.from_pretrained({manifest.base.hub_id!r}{outputs})")
+    _line(console, f"  base = {auto}.from_pretrained({_loads_from(manifest)!r}{outputs})")
     _line(console, f"  model = PeftModel.from_pretrained(base, {(folder / place).as_posix()!r})")
+
+
+def _loads_from(manifest: Manifest) -> str | None:
+    """What transformers finds the base by: its Hub id, or the folder that it was loaded from."""
+    source = manifest.base.hub_id or manifest.base.source or ""
+    if source.startswith(ASSET_PREFIX):
+        return str(resolve_asset(source.removeprefix(ASSET_PREFIX)))
+    return source or None
 
 
 def _line(console: Console, text: str) -> None:

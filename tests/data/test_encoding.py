@@ -123,6 +123,18 @@ def test_rows_without_anything_to_learn(
     assert message in str(caught.value)
 
 
+def test_the_question_of_a_chat_is_all_up_to_the_answer(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = CHATML
+    asked = [{"role": r, "content": c} for r, c in (("user", "a"), ("assistant", "b"), ("user", "c"))]
+    answered = [*asked, {"role": "assistant", "content": "d"}]
+    pieces = render(Chat(), {"messages": answered}, tokenizer).pieces
+    expected = "".join(piece.text for piece in pieces[:-1])
+    for messages in (asked, answered):
+        assert Chat().prompt_text({"messages": messages}, tokenizer) == expected
+    with pytest.raises(DataError, match="no turn that could be answered"):
+        Chat().prompt_text({"messages": []}, tokenizer)
+
+
 def test_templates_that_cannot_work(tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(ConfigError, match="not a valid format string"):
         PromptCompletion("{text", "x")

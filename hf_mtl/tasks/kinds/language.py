@@ -172,6 +172,8 @@ def prompt_text(row: Row, context: Context) -> str:
     template = context.declared.template
     if isinstance(template, PromptCompletion):
         return template.prompt_text(row)
+    if isinstance(template, Chat):
+        return template.prompt_text(row, context.tokenizer)
     pieces = render(template, row, context.tokenizer).pieces
     last = max(i for i, piece in enumerate(pieces) if piece.learned)
     return "".join(piece.text for piece in pieces[:last])

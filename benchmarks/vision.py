@@ -1,0 +1,100 @@
+"""The recipe `vision` with several seeds: accuracy on the test splits, and seconds.
+
+    python benchmarks/vision.py [SEED ...]         # writes benchmarks/results/vision.json after each seed
+
+The seed decides the adapters' and heads' first weights and the order of the rows; trunk and splits stay.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+import transformers
+
+from hf_mtl import MultiTaskTrainer, RoutedModel, __version__, load_base
+from hf_mtl.models import load_processor
+from hf_mtl.recipe import build, load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "recipes" / "vision" / "recipe.yaml"
+RESULT = ROOT / "benchmarks" / "results" / "vision.json"
+SEEDS = (42, 43, 44)
+
+
+def measured(seed: int) -> dict[str, Any]:
+    """One run: each task's accuracy after training, and how long training took."""
+    run = build(load_recipe(RECIPE, [f"training.seed={seed}"]))
+    base, identity = load_base(run.source, dtype=run.recipe.model.dtype)
+    model = RoutedModel(base, identity=identity)
+    trainer = MultiTaskTrainer(model, run.args, run.suite, processing_class=load_processor(run.source))
+    wall, processor = time.perf_counter(), time.process_time()
+    trainer.train()
+    seconds = {
+        "seconds": time.perf_counter() - wall,
+        "processor_seconds": time.process_time() - processor,
+    }
+    figures = trainer.evaluate()
+    accuracy = {name: figures[f"eval_{name}/accuracy"] for name in run.suite}
+    return {"seed": seed, "rounds": trainer.state.global_step, "accuracy": accuracy, **seconds}
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """By task, the mean over the runs and its standard error (0 for one run)."""
+    told = {}
+    for name in runs[0]["accuracy"]:
+        values = [run["accuracy"][name] for run in runs]
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        told[name] = {"mean": statistics.mean(values), "standard_error": spread / len(values) ** 0.5}
+    return told
+
+
+def machine() -> dict[str, Any]:
+    """Where it ran."""
+    return {
+        "device": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[1],
+    }
+
+
+def commit() -> str:
+    """The commit that was measured."""
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
+    return asked.stdout.strip()
+
+
+def main() -> None:
+    runs: list[dict[str, Any]] = []
+    for seed in map(int, sys.argv[1:] or SEEDS):
+        runs.append(measured(seed))
+        result = {
+            "name": "vision",
+            "recipe": str(RECIPE.relative_to(ROOT)),
+            "dtype": "float32",
+            "runs": runs,
+            "tasks": summary(runs),
+            "versions": {
+                "hf_mtl": __version__,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "peft": peft.__version__,
+            },
+            "machine": machine(),
+            "commit": commit(),
+        }
+        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+        print(json.dumps(runs[-1]))
+
+
+if __name__ == "__main__":
+    main()
