@@ -170,14 +170,20 @@ def outcomes_of(model: torch.nn.Module, split: EncodedSplit, context: Any) -> Ta
     return TaskOutcomes(task, context, split.source, found)
 
 
-def run_alone(arguments: list[str]) -> dict[str, Any]:
-    """One run in a process of its own."""
+def one_run(arguments: list[str]) -> dict[str, Any]:
+    """One run in a process of its own; what it gave is kept, so that a benchmark that was stopped goes on."""
+    kept = ROOT / "runs" / "recipe_vs_alone" / ("-".join(arguments).replace("--", "") + ".json")
+    if kept.is_file():
+        before: dict[str, Any] = json.loads(kept.read_text())
+        return before
     done = subprocess.run(
         [sys.executable, __file__, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
     )
     if done.returncode:
         raise SystemExit(done.stderr)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(found))
     return found
 
 
@@ -199,10 +205,10 @@ def main() -> None:
         )
         print(json.dumps(found))
         return
-    together = [run_alone([options.recipe, "--one", "joint", str(seed)]) for seed in options.seeds]
+    together = [one_run([options.recipe, "--one", "joint", str(seed)]) for seed in options.seeds]
     names = list(together[0]["tasks"])
     apart = {
-        name: [run_alone([options.recipe, "--one", "alone", str(seed), name]) for seed in options.seeds]
+        name: [one_run([options.recipe, "--one", "alone", str(seed), name]) for seed in options.seeds]
         for name in names
     }
     tasks: dict[str, Any] = {}

@@ -38,7 +38,9 @@ def from_folder(base: PreTrainedModel, folder: Path) -> tuple[PeftModel, Mapping
     set_peft_model_state_dict(plain, load_file(folder / "adapter_model.safetensors"))
     named = dict(plain.named_parameters())
     heads = {
-        key.replace(".modules_to_save.default", ""): own for key, own in named.items() if ".modules_to_save." in key
+        key.replace(".modules_to_save.default", ""): own
+        for key, own in named.items()
+        if ".modules_to_save." in key
     }
     return plain, {"prompt_embeddings": plain.prompt_encoder.default.embedding.weight} | heads
 

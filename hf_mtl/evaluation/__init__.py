@@ -1,9 +1,11 @@
 """Measuring tasks in shared passes, and showing what came out."""
 
+from hf_mtl.evaluation.data_table import data_table
 from hf_mtl.evaluation.evaluator import Evaluator, means
 from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
 from hf_mtl.evaluation.plots import plot_losses
 from hf_mtl.evaluation.report import Report, Score, TaskResult, build_report
+from hf_mtl.evaluation.report_table import report_table
 
 __all__ = [
     "Evaluator",
@@ -12,7 +14,9 @@ __all__ = [
     "TaskOutcomes",
     "TaskResult",
     "build_report",
+    "data_table",
     "figures_of",
     "means",
     "plot_losses",
+    "report_table",
 ]

@@ -1,6 +1,6 @@
 """What a run gave: every task's scores before and after, next to what a constant answer would score.
 
-`build_report` collects, `Report.print` shows a table, `Report.save` and `Report.load` keep it as JSON.
+`build_report` collects, `report_table` shows it, `Report.save` and `Report.load` keep it as JSON.
 
     >>> score = Score(metric="exact_match", constant=0.5, before=0.2, after=0.85)
     >>> report = Report(results=(TaskResult("sentiment", rows=300, seconds=41.0, scores=(score,)),))
@@ -17,10 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from hf_mtl.errors import CheckpointError
 
@@ -32,13 +28,6 @@ __all__ = ["LossPoint", "Report", "Score", "TaskResult", "build_report", "losses
 FORMAT_VERSION = 2  # 1 had no intervals
 
 LOSS = "loss"
-CAPTION = (
-    "After: with the 95 % bootstrap interval over rows. "
-    "Exact match: greedy decoding gives the reference to the last token. "
-    "Accuracy of a language model: the likeliest label is the right one. "
-    "Constant answer: the best one that is the same for every row. "
-    "Seconds: the task's share of the training time, by its tokens."
-)
 
 # JSON has no NaN, and a loss that became NaN must survive the file.
 FILE_RULES = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
@@ -152,24 +141,6 @@ class Report:
         results = tuple(replace(own, test=_own(names, own.task, figures, "test")) for own in self.results)
         return replace(self, results=results)
 
-    def print(self, console: Console | None = None) -> None:
-        """Show the table of all tasks and metrics."""
-        (console or Console()).print(self.table())
-
-    def table(self) -> Table:
-        """Return the table that `print` shows: one line per metric of a task."""
-        table = Table(box=box.SIMPLE_HEAD, caption=CAPTION, caption_justify="left", caption_style="dim")
-        table.add_column("task", overflow="fold", style="bold")
-        table.add_column("metric", no_wrap=True)
-        tested = any(result.test for result in self.results)
-        for title in ("rows", "constant answer", "before", "after", *(["test"] if tested else []), "seconds"):
-            table.add_column(title, justify="right")
-        for result in self.results:
-            for cells in _lines(result, tested=tested):
-                table.add_row(*cells)
-            table.add_section()
-        return table
-
 
 def build_report(
     suite: TaskSuite,
@@ -279,30 +250,3 @@ def _plain(keys: Iterable[str], task: Task) -> list[str]:
     named = {key for metric in task.measures for key in metric.keys}
     told = ("_constant", "_low", "_high")
     return [key for key in keys if key not in {LOSS, "rows"} | named and not key.endswith(told)]
-
-
-def _lines(result: TaskResult, *, tested: bool) -> Iterable[tuple[Text | str, ...]]:
-    for number, score in enumerate(result.scores):
-        first = number == 0
-        yield (
-            Text(result.task) if first else "",
-            score.metric.replace("_", " "),
-            _cell(result.rows, "{:,}") if first else "",
-            _cell(score.constant, "{:.3f}"),
-            _cell(score.before, "{:.3f}"),
-            Text(_cell(score.after, "{:.3f}"), style=_style(score)) + Text(_interval(score), style="dim"),
-            *([_cell(result.test.get(score.metric), "{:.3f}")] if tested else []),
-            _cell(result.seconds, "{:,.1f}") if first else "",
-        )
-
-
-def _cell(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)
-
-
-def _interval(score: Score) -> str:
-    return "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
-
-
-def _style(score: Score) -> str:
-    return {True: "bold green", False: "bold red", None: ""}[score.improved]

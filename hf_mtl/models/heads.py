@@ -129,7 +129,7 @@ class Heads(nn.Module):
             vars(config)["modules_to_save"] = [*saved, *own.stock.modules]
 
     def _peft_drops_types(self, own: PlacedHead, config: PeftConfig) -> bool:
-        """Whether PEFT's own class for this head would keep token types from a base that reads them, and can be avoided.
+        """Whether PEFT's own class for this head would drop the token types that the base reads, needlessly.
 
         `PeftModelForQuestionAnswering` never passes them on; a plain `PeftModel` passes on all, but knows no virtual
         tokens.

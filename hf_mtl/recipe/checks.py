@@ -53,8 +53,8 @@ def _model_problems(recipe: Recipe, document: Document) -> list[str]:
         problems.append(document.problem(("model", "id"), text))
     if model.adapters is not None and not Path(model.adapters, MANIFEST_FILE).is_file():
         text = (
-            f"{model.adapters!r} is no folder of a finished run (it holds no {MANIFEST_FILE}); run the recipe that makes "
-            f"it first, or name another."
+            f"{model.adapters!r} is no folder of a finished run (it holds no {MANIFEST_FILE}); run the recipe that "
+            f"makes it first, or name another."
         )
         problems.append(document.problem(("model", "adapters"), text))
     if model.source is not None and (text := _source_problem(model.source, model.id, folder)):

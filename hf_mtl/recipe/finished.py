@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import Chat, PromptCompletion
 from hf_mtl.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
-from hf_mtl.evaluation import Report, build_report
+from hf_mtl.evaluation import Report, build_report, report_table
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, generate, load_processor, load_tokenizer
 from hf_mtl.recipe.declared import kind_of_spec, template_of
@@ -86,7 +86,7 @@ class FinishedRun:
             )
         report = build_report(run.suite, {}, figures, [], {}, model_info(trainer))
         report.save(self.folder / EVALUATION_FILE)
-        report.print(console)
+        console.print(report_table(report))
         return report
 
     def prompts(self, task: str, rows: Sequence[Mapping[str, object]]) -> list[str]:
@@ -125,8 +125,8 @@ class FinishedRun:
         if spec.template is None:
             raise ConfigError(
                 f"task {task!r} is of the kind {kind_of_spec(spec).name!r}, whose head takes no prompts; these are for "
-                f"language models. Load {str(self.folder / self.manifest.tasks[task])!r} with plain peft, or measure it "
-                f"with `hf-mtl evaluate`."
+                f"language models. Load {str(self.folder / self.manifest.tasks[task])!r} with plain peft, or measure "
+                f"it with `hf-mtl evaluate`."
             )
         return template_of(spec.template)
 

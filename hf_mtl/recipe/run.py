@@ -8,15 +8,12 @@ import peft
 import torch
 import transformers
 from datasets import Dataset
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from hf_mtl import __version__
 from hf_mtl.data import ASSET_PREFIX, resolve_asset
 from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import Report, build_report, plot_losses
+from hf_mtl.evaluation import Report, build_report, data_table, plot_losses, report_table
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
@@ -56,7 +53,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
     display = ProgressDisplay(run.suite.names, console)
     trainer = _trainer(run, display)
     _line(console, _header(trainer))
-    console.print(data_table(trainer))
+    console.print(data_table(trainer.suite, trainer.splits()))
     before = measure(trainer, console, "before training")
     try:
         trainer.train(resume_from_checkpoint=True if resume == "last" else resume)
@@ -145,29 +142,6 @@ def _header(trainer: MultiTaskTrainer) -> str:
     return f"{info['base']} in {info['dtype']} on {info['device']}: {tasks}, {', '.join(facts)}{note}"
 
 
-def data_table(trainer: MultiTaskTrainer) -> Table:
-    """Return a table of what the tasks read: rows, tokens, and what does not fit."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("task", "kind", "rows"):
-        table.add_column(title, overflow="fold", style="bold" if title == "task" else "")
-    for title in ("used", "sequences", "tokens", "longest", "truncated", "no label"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for name, splits in trainer.splits().items():
-        for number, (which, split) in enumerate(splits.items()):
-            facts = split.facts()
-            counts = (
-                facts.rows,
-                facts.sequences,
-                facts.tokens,
-                facts.longest,
-                facts.truncated,
-                facts.unlabelled,
-            )
-            first = (Text(name), trainer.suite[name].own_kind.name) if number == 0 else ("", "")
-            table.add_row(*first, which, *(f"{count:,}" for count in counts))
-    return table
-
-
 def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     folder = Path(run.recipe.output_dir)
     trainer.save_model(str(folder))
@@ -179,7 +153,7 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
 def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console) -> None:
     folder = Path(run.recipe.output_dir)
     manifest = Manifest.load(folder)
-    report.print(console)
+    console.print(report_table(report))
     for name, place in manifest.tasks.items():
         _line(console, f"{name}: {folder / place}")
     _line(console, f"report: {folder / REPORT_FILE}  losses: {folder / LOSSES_FILE}")

@@ -103,7 +103,7 @@ class TaskOptimizer:
         state: dict[str, Tensor] = {}
         for i, flat in enumerate(self.flats):
             for key, value in self.optimizer.state[flat.flat].items():
-                if value.numel() == flat.flat.numel():
+                if value.shape == flat.flat.shape:  # a counter has no dimension, a single weight has one
                     state |= {f"{name}:{key}": part for name, part in flat.by_name(value).items()}
                 else:
                     state[f"group {i}:{key}"] = value

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hf_mtl.errors import CheckpointError, listing
+from hf_mtl.tasks import TaskSuite
 from hf_mtl.training.best import BestWeights
 from hf_mtl.training.containment import Containment
 from hf_mtl.training.meter import TaskMeter
@@ -53,6 +54,7 @@ class Saved(Protocol):
 class Parts:
     """Abstract: the parts of a trainer that have a state."""
 
+    suite: TaskSuite
     owners: Owners
     plan: RoundPlan
     best: BestWeights
@@ -79,9 +81,15 @@ def _of(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
 def run_document(parts: Parts, *, fingerprint: str, seed: int, processes: int) -> Json:
     """What a run was given, as far as a resume must know it."""
     tasks = {
-        name: {"settings": asdict(parts.task_settings[name]), "rows": source.fingerprint(), "count": source.rows}
+        name: {
+            "settings": asdict(parts.task_settings[name]),
+            "rows": source.fingerprint(),
+            "count": source.rows,
+            "kind": repr(parts.suite[name].own_kind),
+            "labels": list(parts.suite[name].declared.labels or ()),
+        }
         for name, source in parts.plan.sources.items()
-    }  # fmt: skip
+    }
     return {"base": fingerprint, "seed": seed, "processes": processes, "tasks": tasks}
 
 
@@ -154,6 +162,10 @@ def _task_problems(name: str, saved: Json, now: Json) -> list[str]:
         problems.append(
             f"task {name!r}: its training rows changed ({saved['count']} then, {now['count']} now, or other content)."
         )
+    if saved.get("labels", now["labels"]) != now["labels"]:
+        problems.append(f"task {name!r}: its labels are {now['labels']!r}, and were {saved['labels']!r}.")
+    if saved.get("kind", now["kind"]) != now["kind"]:
+        logger.warning("resume: task %r: its kind is %s now, and was %s.", name, now["kind"], saved["kind"])
     before, after = saved["settings"], now["settings"]
     if before["batch_size"] != after["batch_size"]:
         problems.append(

@@ -15,6 +15,7 @@ from rich.console import Console
 from hf_mtl.data import PromptCompletion
 from hf_mtl.errors import CheckpointError
 from hf_mtl.evaluation.report import Report, Score, TaskResult, build_report, losses_by_task
+from hf_mtl.evaluation.report_table import report_table
 from hf_mtl.tasks import Task, TaskSuite
 
 BEFORE = {
@@ -72,7 +73,7 @@ def report() -> Report:
 def shown(report: Report, width: int = 110) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     with console.capture() as capture:
-        report.print(console)
+        console.print(report_table(report))
     return capture.get()
 
 

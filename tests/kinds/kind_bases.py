@@ -90,14 +90,21 @@ def _byte_level() -> PreTrainedTokenizerBase:
     )
 
 
+def _letters_and_words() -> tuple[list[str], list[str]]:
+    """Vocabularies that are written down and not trained, which would differ from process to process."""
+    words = sorted({word for line in CORPUS for word in line.split()})
+    return sorted({letter for word in words for letter in word}), words[::2]
+
+
 def _wordpiece() -> PreTrainedTokenizerBase:
     special = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    letters, some = _letters_and_words()
+    pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *some]
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=140, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=_framed(tokenizer, "[CLS]", "[SEP]", types=True),
         unk_token="[UNK]",
@@ -134,13 +141,12 @@ def _modernbert() -> PreTrainedTokenizerBase:
 
 
 def _unigram() -> PreTrainedTokenizerBase:
-    tokenizer = Tokenizer(models.Unigram())
+    letters, some = _letters_and_words()
+    pieces = {"<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0, "▁": -4.0} | dict.fromkeys(letters, -6.0)
+    pieces |= {f"▁{word}": -5.0 for word in some}
+    tokenizer = Tokenizer(models.Unigram(list(pieces.items()), unk_id=2))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(CORPUS * 3, trainer)
     end = [("</s>", tokenizer.token_to_id("</s>"))]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=end

@@ -34,7 +34,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
     "no name": ({"kind": {"label_smoothing": 0.1}}, "there is no kind None; known are"),
     "labels missing": (
         {"kind": CLASSES},
-        r"labels are missing: name them \(labels=\[...\]\) or give their number \(labels=3\); the rows' features do not",
+        r"labels are missing: name them \(labels=\[...\]\) or give their number \(labels=3\); the rows' features",
     ),
     "labels missing in label-scoring": ({"kind": "label-scoring"}, "labels are missing: name the labels"),
     "one label": ({"kind": CLASSES, "labels": ["bad"]}, r"labels must be two or more different names, found \['bad'\]"),
@@ -85,7 +85,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "template of a kind with parts": (
         {"kind": CLASSES, "labels": 2, "template": PromptCompletion("{text}", "{label}")},
-        r"template is for kinds that the vocabulary head serves; .* names its parts with columns=\{...\}: 'label', 'text'",
+        r"template is for kinds that the vocabulary head serves; .* names its parts with columns=\{...\}: 'label'",
     ),
     "columns of a kind with a template": (
         {"kind": "causal-lm", "columns": {"prompt": "text"}},
@@ -132,7 +132,10 @@ def test_all_problems_come_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         Task("t", train=ROWS, kind=kind, metrics=["acuracy"], learning_rate=-1.0)
     told = str(caught.value)
-    assert all(word in told for word in ("labels are missing", "problem_type", "smoothing", "acuracy", "learning_rate"))
+    assert all(
+        word in told
+        for word in ("labels are missing", "problem_type", "smoothing", "acuracy", "learning_rate")
+    )
     assert told.startswith("5 problems:")
 
 
@@ -142,26 +145,40 @@ def test_labels_come_from_the_rows_features() -> None:
     assert Task("t", train=rows, kind=CLASSES).declared.labels == ("no", "yes")
     other = Features({"text": Value("string"), "label": ClassLabel(names=["yes", "no"])})
     swapped = Dataset.from_list([{"text": "a", "label": 1}], features=other)
-    with pytest.raises(ConfigError, match=r"train and eval rows have different labels: \['no', 'yes'\] and \['yes'"):
+    with pytest.raises(
+        ConfigError, match=r"train and eval rows have different labels: \['no', 'yes'\] and \['yes'"
+    ):
         Task("t", train=rows, eval=swapped, kind=CLASSES)
 
 
 MISPLACED = [
-    ("causal-lm", "t5", "causal-lm is for decoders, and the base is an encoder-decoder; use the kind seq2seq-lm"),
-    ("seq2seq-lm", "llama", "seq2seq-lm needs an encoder-decoder, such as a T5; for a decoder use the kind causal-lm"),
-    ("causal-lm", "bert", "causal-lm needs a base that writes text from left to right; load one with AutoModelForCau"),
+    (
+        "causal-lm",
+        "t5",
+        "causal-lm is for decoders, and the base is an encoder-decoder; use the kind seq2seq-lm",
+    ),
+    (
+        "seq2seq-lm",
+        "llama",
+        "seq2seq-lm needs an encoder-decoder, such as a T5; for a decoder use the kind causal-lm",
+    ),
+    (
+        "causal-lm",
+        "bert",
+        "causal-lm needs a base that writes text from left to right; load one with AutoModelForCau",
+    ),
     ("label-scoring", "roberta", "label-scoring needs a base that writes text"),
     (
         "images",
         "llama",
-        "the kind 'image-classification' reads images, and the base, a LlamaForCausalLM, reads text. Choose another base, "
-        "or one of the kinds 'causal-lm', 'label-scoring'",
+        "the kind 'image-classification' reads images, and the base, a LlamaForCausalLM, reads text. Choose another"
+        " base, or one of the kinds 'causal-lm', 'label-scoring'",
     ),
     (
         "single-label",
         "vit",
-        "the kind 'text-classification' reads text, and the base, a ViTModel, reads images. Choose another base, or one "
-        "of the kinds 'image-classification'",
+        "the kind 'text-classification' reads text, and the base, a ViTModel, reads images. Choose another base, or "
+        "one of the kinds 'image-classification'",
     ),
     ("tags", "vit", "the kind 'token-classification' reads text, and the base, a ViTModel, reads images"),
 ]
@@ -190,7 +207,9 @@ def test_a_base_without_its_pooler_can_have_no_such_head() -> None:
 
 def test_heads_on_architectures_that_are_not_tested_are_refused() -> None:
     model = RoutedModel(CASES["GPTNeoXForCausalLM"].base())
-    with pytest.raises(ConfigError, match="heads of a task's own are not supported on 'gpt_neox' bases; use a kind"):
+    with pytest.raises(
+        ConfigError, match="heads of a task's own are not supported on 'gpt_neox' bases; use a kind"
+    ):
         place_task(model, task_of("t", KINDS["tags"]), seed=0)
 
 
@@ -201,9 +220,14 @@ def test_a_chat_needs_a_chat_template(bases: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
 def test_an_image_of_another_mode_is_told(bases: Callable[[str], Path], mode: str) -> None:
-    rows: list[dict[str, Any]] = [{"image": picture(0), "label": 0}, {"image": picture(1, mode=mode), "label": 1}]
+    rows: list[dict[str, Any]] = [
+        {"image": picture(0), "label": 0},
+        {"image": picture(1, mode=mode), "label": 1},
+    ]
     case: KindCase = replace(KINDS["images"], rows=rows)
-    with pytest.raises(DataError, match=rf"task 't', eval, row 1: the image has the mode '{mode}' .*expected 'RGB'"):
+    with pytest.raises(
+        DataError, match=rf"task 't', eval, row 1: the image has the mode '{mode}' .*expected 'RGB'"
+    ):
         ours(bases("vit"), task_of("t", case), dtype="float32")
 
 

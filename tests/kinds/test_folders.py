@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from kind_cases import KINDS, Ours, ours, stock_base, task_of
+from kind_cases import KINDS, Ours, ours, task_of
 from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig
 from plain_peft import shake
 from safetensors.torch import load_file
+from stock_side import stock_base
 
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.export import load_suite, save_suite
@@ -76,7 +77,11 @@ def test_what_is_saved_and_loaded_has_the_same_bits(
 
 WRITTEN = [
     *(("llama", "single-label", adapter) for adapter in ("lora", "ia3", "prefix", "prompt")),
-    *(("bert", kind, adapter) for kind in ("pair", "tags") for adapter in ("lora", "ia3", "prefix", "prompt")),
+    *(
+        ("bert", kind, adapter)
+        for kind in ("pair", "tags")
+        for adapter in ("lora", "ia3", "prefix", "prompt")
+    ),
     *(("t5", "spans", adapter) for adapter in ("lora", "ia3")),
 ]
 
@@ -101,11 +106,16 @@ def test_the_files_are_those_that_peft_itself_writes(
         plain = PeftModel.from_pretrained(stock, tmp_path / "ours" / "t")
     plain.save_pretrained(tmp_path / "theirs", save_embedding_layers=False)
     mine, theirs = (
-        load_file(folder / "adapter_model.safetensors") for folder in (tmp_path / "ours" / "t", tmp_path / "theirs")
+        load_file(folder / "adapter_model.safetensors")
+        for folder in (tmp_path / "ours" / "t", tmp_path / "theirs")
     )
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    heads = {key for key in mine if not key.endswith(("lora_A.weight", "lora_B.weight", "ia3_l", "prompt_embeddings"))}
+    heads = {
+        key
+        for key in mine
+        if not key.endswith(("lora_A.weight", "lora_B.weight", "ia3_l", "prompt_embeddings"))
+    }
     assert {key.split(".")[2 if adapter in ("lora", "ia3") else 1] for key in heads} == {
         "llama": {"score"}, "bert": {"classifier"}, "t5": {"qa_outputs"}
     }[base]  # fmt: skip
@@ -117,7 +127,7 @@ CHANGED = {
         r"its head was trained with the labels \['a', 'b', 'c'\], and the task declares \['b', 'a', 'c'\]",
     ),
     "other names": ({"labels": ["a", "b", "z"]}, "or rename the task to start a new head"),
-    "another count": ({"labels": ["a", "b", "c", "d"]}, r"the model has a route of this name with .*outputs=3.*outputs=4"),
+    "another count": ({"labels": ["a", "b", "c", "d"]}, r"a route of this name with .*outputs=3.*outputs=4"),
     "another kind": (
         {"kind": "regression", "labels": None},
         r"the task's kind 'regression' needs .*outputs=1",
@@ -147,7 +157,9 @@ def test_a_head_that_is_not_the_tasks_is_refused(
 
 def test_a_head_where_the_adapter_had_none_is_refused(bases: Callable[[str], Path]) -> None:
     own = ours(bases("llama"), task_of("t", KINDS["causal-lm"]), dtype="float32")
-    with pytest.raises(ConfigError, match=r"with the vocabulary head, and the task's kind 'token-classification' needs"):
+    with pytest.raises(
+        ConfigError, match=r"with the vocabulary head, and the task's kind 'token-classification' needs"
+    ):
         place_task(own.model, task_of("t", KINDS["tags"]), seed=0)
 
 

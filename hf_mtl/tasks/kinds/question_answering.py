@@ -3,7 +3,7 @@
 Loss and logits are those of `AutoModelForQuestionAnswering`: the mean of two cross-entropies over a window's tokens.
 A context that is too long is read in overlapping windows, as in BERT's treatment of SQuAD (Devlin et al. 2019); a
 window without the answer, and every window of a question without one, points at the base's own place for a whole text
-(BERT's `[CLS]`, a decoder's last token).
+(BERT's `[CLS]`, a decoder's end token).
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class QuestionAnswering(Kind):
         predictions, references = [], []
         for row, own in outcomes.items():
             gold = self._answers(rows[row], context.declared)
-            name = part(rows[row], "id", self.roles, context.declared.columns)
+            name = rows[row].get(context.declared.columns.get("id", "id"))
             key = str(row if name is None else name)
             found, null = self.candidates(rows[row], [outcome.output for outcome in own], context)
             refused = self.unanswerable is True and null > found[0].score + self.null_threshold
@@ -202,13 +202,16 @@ class QuestionAnswering(Kind):
         columns = context.declared.columns
         question = text(part(row, "question", self.roles, columns), "question").strip()
         body = text(part(row, "context", self.roles, columns), "context")
+        end = _end(context)
         most = min(n for n in (context.declared.max_length or _WINDOW, context.longest) if n is not None)
+        most -= len(end)
         # Without a token between the texts of a pair, the last word of the question would touch the context.
         gap = "" if tokenizer.sep_token_id is not None else "\n"
         asked = len(tokenizer(question + gap, "", verbose=False)["input_ids"])
         if most - asked <= self.doc_stride:
             raise DataError(
-                f"the question has {asked} tokens, which leaves {max(0, most - asked)} of a window of {most} for the "
+                f"the question has {asked} tokens, which leaves {max(0, most - asked)} of a window of "
+                f"{most + len(end)} for the "
                 f"context; expected more than doc_stride={self.doc_stride}. Raise max_length or lower doc_stride."
             )
         encoded = tokenizer(
@@ -230,7 +233,8 @@ class QuestionAnswering(Kind):
                     encoded["offset_mapping"][i], encoded.sequence_ids(i), strict=True
                 )
             ]
-            yield _Window(list(input_ids), list(types[i]) if any(types[i]) else [], offsets)
+            typed = [*types[i], *(0 for _ in end)] if any(types[i]) else []
+            yield _Window([*input_ids, *end], typed, [*offsets, *((-1, -1) for _ in end)])
 
     def _answers(self, row: Row, declared: Declared) -> list[tuple[str, int]] | None:
         """Each answer's text and first character; None if the row does not say."""
@@ -250,8 +254,8 @@ class QuestionAnswering(Kind):
             return None
         if not texts and not self.unanswerable:
             raise DataError(
-                "the question has no answer; declare QuestionAnswering(unanswerable=True), or 'skip' to leave such rows "
-                "out."
+                "the question has no answer; declare QuestionAnswering(unanswerable=True), or 'skip' to leave such "
+                "rows out."
             )
         body = text(part(row, "context", self.roles, declared.columns), "context")
         for answer, start in zip(texts, starts, strict=True):
@@ -261,6 +265,25 @@ class QuestionAnswering(Kind):
                     f"{body[max(0, start) : start + max(1, len(answer))]!r} there."
                 )
         return list(zip(texts, starts, strict=True))
+
+
+def _end(context: Context) -> list[int]:
+    """The end token, where the tokenizer itself puts none behind a pair of texts.
+
+    Without one, "no answer" would stand at the context's own last token, and could not be told from an answer there.
+
+    Raises:
+        ConfigError: If there is no such token.
+    """
+    tokenizer = context.tokenizer
+    if tokenizer("?", "?").sequence_ids(0)[-1] != _CONTEXT:
+        return []
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(
+            "the tokenizer has no end token (eos_token), at which the base could say that a window holds no answer. "
+            "Set one."
+        )
+    return [tokenizer.eos_token_id]
 
 
 def _null_place(window: _Window, context: Context) -> int:

@@ -1,0 +1,71 @@
+"""Heads of a task's own on CUDA. Written without a GPU at hand: these tests have not been run yet.
+
+python -m pytest -m gpu tests/gpu
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from peft import LoraConfig
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from hf_mtl.data import Chunk, PackedBatch, Sequence, pack
+from hf_mtl.head_shapes import HeadShape
+from hf_mtl.heads import HeadSpec
+from hf_mtl.models import RoutedModel
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
+]
+
+SHAPES = {"topic": HeadShape.SEQUENCE, "tags": HeadShape.TOKEN, "span": HeadShape.SPAN, "text": None}
+
+
+def _model(device: str, dtype: torch.dtype) -> RoutedModel:
+    config = LlamaConfig(
+        vocab_size=97, hidden_size=256, intermediate_size=512, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = RoutedModel(LlamaForCausalLM(config).to(dtype))
+    for name, shape in SHAPES.items():
+        lora = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+        model.add_adapter(name, lora, head=None if shape is None else HeadSpec(shape, 2))
+    return model.to(device).train()
+
+
+def _batch() -> PackedBatch:
+    generator = torch.Generator().manual_seed(0)
+    chunks = []
+    for row, (name, shape) in enumerate(SHAPES.items()):
+        ids = torch.randint(0, 97, (20 + 7 * row,), generator=generator).tolist()
+        if shape is None:
+            chunks.append(Chunk(name, [Sequence.next_token(name, ids, ids, row=row)]))
+            continue
+        places = [len(ids) - 1] if shape is HeadShape.SEQUENCE else list(range(len(ids)))
+        chunks.append(Chunk(name, [Sequence(name, ids, places, [0] * len(places), row, head=shape)]))
+    return pack(chunks)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 5e-2)])
+def test_every_kind_of_head_gives_on_cuda_what_it_gives_on_the_cpu(
+    dtype: torch.dtype, tolerance: float
+) -> None:
+    expected = _model("cpu", torch.float32).by_route(_batch())
+    model = _model("cuda", dtype)
+    found = model.by_route(_batch().to(model.device))
+    for name, logits in expected.items():
+        assert found[name].device.type == "cuda"
+        difference = (found[name].float().cpu() - logits).abs().max() / logits.abs().max()
+        assert difference < tolerance, name
+
+
+def test_heads_stay_in_full_precision_and_get_gradients() -> None:
+    model = _model("cuda", torch.bfloat16)
+    outputs = model.by_route(_batch().to(model.device))
+    torch.stack([logits.float().square().mean() for logits in outputs.values()]).sum().backward()
+    for name in ("topic", "tags", "span"):
+        heads = {k: p for k, p in model.adapter_parameters(name).items() if "lora" not in k}
+        assert heads and all(p.dtype == torch.float32 and p.grad is not None for p in heads.values())
