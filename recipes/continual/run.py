@@ -66,16 +66,23 @@ def arguments(output_dir: str, rounds: int) -> MultiTaskTrainingArguments:
     )
 
 
-FIRST = [sentiment(learn=True), names(learn=True)]
-TASKS = [sentiment(learn=False), names(learn=False), supersense()]
+def first_tasks() -> list[Task]:
+    """Declare the tasks of first.yaml."""
+    return [sentiment(learn=True), names(learn=True)]
+
+
+def tasks() -> list[Task]:
+    """Declare the tasks of recipe.yaml."""
+    return [sentiment(learn=False), names(learn=False), supersense()]
+
 
 if __name__ == "__main__":
-    first = MultiTaskTrainer(MODEL, arguments(f"{FOLDER}-first", 150), FIRST)
+    first = MultiTaskTrainer(MODEL, arguments(f"{FOLDER}-first", 150), first_tasks())
     first.train()
     print(first.evaluate())
     first.save_model()
 
-    second = MultiTaskTrainer(load_suite(f"{FOLDER}-first"), arguments(FOLDER, 180), TASKS)
+    second = MultiTaskTrainer(load_suite(f"{FOLDER}-first"), arguments(FOLDER, 180), tasks())
     second.train()
     print(second.evaluate())
     second.save_model()

@@ -27,7 +27,10 @@ def task(name: str, metrics: tuple[str, ...] = ("exact_match",)) -> Task:
     )
 
 
-TASKS = [task("sentiment"), task("past tense", ("exact_match", "chrf")), task("part of speech")]
+def tasks() -> list[Task]:
+    """Declare the three tasks."""
+    return [task("sentiment"), task("past tense", ("exact_match", "chrf")), task("part of speech")]
+
 
 if __name__ == "__main__":
     args = MultiTaskTrainingArguments(
@@ -41,7 +44,7 @@ if __name__ == "__main__":
         save_strategy="no",
     )
     base, identity = load_base(MODEL, dtype="float32")
-    trainer = MultiTaskTrainer(RoutedModel(base, identity=identity), args, TASKS)
+    trainer = MultiTaskTrainer(RoutedModel(base, identity=identity), args, tasks())
     trainer.train()
     print(trainer.evaluate())
     trainer.save_model()

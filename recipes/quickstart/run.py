@@ -38,17 +38,22 @@ def task(name: str, prompt: str, completion: str, labels: list[str] | None = Non
 
 KINDS = ["animal", "artifact", "body", "feeling", "food", "person", "place", "plant", "substance", "time"]
 SPEECH = ["adjective", "adverb", "article", "conjunction", "noun", "preposition", "pronoun", "verb"]
-TASKS = [
-    task(
-        "sentiment",
-        "{text}\nIs this review positive or negative? Answer:",
-        " {label}",
-        ["negative", "positive"],
-    ),
-    task("supersense", "Definition: {definition}\nCategory:", " {label}", KINDS),
-    task("past tense", "Verb: {lemma}\nPast tense:", " {past}"),
-    task("part of speech", "Sentence: {sentence}\nWord: {word}\nPart of speech:", " {label}", SPEECH),
-]
+
+
+def tasks() -> list[Task]:
+    """Declare the four tasks."""
+    return [
+        task(
+            "sentiment",
+            "{text}\nIs this review positive or negative? Answer:",
+            " {label}",
+            ["negative", "positive"],
+        ),
+        task("supersense", "Definition: {definition}\nCategory:", " {label}", KINDS),
+        task("past tense", "Verb: {lemma}\nPast tense:", " {past}"),
+        task("part of speech", "Sentence: {sentence}\nWord: {word}\nPart of speech:", " {label}", SPEECH),
+    ]
+
 
 if __name__ == "__main__":
     args = MultiTaskTrainingArguments(
@@ -62,7 +67,7 @@ if __name__ == "__main__":
         save_strategy="no",
     )
     base, identity = load_base(MODEL, dtype="float32")
-    trainer = MultiTaskTrainer(RoutedModel(base, identity=identity), args, TASKS)
+    trainer = MultiTaskTrainer(RoutedModel(base, identity=identity), args, tasks())
     trainer.train()
     print(trainer.evaluate())
     trainer.save_model()

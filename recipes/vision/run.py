@@ -23,7 +23,10 @@ def task(name: str, rows: str, epochs: int) -> Task:
     )
 
 
-TASKS = [task("mnist", "asset:mnist-5k", 12), task("digits", "asset:digits", 20)]
+def tasks() -> list[Task]:
+    """Declare both tasks."""
+    return [task("mnist", "asset:mnist-5k", 12), task("digits", "asset:digits", 20)]
+
 
 if __name__ == "__main__":
     args = MultiTaskTrainingArguments(
@@ -35,7 +38,7 @@ if __name__ == "__main__":
         logging_steps=100,
         save_strategy="no",
     )
-    trainer = MultiTaskTrainer(MODEL, args, TASKS)
+    trainer = MultiTaskTrainer(MODEL, args, tasks())
     trainer.train()
     print(trainer.evaluate())
     trainer.save_model()
