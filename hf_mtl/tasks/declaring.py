@@ -77,7 +77,21 @@ def measures(
                     f"the metric {metric.name!r} compares labels, and the task has none: give labels=[...], for a "
                     f"language model the values of the completion's one field, which are then ranked by likelihood."
                 )
-    return tuple(metrics), problems
+    return tuple(metrics), problems + _same_keys(metrics)
+
+
+def _same_keys(metrics: Sequence[Metric]) -> list[str]:
+    """Metrics whose figures would take each other's place."""
+    mains: dict[str, list[str]] = {}
+    for metric in metrics:
+        if metric.main or metric.keys:
+            mains.setdefault(metric.main or metric.keys[0], []).append(metric.name)
+    return [
+        f"the metrics {' and '.join(map(repr, names))} all give the figure {key!r}; leave all but one out, or give the "
+        f"others as callables that return keys of their own."
+        for key, names in mains.items()
+        if len(names) > 1
+    ]
 
 
 def _column_problems(kind: Kind, splits: Sequence[Rows], columns: Mapping[str, str]) -> list[str]:

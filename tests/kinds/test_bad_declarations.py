@@ -242,3 +242,12 @@ def test_an_empty_data_set_is_told(bases: Callable[[str], Path]) -> None:
     task = Task("t", eval=rows, kind=CLASSES, labels=2, metrics=[])
     with pytest.raises(DataError, match="task 't', eval: the data set is empty"):
         ours(bases("bert"), task, dtype="float32")
+
+
+def test_metrics_that_give_one_figure_twice_are_refused() -> None:
+    rows = Dataset.from_list([{"text": "a", "label": 0}, {"text": "b", "label": 2}])
+    both: list[dict[str, object]] = [{"name": "f1", "average": how} for how in ("macro", "micro")]
+    with pytest.raises(
+        ConfigError, match="the metrics 'f1' and 'f1' all give the figure 'f1'; leave all but one out"
+    ):
+        Task("t", eval=rows, kind="text-classification", labels=3, metrics=both)
