@@ -2,8 +2,8 @@
 
     python benchmarks/vision.py [SEED ...]         # adds each seed's run to benchmarks/results/vision.json
 
-The seed decides the adapters' and heads' first weights and the order of the rows; trunk and splits stay. Runs of another
-text of the recipe are dropped from the file.
+The seed decides the adapters' and heads' first weights and the order of the rows; trunk and splits stay. Runs of
+another text of the recipe are dropped from the file.
 """
 
 from __future__ import annotations
