@@ -182,8 +182,8 @@ def test_a_foreign_file_is_refused(text: str, message: str, tmp_path: Path) -> N
 
 def test_table(report: Report) -> None:
     lines = [line.split() for line in shown(report).splitlines()]
-    assert ["task", "metric", "rows", "constant", "answer", "before", "after", "seconds"] in lines
-    first = ["sentiment", "exact", "match", "300", "0.510", "0.200", "0.850", "[0.810,", "0.880]", "30.5"]
+    assert ["task", "metric", "rows", "constant", "before", "after", "interval", "seconds"] in lines
+    first = ["sentiment", "exact", "match", "300", "0.510", "0.200", "0.850", "0.810–0.880", "30.5"]
     assert first in lines
     assert ["accuracy", "0.530", "0.590", "0.550"] in lines
     assert ["past", "tense", "exact", "match", "1,200", "0.003", "0.000", "0.870", "1,041.2"] in lines

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, final
+from typing import ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 import torch
@@ -18,17 +18,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from hf_mtl.data import IGNORED, Example, Row
-from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.metrics import Form
 from hf_mtl.tasks.kinds.fields import part, text
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
+from hf_mtl.tasks.kinds.windows import MOST_TOKENS, Window, borders, null_place, windows
 
 __all__ = ["Candidate", "QuestionAnswering"]
-
-_WINDOW = 384  # tokens of a window where neither the task nor the base says less
-_CONTEXT = 1  # the number of the second text of a pair
 
 
 class Candidate(NamedTuple):
@@ -38,14 +36,6 @@ class Candidate(NamedTuple):
     start: int
     stop: int
     score: float
-
-
-class _Window(NamedTuple):
-    """Tokens of one window; `offsets` are the context's characters of each, (-1, -1) for what is not context."""
-
-    input_ids: list[int]
-    types: list[int]
-    offsets: list[tuple[int, int]]
 
 
 @final
@@ -91,7 +81,7 @@ class QuestionAnswering(Kind):
             for name, value in (("n_best", self.n_best), ("max_answer_length", self.max_answer_length))
             if value < 1
         ]
-        most = declared.max_length or _WINDOW
+        most = declared.max_length or MOST_TOKENS
         if not 0 <= self.doc_stride < most:
             problems.append(
                 f"doc_stride must be at least 0 and below the window's {most} tokens, found {self.doc_stride!r}."
@@ -111,18 +101,18 @@ class QuestionAnswering(Kind):
         answers = self._answers(row, context.declared)
         if answers is None:
             return []
-        windows = list(self._windows(row, context))
+        own = list(self._windows(row, context))
         return [
             Example(
                 window.input_ids,
                 list(range(len(window.input_ids))),
                 [IGNORED] * len(window.input_ids),
-                _borders(window, answers, context),
+                borders(window, answers, context),
                 1.0,
                 window.types,
-                truncated=len(windows) > 1,
+                truncated=len(own) > 1,
             )
-            for window in windows
+            for window in own
         ]
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
@@ -173,7 +163,7 @@ class QuestionAnswering(Kind):
         found: dict[tuple[int, int], Candidate] = {}
         null = float("inf")
         for window, own in zip(self._windows(row, context), logits, strict=True):
-            place = _null_place(window, context)
+            place = null_place(window, context)
             null = min(null, float(own[place].sum()))
             for start, stop, score in self._spans(window, own):
                 if (start, stop) not in found or found[start, stop].score < score:
@@ -181,7 +171,7 @@ class QuestionAnswering(Kind):
         best = sorted(found.values(), key=lambda candidate: -candidate.score)[: self.n_best]
         return best or [Candidate("", 0, 0, -float("inf"))], null
 
-    def _spans(self, window: _Window, logits_S2: np.ndarray) -> Iterator[tuple[int, int, float]]:
+    def _spans(self, window: Window, logits_S2: np.ndarray) -> Iterator[tuple[int, int, float]]:
         """Characters and score of the spans between the most likely borders of a window."""
         inside = np.array([start >= 0 for start, _ in window.offsets])
         masked = np.where(inside[:, None], logits_S2, -np.inf)
@@ -192,49 +182,11 @@ class QuestionAnswering(Kind):
                     score = float(masked[first, 0] + masked[last, 1])
                     yield window.offsets[first][0], window.offsets[last][1], score
 
-    def _windows(self, row: Row, context: Context) -> Iterator[_Window]:
-        tokenizer = context.tokenizer
-        if not tokenizer.is_fast:
-            raise ConfigError(
-                f"question-answering needs a fast tokenizer, which tells the characters of its tokens; "
-                f"{type(tokenizer).__name__} is none."
-            )
+    def _windows(self, row: Row, context: Context) -> Iterator[Window]:
         columns = context.declared.columns
         question = text(part(row, "question", self.roles, columns), "question").strip()
         body = text(part(row, "context", self.roles, columns), "context")
-        end = _end(context)
-        most = min(n for n in (context.declared.max_length or _WINDOW, context.longest) if n is not None)
-        most -= len(end)
-        # Without a token between the texts of a pair, the last word of the question would touch the context.
-        gap = "" if tokenizer.sep_token_id is not None else "\n"
-        asked = len(tokenizer(question + gap, "", verbose=False)["input_ids"])
-        if most - asked <= self.doc_stride:
-            raise DataError(
-                f"the question has {asked} tokens, which leaves {max(0, most - asked)} of a window of "
-                f"{most + len(end)} for the "
-                f"context; expected more than doc_stride={self.doc_stride}. Raise max_length or lower doc_stride."
-            )
-        encoded = tokenizer(
-            question + gap,
-            body,
-            truncation="only_second",
-            max_length=most,
-            stride=self.doc_stride,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-        )
-        types: Any = encoded.get("token_type_ids") or [[]] * len(
-            encoded["input_ids"]
-        )  # Any: lists of numbers
-        for i, input_ids in enumerate(encoded["input_ids"]):
-            offsets = [
-                (span[0], span[1]) if text_number == _CONTEXT else (-1, -1)
-                for span, text_number in zip(
-                    encoded["offset_mapping"][i], encoded.sequence_ids(i), strict=True
-                )
-            ]
-            typed = [*types[i], *(0 for _ in end)] if any(types[i]) else []
-            yield _Window([*input_ids, *end], typed, [*offsets, *((-1, -1) for _ in end)])
+        return windows(question, body, context, stride=self.doc_stride)
 
     def _answers(self, row: Row, declared: Declared) -> list[tuple[str, int]] | None:
         """Each answer's text and first character; None if the row does not say."""
@@ -265,42 +217,3 @@ class QuestionAnswering(Kind):
                     f"{body[max(0, start) : start + max(1, len(answer))]!r} there."
                 )
         return list(zip(texts, starts, strict=True))
-
-
-def _end(context: Context) -> list[int]:
-    """The end token, where the tokenizer itself puts none behind a pair of texts.
-
-    Without one, "no answer" would stand at the context's own last token, and could not be told from an answer there.
-
-    Raises:
-        ConfigError: If there is no such token.
-    """
-    tokenizer = context.tokenizer
-    if tokenizer("?", "?").sequence_ids(0)[-1] != _CONTEXT:
-        return []
-    if tokenizer.eos_token_id is None:
-        raise ConfigError(
-            "the tokenizer has no end token (eos_token), at which the base could say that a window holds no answer. "
-            "Set one."
-        )
-    return [tokenizer.eos_token_id]
-
-
-def _null_place(window: _Window, context: Context) -> int:
-    return context.places(len(window.input_ids))[0]
-
-
-def _borders(window: _Window, answers: Sequence[tuple[str, int]], context: Context) -> list[float]:
-    """First and last token of the first answer in a window, or twice the place that says that there is none."""
-    null = float(_null_place(window, context))
-    if not answers:
-        return [null, null]
-    answer, start = answers[0]
-    stop = start + len(answer)
-    inside = [
-        place
-        for place, (first, last) in enumerate(window.offsets)
-        if first >= 0 and first < stop and last > start
-    ]
-    whole = inside and window.offsets[inside[0]][0] <= start and window.offsets[inside[-1]][1] >= stop
-    return [float(inside[0]), float(inside[-1])] if whole else [null, null]
