@@ -1,12 +1,14 @@
 """The recipe `vision` with several seeds: accuracy on the test splits, and seconds.
 
-    python benchmarks/vision.py [SEED ...]         # writes benchmarks/results/vision.json after each seed
+    python benchmarks/vision.py [SEED ...]         # adds each seed's run to benchmarks/results/vision.json
 
-The seed decides the adapters' and heads' first weights and the order of the rows; trunk and splits stay.
+The seed decides the adapters' and heads' first weights and the order of the rows; trunk and splits stay. Runs of
+another text of the recipe are dropped from the file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -33,7 +35,7 @@ SEEDS = (42, 43, 44)
 
 def measured(seed: int) -> dict[str, Any]:
     """One run: each task's accuracy after training, and how long training took."""
-    run = build(load_recipe(RECIPE, [f"training.seed={seed}"]))
+    run = build(load_recipe(RECIPE, [f"training.seed={seed}"], output_dir=f"runs/vision-{seed}"))
     base, identity = load_base(run.source, dtype=run.recipe.model.dtype)
     model = RoutedModel(base, identity=identity)
     trainer = MultiTaskTrainer(model, run.args, run.suite, processing_class=load_processor(run.source))
@@ -73,13 +75,22 @@ def commit() -> str:
     return asked.stdout.strip()
 
 
+def known_runs(recipe: str) -> list[dict[str, Any]]:
+    """The runs in the file that were made with the same text of the recipe."""
+    found = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    return list(found["runs"]) if found.get("recipe_sha256") == recipe else []
+
+
 def main() -> None:
-    runs: list[dict[str, Any]] = []
+    recipe = hashlib.sha256(RECIPE.read_bytes()).hexdigest()
     for seed in map(int, sys.argv[1:] or SEEDS):
-        runs.append(measured(seed))
+        latest = measured(seed)
+        runs = [run for run in known_runs(recipe) if run["seed"] != seed] + [latest]
+        runs.sort(key=lambda run: run["seed"])
         result = {
             "name": "vision",
             "recipe": str(RECIPE.relative_to(ROOT)),
+            "recipe_sha256": recipe,
             "dtype": "float32",
             "runs": runs,
             "tasks": summary(runs),
@@ -93,7 +104,7 @@ def main() -> None:
             "commit": commit(),
         }
         RESULT.write_text(json.dumps(result, indent=2) + "\n")
-        print(json.dumps(runs[-1]))
+        print(json.dumps(latest))
 
 
 if __name__ == "__main__":
