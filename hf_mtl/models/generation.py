@@ -87,8 +87,9 @@ def _batches(order: Sequence[int], lengths: Sequence[int], size: int, *, pads: b
 
 
 def _prompt_ids(layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
-    """A prompt's tokens as they are in training."""
-    ids = list(tokenizer(prompt, add_special_tokens=True)["input_ids"])
+    """A prompt's tokens as they are in training: a chat template writes its begin token itself."""
+    begun = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
+    ids = list(tokenizer(prompt, add_special_tokens=not begun)["input_ids"])
     end_id = (
         layout.end_id if isinstance(layout, PaddedLayout) and layout.decoder_start_id is not None else None
     )

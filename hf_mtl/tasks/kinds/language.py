@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import (
     Chat,
@@ -160,11 +161,22 @@ class LanguageModelling(Kind):
         return Answers(texts, references)
 
     def references(self, outcomes: Mapping[int, Sequence[Outcome]], context: Context) -> list[str]:
-        """The completions as texts."""
-        return [
-            str(context.tokenizer.decode(list(own[0].output.reference_ids), skip_special_tokens=True))
-            for own in outcomes.values()
-        ]
+        """The completions as texts; of a chat the last answer, for that is what is generated."""
+        return [_last_answer(own[0].output.reference_ids, context.tokenizer) for own in outcomes.values()]
+
+
+def _last_answer(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text before the last end token that has some; what a chat template writes behind an end is no answer."""
+    answers: list[list[int]] = [[]]
+    for token in ids:
+        if token == tokenizer.eos_token_id:
+            answers.append([])
+        else:
+            answers[-1].append(token)
+    ended = answers[:-1] or answers
+    text = next((own for own in reversed(ended) if str(tokenizer.decode(own)).strip()), ended[-1])
+    decoded = str(tokenizer.decode(text, skip_special_tokens=True))
+    return decoded if text is answers[0] else decoded.lstrip("\n")
 
 
 def prompt_text(row: Row, context: Context) -> str:
