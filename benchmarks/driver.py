@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import platform
@@ -208,3 +209,8 @@ def commit() -> str:
         [*git, "status", "--porcelain", "--", "../hf_mtl"], capture_output=True, text=True
     ).stdout
     return head.strip() + (" with changes" if changed.strip() else "")
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a run of the trainer computes with."""
+    return {name: importlib.metadata.version(name) for name in ("hf-mtl", "torch", "transformers", "peft")}

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import copy
 import json
-import platform
-import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
@@ -20,14 +18,14 @@ from typing import Any
 
 import peft
 import torch
-import transformers
 from datasets import Dataset
+from driver import commit, device, versions
 from rich.console import Console
 from rich.table import Table
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
-from hf_mtl import MultiTaskTrainer, RoutedModel, __version__, load_base
+from hf_mtl import MultiTaskTrainer, RoutedModel, load_base
 from hf_mtl.data import encode_rendered, render
 from hf_mtl.models import load_processor
 from hf_mtl.recipe import build, load_recipe
@@ -129,24 +127,13 @@ def main() -> None:
         "steps": run.args.max_steps,
         "dtype": str(dtype),
         "tasks": tasks,
-        "versions": {
-            "hf_mtl": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "peft": peft.__version__,
-        },
-        "device": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": versions(),
+        "device": f"{device()}, {torch.get_num_threads()} threads",
         "commit": commit(),
     }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     show(result, console)
-
-
-def commit() -> str:
-    """The commit that was measured."""
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
-    return asked.stdout.strip()
 
 
 def show(result: dict[str, Any], console: Console) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,12 +24,13 @@ import numpy as np
 import peft
 import torch
 import transformers
+from driver import device, versions
 from rich.console import Console
 from rich.table import Table
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Trainer, TrainingArguments
 
-from hf_mtl import MultiTaskTrainer, RoutedModel, __version__, load_base
+from hf_mtl import MultiTaskTrainer, RoutedModel, load_base
 from hf_mtl.data import IGNORED
 from hf_mtl.evaluation import TaskOutcomes, figures_of
 from hf_mtl.head_shapes import HeadShape
@@ -224,13 +224,8 @@ def main() -> None:
         "tasks": tasks,
         "seconds_joint": [own["seconds"] for own in together],
         "seconds_alone": {name: [own["seconds"] for own in runs] for name, runs in apart.items()},
-        "versions": {
-            "hf_mtl": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "peft": peft.__version__,
-        },
-        "device": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": versions(),
+        "device": f"{device()}, {torch.get_num_threads()} threads",
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{options.recipe}.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -11,19 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import peft
 import torch
-import transformers
+from driver import commit, device, versions
 
-from hf_mtl import MultiTaskTrainer, RoutedModel, __version__, load_base
+from hf_mtl import MultiTaskTrainer, RoutedModel, load_base
 from hf_mtl.models import load_processor
 from hf_mtl.recipe import build, load_recipe
 
@@ -63,16 +60,10 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def machine() -> dict[str, Any]:
     """Where it ran."""
     return {
-        "device": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "device": f"{device()}, {torch.get_num_threads()} threads",
         "cores": os.cpu_count(),
         "load_average": os.getloadavg()[1],
     }
-
-
-def commit() -> str:
-    """The commit that was measured."""
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
-    return asked.stdout.strip()
 
 
 def known_runs(recipe: str) -> list[dict[str, Any]]:
@@ -94,12 +85,7 @@ def main() -> None:
             "dtype": "float32",
             "runs": runs,
             "tasks": summary(runs),
-            "versions": {
-                "hf_mtl": __version__,
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "peft": peft.__version__,
-            },
+            "versions": versions(),
             "machine": machine(),
             "commit": commit(),
         }

@@ -21,11 +21,11 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import get_linear_schedule_with_warmup
 
 from hf_mtl import RoutedModel, TaskSuite, load_base
-from hf_mtl.data import Chunk, TaskStream, derived_seed, route_parts
+from hf_mtl.data import Chunk, TaskStream, derived_seed
 from hf_mtl.evaluation import Evaluator
 from hf_mtl.export import save_suite
-from hf_mtl.models import context_of, load_processor, place_task
-from hf_mtl.tasks import Labelled, encode_split
+from hf_mtl.models import context_of, load_processor, losses_of, place_task
+from hf_mtl.tasks import encode_split
 
 FOLDER = Path("runs/loop-smoke" if SMOKE else "runs/loop")
 BATCH_SIZE = 16
@@ -72,14 +72,10 @@ def main() -> None:
         means = dict.fromkeys(suite, 0.0)
         for group in model.layout.fill(chunks, TOKEN_BUDGET):
             batch = model.layout.lay_out(group).to(model.device)
-            parts = route_parts(batch.rows, batch.label_counts)
             losses: list[Tensor] = []
-            for name, logits in model.by_route(batch).items():
-                rows, labels = parts[name]
-                labelled = Labelled(batch.label_ids[labels], batch.targets[rows], batch.label_counts[rows])
-                own = suite[name].own_kind.losses(logits, labelled, suite[name].declared).sum() / totals[name]
-                losses.append(own)
-                means[name] += own.item()
+            for name, each in losses_of(model, batch, suite).items():
+                losses.append(each.sum() / totals[name])
+                means[name] += losses[-1].item()
             torch.stack(losses).sum().backward()
 
         # Every task clips, steps and counts by itself.

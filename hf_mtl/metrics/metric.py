@@ -37,6 +37,19 @@ class Package:
 
 
 @dataclass(frozen=True)
+class _Named:
+    """A context whose exceptions go on with the note of which metric they come from: a user's own may be any."""
+
+    metric: str
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            error.add_note(f"raised by the metric {self.metric!r}")
+
+
+@dataclass(frozen=True)
 class Metric:
     """One metric with its options.
 
@@ -137,11 +150,8 @@ class Metric:
             DataError: If the rows are not of the metric's form, or none.
         """
         self._check_rows(predictions, references)
-        try:
+        with _Named(self.name):
             figures = self._figures(predictions, references)
-        except Exception as error:
-            error.add_note(f"raised by the metric {self.name!r}")
-            raise
         return self._numbers(figures)
 
     def resampler(self, predictions: Rows, references: Rows) -> Weighted | None:

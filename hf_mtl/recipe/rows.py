@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.schema import ASSET_PREFIX, RowsSpec, TaskSpec
 
 if TYPE_CHECKING:
@@ -110,8 +110,3 @@ def rows_with_path(rows: RowsSpec, changed: Callable[[str], str]) -> RowsSpec:
         Path(rows.source).suffix != "" or Path(path).exists() or rows.source.startswith((".", "/", "~"))
     )
     return rows.model_copy(update={"source": path}) if looks_like_file else rows
-
-
-def missing_source(rows: RowsSpec) -> DataError | None:
-    """What is wrong with a source that says nothing."""
-    return None if rows.source else DataError("source is missing: a file, a folder, a Hub id or asset:NAME.")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-__all__ = ["Replica", "any_process", "gathered", "several", "sum_over_processes", "wait"]
+__all__ = ["Replica", "gathered", "several", "sum_over_processes", "wait"]
 
 
 def several() -> bool:
@@ -41,15 +41,6 @@ def sum_over_processes(buffers: list[Tensor], scalars: Mapping[str, Tensor]) -> 
     for buffer, total in zip(buffers, sums, strict=False):
         buffer.copy_(total)
     return {key: sums[len(buffers) + i][0] for i, key in enumerate(scalars)}
-
-
-def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether `flag` is true in any process; all processes must ask."""
-    if not several():
-        return flag
-    value = torch.tensor(float(flag), device=device)
-    distributed.all_reduce(value, op=distributed.ReduceOp.MAX)
-    return bool(value.item())
 
 
 def gathered(value: Any) -> list[Any]:  # Any: whatever the processes have to tell each other

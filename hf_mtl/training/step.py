@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from hf_mtl.data import PackedBatch, PaddedBatch, route_parts
-from hf_mtl.models import RoutedModel
-from hf_mtl.tasks import Labelled, Task
+from hf_mtl.models import RoutedModel, losses_of
+from hf_mtl.tasks import Task
 from hf_mtl.training.containment import Containment
 from hf_mtl.training.optimization import SuiteOptimizer
 from hf_mtl.training.processes import gathered, sum_over_processes
 from hf_mtl.training.rounds import Round
 
-__all__ = ["RoundStep", "StepResult", "losses_of"]
+__all__ = ["RoundStep", "StepResult"]
 
 _STOP = "stop"
 
@@ -52,25 +52,6 @@ class StepResult:
 
 _Losses = Mapping[str, Tensor]
 _Kept = list[tuple[PackedBatch | PaddedBatch, _Losses]]
-
-
-def losses_of(
-    model: RoutedModel, batch: PackedBatch | PaddedBatch, tasks: Mapping[str, Task]
-) -> dict[str, Tensor]:
-    """By task, the losses of its sequences `[R]` or labels `[N]` in a batch."""
-    parts = route_parts(batch.rows, batch.label_counts)
-    return {
-        name: tasks[name].own_kind.losses(
-            logits,
-            Labelled(
-                batch.label_ids[parts[name].labels],
-                batch.targets[parts[name].rows],
-                batch.label_counts[parts[name].rows],
-            ),
-            tasks[name].declared,
-        )
-        for name, logits in model.by_route(batch).items()
-    }
 
 
 @dataclass

@@ -22,10 +22,11 @@ def tasks() -> list[Task]:
         Task(
             "sentiment",
             kind="text-classification",
-            train=max_examples(load_rows("asset:movie-snippets", split="train"), 2000, seed=0),
+            train=max_examples(load_rows("asset:movie-snippets", split="train"), 4000, seed=0),
             eval=max_examples(load_rows("asset:movie-snippets", split="test"), 1000, seed=0),
             adapter=adapter(),
             num_train_epochs=2,
+            learning_rate=1e-3,
         ),
         Task(
             "entities",

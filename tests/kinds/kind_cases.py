@@ -14,9 +14,8 @@ from peft import LoraConfig, PeftConfig
 from torch import Tensor
 
 from hf_mtl.data import Chat, Chunk, PromptCompletion, Sequence
-from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, place_task
+from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, losses_of, place_task
 from hf_mtl.tasks import EncodedSplit, Processor, Task, encode_split
-from hf_mtl.training.step import losses_of
 
 __all__ = ["HUB_ID", "KINDS", "KindCase", "Ours", "ours", "question", "task_of"]
 

@@ -5,6 +5,7 @@ python run_processes.py JOB.json            torchrun ... run_processes.py JOB.js
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -168,6 +169,10 @@ def start(job: Job, *, processes: int = 1) -> subprocess.Popen[str]:
 
 
 if __name__ == "__main__":
+    # torch imports `tabulate` (it comes with sacrebleu) at the exit. Its import evaluates text, at which CPython
+    # forgets that it ends for a KeyboardInterrupt, and would give the status 1.
+    if importlib.util.find_spec("tabulate"):
+        importlib.import_module("tabulate")
     if len(sys.argv) > 1:
         train(Job(**json.loads(Path(sys.argv[1]).read_text())))
     else:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from transformers import BatchEncoding
 
-from hf_mtl.data import Row, fill_pattern
+from hf_mtl.data import IGNORED, Example, Row, fill_pattern
 from hf_mtl.errors import DataError, did_you_mean, listing
 from hf_mtl.tasks.kinds.kind import Context, Role
 
-__all__ = ["part", "text", "tokens_of", "words"]
+__all__ = ["part", "text", "texts", "whole", "words"]
 
 
 def part(row: Row, role: str, roles: Mapping[str, Role], columns: Mapping[str, str]) -> object:
@@ -43,6 +43,24 @@ def text(value: object, role: str) -> str:
     if not value.strip():
         raise DataError(f"the {role} is empty; expected text.")
     return value
+
+
+def texts(row: Row, roles: Mapping[str, Role], columns: Mapping[str, str]) -> tuple[str, str | None]:
+    """A row's `text`, and its `text_pair` where the task uses one.
+
+    Raises:
+        DataError: If one is missing or empty.
+    """
+    first = text(part(row, "text", roles, columns), "text")
+    second = part(row, "text_pair", roles, columns)
+    return first, None if second is None else text(second, "text_pair")
+
+
+def whole(context: Context, first: str, second: str | None, targets: list[float], weight: float) -> Example:
+    """A text or a pair of texts that a head on sequences reads, with what it is to give."""
+    input_ids, types, truncated = tokens_of(context, first, second)
+    places = context.places(len(input_ids))
+    return Example(input_ids, places, [IGNORED] * len(places), targets, weight, types, truncated)
 
 
 def words(value: object, role: str) -> list[str]:

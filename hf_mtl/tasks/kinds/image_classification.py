@@ -55,10 +55,9 @@ class ImageClassification(Kind):
     def examples(self, row: Row, context: Context) -> list[Example]:
         """As in `Kind`; the image itself is read again when it is due, and here only tried."""
         self.pixels(row, context)
-        value = part(row, "label", self.roles, context.declared.columns)
-        if is_missing(value):
+        number = self._number(row, context.declared)
+        if number is None:
             return []
-        number = label_number(value, context.declared, what="label")
         weight = self._loss(context.declared).weight(number)
         return [Example([], [0], [IGNORED], [float(number)], weight)]
 
@@ -79,9 +78,12 @@ class ImageClassification(Kind):
         self, form: Form, outcomes: Mapping[int, Sequence[Outcome]], rows: Mapping[int, Row], context: Context
     ) -> Answers:
         """As in `Kind`."""
-        column = context.declared.columns.get("label", "label")
-        gold = {row: label_number(rows[row][column], context.declared, what="label") for row in outcomes}
-        return scored_labels(form, outcomes, gold)
+        numbers = {row: self._number(rows[row], context.declared) for row in outcomes}
+        return scored_labels(form, outcomes, {row: own for row, own in numbers.items() if own is not None})
+
+    def _number(self, row: Row, declared: Declared) -> int | None:
+        value = part(row, "label", self.roles, declared.columns)
+        return None if is_missing(value) else label_number(value, declared, what="label")
 
     def _loss(self, declared: Declared) -> ClassLoss:
         return ClassLoss(class_weights(self.class_weights, declared), self.label_smoothing)

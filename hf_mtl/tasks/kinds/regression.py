@@ -14,12 +14,12 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from hf_mtl.data import IGNORED, Example, Row
+from hf_mtl.data import Example, Row
 from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.fields import part, text, tokens_of
+from hf_mtl.tasks.kinds.fields import part, texts, whole
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
 from hf_mtl.tasks.kinds.labels import is_missing
 
@@ -62,18 +62,9 @@ class Regression(Kind):
 
     def examples(self, row: Row, context: Context) -> list[Example]:
         """As in `Kind`."""
-        columns = context.declared.columns
-        first = text(part(row, "text", self.roles, columns), "text")
-        second = part(row, "text_pair", self.roles, columns)
+        first, second = texts(row, self.roles, context.declared.columns)
         values = self._values(row, context.declared)
-        if values is None:
-            return []
-        pair = None if second is None else text(second, "text_pair")
-        input_ids, types, truncated = tokens_of(context, first, pair)
-        places = context.places(len(input_ids))
-        return [
-            Example(input_ids, places, [IGNORED] * len(places), values, float(self.outputs), types, truncated)
-        ]
+        return [] if values is None else [whole(context, first, second, values, float(self.outputs))]
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[R]`."""

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from hf_mtl.data import IGNORED, Example, Row
+from hf_mtl.data import Example, Row
 from hf_mtl.errors import listing
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.fields import part, text, tokens_of
+from hf_mtl.tasks.kinds.fields import part, texts, whole
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number, label_vector
 from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems, scored_labels
@@ -83,20 +83,15 @@ class TextClassification(Kind):
 
     def examples(self, row: Row, context: Context) -> list[Example]:
         """As in `Kind`."""
-        columns = context.declared.columns
-        first = text(part(row, "text", self.roles, columns), "text")
-        second = part(row, "text_pair", self.roles, columns)
+        first, second = texts(row, self.roles, context.declared.columns)
         label = self._label(row, context.declared)
         if label is None:
             return []
-        pair = None if second is None else text(second, "text_pair")
-        input_ids, types, truncated = tokens_of(context, first, pair)
-        places = context.places(len(input_ids))
         if self.multi_label:
             weight = float(sum(not math.isnan(each) for each in label))
         else:
             weight = self._loss(context.declared).weight(int(label[0]))
-        return [Example(input_ids, places, [IGNORED] * len(places), label, weight, types, truncated)]
+        return [whole(context, first, second, label, weight)]
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[R]`."""
