@@ -14,6 +14,7 @@ adapter:
     [[1.0, 1.0], [2.0, 2.0]]
 """
 
+from hf_mtl.adapters.closeness import add_closeness, closeness
 from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.plan import KINDS, plan_adapter
 from hf_mtl.adapters.prefix import Prefix
@@ -39,6 +40,8 @@ __all__ = [
     "Span",
     "Term",
     "VirtualTokens",
+    "add_closeness",
+    "closeness",
     "current_pass",
     "install",
     "keep_trainable",

@@ -39,9 +39,11 @@ def grouped_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
     b_GRO = torch.stack([pad(t.b_OR, (0, rank - t.b_OR.shape[1])) for t in terms]).to(x_TI.dtype).mT
     lengths = torch.tensor([term.stop - term.start for term in terms], device=x_TI.device)
     ends_G = lengths.cumsum(0).to(torch.int32)
-    scales_N1 = torch.tensor([term.scale for term in terms], device=x_TI.device, dtype=x_TI.dtype)
+    scales_G = torch.tensor([term.scale for term in terms], device=x_TI.device, dtype=x_TI.dtype)
+    factors = [scales_G.new_ones(()) if t.factor is None else t.factor.to(x_TI.dtype) for t in terms]
+    scales_G = scales_G * torch.stack(factors)
     rows_NI = torch.cat([_input(term, x_TI) for term in terms])
-    h_NR = grouped_mm(rows_NI, a_GIR, offs=ends_G) * scales_N1.repeat_interleave(lengths)[:, None]
+    h_NR = grouped_mm(rows_NI, a_GIR, offs=ends_G) * scales_G.repeat_interleave(lengths)[:, None]
     delta_NO = grouped_mm(h_NR, b_GRO, offs=ends_G)
     index_N = torch.cat([torch.arange(term.start, term.stop, device=x_TI.device) for term in terms])
     return y_TO.index_add(0, index_N, delta_NO)

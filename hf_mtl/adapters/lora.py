@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from peft import LoraConfig, LoraModel, PeftConfig
@@ -58,6 +59,10 @@ class LoraUpdate(LayerUpdate):
         scale: `alpha / r`, or `alpha / sqrt(r)` with rsLoRA.
         dropout: The probability of dropping an input feature in training.
         path: The layer's path in the base; it keys the dropout masks.
+
+    Attributes:
+        stand_ins: By route, tensors `(A, B)` that stand in for the matrices on that route's tokens and take their
+            gradient. They share the matrices' storage, so that one pass gives every route's own gradient.
     """
 
     def __init__(self, lora_A: Tensor, lora_B: Tensor, *, scale: float, dropout: float, path: str) -> None:
@@ -67,6 +72,7 @@ class LoraUpdate(LayerUpdate):
         self.scale = scale
         self.dropout = dropout
         self._key = layer_key(path)
+        self.stand_ins: Mapping[str, tuple[Tensor, Tensor]] = {}
 
     def file_parameters(self) -> dict[str, nn.Parameter]:
         """`lora_A.weight` and `lora_B.weight`."""
@@ -75,12 +81,14 @@ class LoraUpdate(LayerUpdate):
     def term(self, span: Span, x: Tensor, routed: RoutedPass) -> Term:
         """The update of one span of `x [T, D_in]`."""
         drops = self.training and self.dropout > 0
+        a_RI, b_OR = self.stand_ins.get(span.route, (self.lora_A, self.lora_B))
         return Term(
             start=span.start,
             stop=span.stop,
             scale=self.scale * span.weight,
-            a_RI=self.lora_A,
-            b_OR=self.lora_B,
+            factor=span.factor,
+            a_RI=a_RI,
+            b_OR=b_OR,
             multiplier_LI=keyed_multiplier(routed, span.start, span.stop, x, p=self.dropout, key=self._key)
             if drops
             else None,

@@ -37,12 +37,14 @@ KeysValues = tuple[tuple[Tensor, Tensor], ...]
 
 
 class Span(NamedTuple):
-    """Tokens `start:stop` of the stream use the adapter `adapter`, its effect multiplied by `weight`."""
+    """Tokens `start:stop` of the stream use the adapter `adapter`, its effect multiplied by `weight` and `factor`."""
 
     adapter: str
     start: int
     stop: int
     weight: float = 1.0
+    factor: Tensor | None = None  # a learned scalar
+    route: str = ""  # on whose behalf
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class RoutedPass:
             tokens that no span covers go through the bare base.
         lengths: The lengths of the packed sequences, in stream order; their sum is the stream's length. Empty
             for a batch that is not packed: then the base's ordinary attention is used.
-        everywhere: Adapters with their weights that take every token, whatever the batch's shape (generation);
-            excludes `spans`.
+        everywhere: Adapters that take every token, whatever the batch's shape (generation), as spans whose bounds
+            do not count; excludes `spans`.
         dropout_keys: One integer per packed sequence that names its random stream (seed, task, step, row).
             Required where an adapter with dropout is trained.
         head: The same pass as the vocabulary head sees it: spans and lengths in labelled tokens. None if the head
@@ -69,7 +71,7 @@ class RoutedPass:
 
     spans: tuple[Span, ...] = ()
     lengths: tuple[int, ...] = ()
-    everywhere: tuple[tuple[str, float], ...] = ()
+    everywhere: tuple[Span, ...] = ()
     dropout_keys: tuple[int, ...] = ()
     head: RoutedPass | None = None
     prefixes: tuple[KeysValues | None, ...] = ()
@@ -99,7 +101,7 @@ class RoutedPass:
         if self.everywhere:
             return replace(
                 self,
-                spans=tuple(Span(name, 0, tokens, weight) for name, weight in self.everywhere),
+                spans=tuple(span._replace(start=0, stop=tokens) for span in self.everywhere),
                 everywhere=(),
             )
         if self.rows:
@@ -123,9 +125,7 @@ class RoutedPass:
                 f"{self.rows} rows of {' or '.join(map(str, self.widths)) or 'one image'}. The base model reshapes its "
                 f"rows in a way that cannot be routed."
             )
-        spans = tuple(
-            Span(name, start * width, stop * width, weight) for name, start, stop, weight in self.spans
-        )
+        spans = tuple(span._replace(start=span.start * width, stop=span.stop * width) for span in self.spans)
         return replace(self, spans=spans, lengths=(width,) * self.rows)
 
 

@@ -5,9 +5,9 @@ For a stream `x` of `T` tokens and terms `i`, each owning the tokens `start_i:st
 .. math:: y = x W^T + b, \qquad y_{[i]} \mathrel{+}= s_i \, (m_i \circ x_{[i]}) A_i^T B_i^T
 
 with `A_i [r_i, D_in]`, `B_i [D_out, r_i]` (LoRA, Hu et al. 2021, https://arxiv.org/abs/2106.09685),
-scale `s_i` and an optional dropout multiplier `m_i`. Working on slices needs no gather, no padding to a
-common rank and no masked products; the frozen weight gets no gradient; and the input gradient `g W + s_i
-(g_[i] B_i) A_i` is accumulated in place instead of being summed by autograd.
+scale `s_i` (a number, or a number times a learned scalar) and an optional dropout multiplier `m_i`. Working on
+slices needs no gather, no padding to a common rank and no masked products; the frozen weight gets no gradient;
+and the input gradient `g W + s_i (g_[i] B_i) A_i` is accumulated in place instead of being summed by autograd.
 
 `A_i` and `B_i` may be wider than `x` (fp32 master weights beside bf16 activations): they are cast to the dtype
 that `forms` picks for the span, and their gradients have their own dtype. A quantised `W` is handed over as
@@ -43,6 +43,7 @@ class Term(NamedTuple):
     a_RI: Tensor
     b_OR: Tensor
     multiplier_LI: Tensor | None = None  # dropout: 0 or 1 / (1 - p)
+    factor: Tensor | None = None  # a learned scalar that multiplies the scale
 
 
 class _Slices(NamedTuple):
@@ -54,6 +55,9 @@ class _Slices(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.bounds)
+
+
+_Weights = Sequence[Tensor | None]  # all `A`, all `B`, all factors; only a factor may be None
 
 
 def _input(x_TI: Tensor, start: int, stop: int, multiplier_LI: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -77,14 +81,23 @@ def _product_by_tokens(left_LM: Tensor, right_LR: Tensor) -> Tensor:
     return left_LM.t() @ right_LR
 
 
-def _add_updates(
-    y_TO: Tensor, x_TI: Tensor, slices: _Slices, a: Sequence[Tensor], b: Sequence[Tensor]
-) -> list[Tensor]:
+def _scaled(h_LR: Tensor, factor: Tensor | None) -> Tensor:
+    """Rank-space activations times the learned scalar, where there is one."""
+    return h_LR if factor is None else h_LR * factor.to(h_LR.dtype)
+
+
+def _add_updates(y_TO: Tensor, x_TI: Tensor, slices: _Slices, weights: _Weights) -> list[Tensor]:
     """Add every term's update to `y_TO` in place and return the rank-space activations `[L, R]`, one per term."""
     hidden = []
-    for (start, stop, scale), multiplier_LI, dtype, a_RI, b_OR in zip(*slices, a, b, strict=True):
+    count = len(slices)
+    a, b, factors = weights[:count], weights[count : 2 * count], weights[2 * count :]
+    for (start, stop, scale), multiplier_LI, dtype, a_RI, b_OR, factor in zip(
+        *slices, a, b, factors, strict=True
+    ):
+        assert a_RI is not None
+        assert b_OR is not None
         h_LR = _input(x_TI, start, stop, multiplier_LI, dtype) @ a_RI.to(dtype).t()
-        _add_product(y_TO[start:stop], h_LR, b_OR.to(dtype).t(), scale)
+        _add_product(y_TO[start:stop], _scaled(h_LR, factor), b_OR.to(dtype).t(), scale)
         hidden.append(h_LR)
     return hidden
 
@@ -97,28 +110,32 @@ def _term_gradients(
     saved: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Return the gradients of all `A`, then all `B`, and add the terms' part of the input's to `dx_TI` in place.
+    """Return the gradients of all `A`, `B` and factors, and add the terms' part of the input's to `dx_TI` in place.
 
     Args:
         g_TO: The output's gradient.
         x_TI: The input.
         dx_TI: The input's gradient so far, or None if it needs none.
         slices: The terms.
-        saved: All `A`, all `B`, all rank-space activations.
-        needed: Whether each `A`, then each `B`, needs a gradient; for the others none is computed.
+        saved: All `A`, all `B`, all factors, all rank-space activations.
+        needed: Whether each `A`, `B` and factor needs a gradient; for the others none is computed.
     """
     count = len(slices)
-    gradients: list[Tensor | None] = [None] * (2 * count)
-    a, b, hidden = saved[:count], saved[count : 2 * count], saved[2 * count :]
-    for i, ((start, stop, scale), multiplier_LI, dtype, a_RI, b_OR, h_LR) in enumerate(
-        zip(*slices, a, b, hidden, strict=True)
+    gradients: list[Tensor | None] = [None] * (3 * count)
+    a, b, factors, hidden = (saved[i * count : (i + 1) * count] for i in range(4))
+    for i, ((start, stop, scale), multiplier_LI, dtype, a_RI, b_OR, factor, h_LR) in enumerate(
+        zip(*slices, a, b, factors, hidden, strict=True)
     ):
         g_LO = g_TO[start:stop].to(dtype)
         if needed[count + i]:
-            gradients[count + i] = _product_by_tokens(g_LO, h_LR).mul_(scale).to(b_OR.dtype)
-        if dx_TI is None and not needed[i]:
+            product_OR = _product_by_tokens(g_LO, _scaled(h_LR, factor))
+            gradients[count + i] = product_OR.mul_(scale).to(b_OR.dtype)
+        if dx_TI is None and not needed[i] and not needed[2 * count + i]:
             continue
         dh_LR = (g_LO @ b_OR.to(dtype)).mul_(scale)
+        if needed[2 * count + i]:
+            gradients[2 * count + i] = (dh_LR * h_LR).sum(dtype=factor.dtype)
+        dh_LR = _scaled(dh_LR, factor)
         if needed[i]:
             gradients[i] = (dh_LR.t() @ _input(x_TI, start, stop, multiplier_LI, dtype)).to(a_RI.dtype)
         if dx_TI is None:
@@ -140,14 +157,13 @@ class _SegmentLinear(torch.autograd.Function):
         source: WeightSource,
         bias_O: Tensor | None,
         slices: _Slices,
-        *ab: Tensor,
+        *weights: Tensor | None,
     ) -> Tensor:
-        count = len(slices)
         y_TO = torch.nn.functional.linear(x_TI, source(), bias_O)
-        hidden = _add_updates(y_TO, x_TI, slices, ab[:count], ab[count:])
+        hidden = _add_updates(y_TO, x_TI, slices, weights)
         ctx.source = source
         ctx.slices = slices
-        ctx.save_for_backward(x_TI, *ab, *hidden)
+        ctx.save_for_backward(x_TI, *weights, *hidden)
         return y_TO
 
     @staticmethod
@@ -171,13 +187,12 @@ class _SegmentDelta(torch.autograd.Function):
         y_TO: Tensor,
         x_TI: Tensor,
         slices: _Slices,
-        *ab: Tensor,
+        *weights: Tensor | None,
     ) -> Tensor:
-        count = len(slices)
-        hidden = _add_updates(y_TO, x_TI, slices, ab[:count], ab[count:])
+        hidden = _add_updates(y_TO, x_TI, slices, weights)
         ctx.mark_dirty(y_TO)
         ctx.slices = slices
-        ctx.save_for_backward(x_TI, *ab, *hidden)
+        ctx.save_for_backward(x_TI, *weights, *hidden)
         return y_TO
 
     @staticmethod
@@ -192,7 +207,7 @@ class _SegmentDelta(torch.autograd.Function):
         return (g_TO, dx_TI, None, *gradients)
 
 
-def _split(x_TI: Tensor, terms: Sequence[Term]) -> tuple[_Slices, list[Tensor]]:
+def _split(x_TI: Tensor, terms: Sequence[Term]) -> tuple[_Slices, list[Tensor | None]]:
     dtype, device = x_TI.dtype, x_TI.device.type
     slices = _Slices(
         bounds=tuple((term.start, term.stop, term.scale) for term in terms),
@@ -204,7 +219,11 @@ def _split(x_TI: Tensor, terms: Sequence[Term]) -> tuple[_Slices, list[Tensor]]:
             for t in terms
         ),
     )
-    return slices, [term.a_RI for term in terms] + [term.b_OR for term in terms]
+    return slices, [
+        *(term.a_RI for term in terms),
+        *(term.b_OR for term in terms),
+        *(term.factor for term in terms),
+    ]
 
 
 def segment_linear(
@@ -221,9 +240,9 @@ def segment_linear(
     Returns:
         Output `[T, D_out]`.
     """
-    slices, ab = _split(x_TI, terms)
+    slices, weights = _split(x_TI, terms)
     source = (lambda: weight_OI) if isinstance(weight_OI, Tensor) else weight_OI
-    result: Tensor = _SegmentLinear.apply(x_TI, source, bias_O, slices, *ab)  # type: ignore[no-untyped-call]
+    result: Tensor = _SegmentLinear.apply(x_TI, source, bias_O, slices, *weights)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -238,7 +257,7 @@ def segment_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
     Returns:
         `y_TO`, now carrying the updates' gradients.
     """
-    slices, ab = _split(x_TI, terms)
+    slices, weights = _split(x_TI, terms)
     with torch.autocast(x_TI.device.type, enabled=False):  # the dtypes are already those to compute in
-        result: Tensor = _SegmentDelta.apply(y_TO, x_TI, slices, *ab)  # type: ignore[no-untyped-call]
+        result: Tensor = _SegmentDelta.apply(y_TO, x_TI, slices, *weights)  # type: ignore[no-untyped-call]
     return result

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from hf_mtl.errors import CheckpointError
+from hf_mtl.errors import CheckpointError, listing
 from hf_mtl.export.adapter_folder import read_adapter_folder, restore_parameters, write_adapter_folder
 from hf_mtl.export.manifest import HeadRecord, Manifest, folder_names
 from hf_mtl.models import RoutedModel, load_base
@@ -24,12 +24,15 @@ def save_suite(
     names: Iterable[str] | None = None,
     processor: Processor | None,
 ) -> Manifest:
-    """Write every adapter as a PEFT folder, then the manifest.
+    """Write every route as a PEFT folder, then the manifest.
+
+    A route that is a stack of LoRAs is folded into one. A stack that does not fold is told, and its adapters are
+    written one by one.
 
     Args:
         model: The routed model.
-        folder: Where the adapters' folders go.
-        names: The adapters to save; default all.
+        folder: Where the folders go.
+        names: The routes to save; default: every adapter by itself.
         processor: The tokenizer or image processor, saved beside each adapter, so that each folder stands alone.
 
     Returns:
@@ -40,21 +43,32 @@ def save_suite(
             "The base has no Hub id, so the adapters cannot name their base. Pass hub_id=... to load_base if it "
             "has one."
         )
-    folders = folder_names(names if names is not None else model.adapter_names)
+    folders = folder_names(_that_fold(model, names if names is not None else model.adapter_names))
     folder.mkdir(parents=True, exist_ok=True)
     for name, place in folders.items():
-        write_adapter_folder(
-            folder / place,
-            model.adapter_configs[name],
-            model.adapter_parameters(name),
-            base_hub_id=model.identity.hub_id,
-        )
+        config, parameters = model.folded(name)
+        write_adapter_folder(folder / place, config, parameters, base_hub_id=model.identity.hub_id)
         if processor is not None:
             processor.save_pretrained(str(folder / place))
     heads = {name: head for name in folders if (head := head_record(model, name)) is not None}
     manifest = Manifest(model.identity, folders, heads)
     manifest.save(folder)
     return manifest
+
+
+def _that_fold(model: RoutedModel, routes: Iterable[str]) -> list[str]:
+    """The routes that are or fold into one adapter, and the adapters of the others."""
+    names: dict[str, None] = {}
+    for route in routes:
+        if model.folds(route):
+            names[route] = None
+            continue
+        logger.warning(
+            "Route %r does not fold into one adapter (only LoRAs add up to a LoRA); its adapters %s are saved one by "
+            "one, to be stacked again with RoutedModel.add_route.", route, listing(model.routes[route]),
+        )  # fmt: skip
+        names |= dict.fromkeys(model.routes[route])
+    return list(names)
 
 
 def load_suite(

@@ -5,7 +5,7 @@ from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.generation import generate
 from hf_mtl.models.losses import losses_of
-from hf_mtl.models.placing import context_of, place_task
+from hf_mtl.models.placing import context_of, place_suite, place_task
 from hf_mtl.models.routed_model import RoutedModel
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "load_processor",
     "load_tokenizer",
     "losses_of",
+    "place_suite",
     "place_task",
 ]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from peft import PeftConfig
+from peft import PeftConfig, TaskType
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -72,10 +72,14 @@ class Heads(nn.Module):
     Args:
         base: The base; its pooler is taken.
         architecture: Its row of the table.
+        task_type: What PEFT calls an adapter of the base without a head of its own.
     """
 
-    def __init__(self, base: PreTrainedModel, architecture: Architecture) -> None:
+    def __init__(
+        self, base: PreTrainedModel, architecture: Architecture, *, task_type: TaskType | None
+    ) -> None:
         super().__init__()
+        self._task_type = task_type
         self._config = base.config
         self._architecture = architecture
         self._own_trunk = "" if base.base_model is base else f"{base.base_model_prefix}."
@@ -118,9 +122,16 @@ class Heads(nn.Module):
         )
         return PlacedHead(spec, stock, head.to(self._dtype))
 
-    def place(self, inner: str, own: PlacedHead, config: PeftConfig, device: torch.device) -> None:
-        """Put a head to its adapter, and into the adapter's config."""
+    def place(self, inner: str, own: PlacedHead, device: torch.device) -> None:
+        """Put a head in its place."""
         self.placed[inner] = own.to(device)
+
+    def complete(self, inner: str, config: PeftConfig) -> None:
+        """Put into an adapter's config what its head's class needs: the type of task, the modules to save."""
+        if inner not in self.placed:
+            config.task_type = config.task_type or self._task_type
+            return
+        own = self._of(inner)
         config.task_type = None if self._peft_drops_types(own, config) else own.stock.task_type
         if own.stock.trunk != self._own_trunk:
             self._shorten_targets(config)

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from hf_mtl.errors import ConfigError, listing
-from hf_mtl.models.routed_model import RoutedModel
-from hf_mtl.tasks import KINDS, Context, Kind, Processor, Task
+from peft import PeftConfig
 
-__all__ = ["context_of", "place_task"]
+from hf_mtl.errors import ConfigError, listing
+from hf_mtl.heads import HeadSpec
+from hf_mtl.models.routed_model import RoutedModel
+from hf_mtl.tasks import KINDS, Context, Kind, Processor, Sharing, Task, TaskSuite
+
+__all__ = ["context_of", "place_suite", "place_task"]
+
+
+def place_suite(model: RoutedModel, suite: TaskSuite, sharing: Sharing, *, seed: int) -> None:
+    """Give a suite's tasks their adapters, shared and private, and their heads.
+
+    Args:
+        model: The routed model. A task whose name is a route of it keeps that route.
+        suite: The tasks.
+        sharing: Which adapters they have in common.
+        seed: The run's seed.
+
+    Raises:
+        ConfigError: As `place_task`, and if the structure does not fit the tasks.
+    """
+    plan = sharing.plan(suite)
+    for name, config in plan.shared.items():
+        if name not in model.adapter_names:
+            model.add_adapter(name, config, seed=seed)
+    for name, task in suite.items():
+        there = name in model.routes
+        _place(model, task, seed=seed, config=plan.private[name])
+        if plan.stacks[name] and not there:
+            own = [name] if model.has(name) else []
+            learned = plan.stacks[name] if sharing.learned_scales and name in model.adapter_names else ()
+            model.add_route(name, dict.fromkeys([*plan.stacks[name], *own], 1.0), learned=learned)
 
 
 def place_task(model: RoutedModel, task: Task, *, seed: int) -> None:
-    """Give a task its adapter and its head, unless the model has a route of its name.
+    """Give a task its own adapter and its head, unless the model has a route of its name.
 
     Args:
         model: The routed model.
@@ -20,6 +48,11 @@ def place_task(model: RoutedModel, task: Task, *, seed: int) -> None:
     Raises:
         ConfigError: If the base is not one for this kind, or the adapter or the head that is there has another form.
     """
+    _place(model, task, seed=seed, config=task.adapter)
+
+
+def _place(model: RoutedModel, task: Task, *, seed: int, config: PeftConfig | None) -> None:
+    """A task's adapter and head; without a config its head alone, if it has one."""
     kind = task.own_kind
     problems = _medium_problems(model, kind) or kind.base_problems(
         encoder_decoder=bool(model.config.is_encoder_decoder), decodes=model.writes
@@ -27,18 +60,25 @@ def place_task(model: RoutedModel, task: Task, *, seed: int) -> None:
     if problems:
         raise ConfigError([f"task {task.name!r}: {problem}" for problem in problems])
     head = kind.head(task.declared)
-    if task.name not in model.routes:
-        assert task.adapter is not None  # it has a default
-        model.add_adapter(task.name, task.adapter, seed=seed, head=head)
-        if head is not None and task.declared.labels is not None:
-            model.labels[task.name] = task.declared.labels
+    if task.name in model.routes:
+        _check_head(model, task, head)
         return
+    if config is not None:
+        model.add_adapter(task.name, config, seed=seed, head=head)
+    elif head is not None:
+        model.add_head(task.name, head, seed=seed)
+    if head is not None and task.declared.labels is not None:
+        model.labels[task.name] = task.declared.labels
+
+
+def _check_head(model: RoutedModel, task: Task, head: HeadSpec | None) -> None:
     found = model.route_head(task.name)
     if found != head:
         wanted, there = ("the vocabulary head" if spec is None else str(spec) for spec in (head, found))
         raise ConfigError(
-            f"task {task.name!r}: the model has a route of this name with {there}, and the task's kind {kind.name!r} "
-            f"needs {wanted}. Rename the task, or declare it as it was when the adapter was trained."
+            f"task {task.name!r}: the model has a route of this name with {there}, and the task's kind "
+            f"{task.own_kind.name!r} needs {wanted}. Rename the task, or declare it as it was when the adapter was "
+            f"trained."
         )
     _check_labels(model, task)
 

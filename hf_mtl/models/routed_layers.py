@@ -34,6 +34,10 @@ class RoutedLayers:
         for path, update in updates.items():
             self._layer(path).adapters[inner] = update
 
+    def updates(self, inner: str) -> dict[str, LayerUpdate]:
+        """An adapter's updates, by the paths of the layers that they change."""
+        return {path: layer.update(inner) for path, layer in self._by_path.items() if inner in layer.adapters}
+
     def file_parameters(self, inner: str, file_path: Callable[[str], str | None]) -> dict[str, nn.Parameter]:
         """An adapter's parameters, keyed as in PEFT's files.
 
@@ -45,9 +49,9 @@ class RoutedLayers:
         paths = {path: file_path(path) for path in self._by_path}
         return {
             f"base_model.model.{paths[path]}.{ending}": parameter
-            for path, layer in self._by_path.items()
-            if inner in layer.adapters and paths[path] is not None
-            for ending, parameter in layer.update(inner).file_parameters().items()
+            for path, update in self.updates(inner).items()
+            if paths[path] is not None
+            for ending, parameter in update.file_parameters().items()
         }
 
     @contextlib.contextmanager

@@ -4,40 +4,34 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
-import torch
-from peft import PeftConfig
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.adapters import (
     RoutedPass,
-    VirtualTokens,
     install,
     keep_trainable,
-    plan_adapter,
     recompute_contexts,
 )
-from hf_mtl.data import PackedBatch, PaddedBatch, derived_seed, route_parts, without_labels_of
+from hf_mtl.data import PackedBatch, PaddedBatch, route_parts, without_labels_of
 from hf_mtl.errors import ConfigError, listing
-from hf_mtl.heads import HeadSpec, Pool
-from hf_mtl.models.architectures import architecture_of, check_kind, layout_of
+from hf_mtl.heads import Pool
+from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify, refuse_compiled, switch_dropout_off
 from hf_mtl.models.base_pass import BaseOutput, BasePass
-from hf_mtl.models.heads import Heads, PlacedHead, states_at
+from hf_mtl.models.heads import states_at
 from hf_mtl.models.passes import packed_pass, padded_pass
-from hf_mtl.models.routed_layers import RoutedLayers
-from hf_mtl.models.routes import Routes
+from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
-from hf_mtl.models.virtual_stream import check_stack, lay_out
+from hf_mtl.models.virtual_stream import lay_out
 
 __all__ = ["RoutedModel"]
 
 
-class RoutedModel(nn.Module):
+class RoutedModel(RoutedAdapters):
     """A frozen base with named adapters, whose forward takes batches of mixed routes, packed or padded.
 
     The base object is taken over: its parameters are frozen, its linear layers wrapped where an adapter changes
@@ -52,117 +46,25 @@ class RoutedModel(nn.Module):
     """
 
     def __init__(self, base: PreTrainedModel, *, identity: BaseIdentity | None = None) -> None:
-        super().__init__()
         refuse_compiled(base)
         keep_trainable(base)
-        self.architecture = architecture_of(base)
-        self.layout = layout_of(base, self.architecture)
+        architecture = architecture_of(base)
+        layout = layout_of(base, architecture)
+        base_pass = BasePass(base, architecture)
+        super().__init__(base, architecture, task_type=base_pass.task_type)
+        self.layout = layout
         self.identity = identity or identify(base)
-        self.base = base
-        self.adapter_configs: dict[str, PeftConfig] = {}
-        # The labels that an adapter's head was trained with, where known.
-        self.labels: dict[str, tuple[str, ...]] = {}
-        self._routes = Routes()
-        self._layers = RoutedLayers(base)
-        self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
-        self._heads = Heads(base, self.architecture)  # by neutral name, for the adapters that have one
+        self._base_pass = base_pass
         base.requires_grad_(False)
         register_packed_attention()
         base.register_forward_pre_hook(prepend_virtual_tokens, with_kwargs=True)
         base.set_attn_implementation(PACKED)
-        self._base_pass = BasePass(base, self.architecture)
         switch_dropout_off(base)
 
     @property
     def config(self) -> PreTrainedConfig:
         """The base's configuration."""
         return self.base.config
-
-    @property
-    def device(self) -> torch.device:
-        """Where the base lives."""
-        return self.base.device
-
-    @property
-    def routes(self) -> Mapping[str, Mapping[str, float]]:
-        """By route, the weight of each of its adapters."""
-        return self._routes.weights
-
-    @property
-    def adapter_names(self) -> tuple[str, ...]:
-        """The adapters, in the order in which they were added."""
-        return tuple(self.adapter_configs)
-
-    def add_adapter(
-        self, name: str, config: PeftConfig, *, seed: int = 0, head: HeadSpec | None = None
-    ) -> None:
-        """Place a new adapter on the base.
-
-        Args:
-            name: Any text that is not taken.
-            config: A PEFT config object.
-            seed: The initial weights follow from this seed and the name alone.
-            head: The head of its own that stands on the base's hidden states; default: the vocabulary head.
-
-        Raises:
-            ConfigError: If the name is taken, or the kind or an option of the config is not supported.
-        """
-        if name in self.adapter_configs:
-            raise ConfigError(f"There is an adapter {name!r} already; names must differ.")
-        try:
-            check_kind(self.base, self.architecture, config)
-            own = None if head is None else self._heads.make(head, seed=derived_seed(seed, "head", name))
-            config = config if own is None else own.without_modules(config)
-            with self._layers.taken_out(), self._heads.with_pooler():
-                plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
-            plan = self._heads.spare_pooler(plan, own)
-        except ConfigError as error:
-            raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
-        inner = self._routes.add(name)
-        self._layers.place(inner, plan.updates)
-        if plan.virtual is not None:
-            self._virtual[inner] = plan.virtual
-        if own is not None:
-            self._heads.place(inner, own, plan.config, self.device)
-        else:
-            plan.config.task_type = plan.config.task_type or self._base_pass.task_type
-        self.adapter_configs[name] = plan.config
-
-    def add_route(self, name: str, adapters: Mapping[str, float]) -> None:
-        """Name a stack of adapters whose effects add up. Each adapter has a route of its own name by itself.
-
-        Args:
-            name: What sequences call it; a route of this name is replaced.
-            adapters: The weight of each adapter's effect (what it changes in a layer's output, see the table in
-                `docs/design.md`); empty for the bare base. One of them may have virtual tokens, with the weight 1.
-
-        Raises:
-            ConfigError: If there is no such adapter, or they do not go together.
-        """
-        check_stack(name, {a: w for a, w in adapters.items() if self._routes.inner(a) in self._virtual})
-        self._routes.set(name, adapters)
-
-    def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
-        """The parameters of an adapter and its head, keyed as in PEFT's files.
-
-        Keys are like `base_model.model.<path>.lora_A.weight`. Their paths are those of the class that
-        the files are for: with a head, of the matching `AutoModelFor...`.
-        """
-        inner = self._routes.inner(name)
-        if inner in self._virtual:
-            own = dict(self._tokens(inner).file_parameters())
-            return own | self._heads.file_parameters(inner, "base_model.")
-        own = self._layers.file_parameters(inner, partial(self._heads.file_path, inner))
-        return own | self._heads.file_parameters(inner, "base_model.model.")
-
-    def auto_class(self, name: str) -> str:
-        """The auto class of transformers that an adapter's files go with."""
-        return self._heads.auto_class(self._routes.inner(name))
-
-    def route_head(self, route: str) -> HeadSpec | None:
-        """The head of a route's own, if one of its adapters has one."""
-        head = self._head_of(route)
-        return None if head is None else head.spec
 
     @property
     def writes(self) -> bool:
@@ -173,11 +75,6 @@ class RoutedModel(nn.Module):
     def pool(self) -> Pool | None:
         """Which states heads on sequences read; None if the base can have no heads of a task's own."""
         return self._heads.pool
-
-    def virtual_tokens(self, route: str) -> int:
-        """How many virtual tokens a route puts before each of its sequences."""
-        virtual = self._virtual_of(route)
-        return 0 if virtual is None else virtual.count
 
     def forward(self, batch: PackedBatch | PaddedBatch) -> Tensor:
         """One pass of the base over a batch whose routes have no heads of their own.
@@ -280,17 +177,3 @@ class RoutedModel(nn.Module):
         self.base.activation_checkpointing_enable(
             activation_checkpointing_kwargs=options, every_n_layers=every_n_layers, offload=offload
         )
-
-    def _virtual_of(self, route: str) -> VirtualTokens | None:
-        """The virtual tokens of a route, of whose adapters at most one has such."""
-        inner = [adapter for adapter, _ in self._routes.stack(route)]
-        return next((self._tokens(i) for i in inner if i in self._virtual), None)
-
-    def _tokens(self, inner: str) -> VirtualTokens:
-        virtual = self._virtual[inner]
-        assert isinstance(virtual, VirtualTokens)
-        return virtual
-
-    def _head_of(self, route: str) -> PlacedHead | None:
-        """The head of a route, of whose adapters at most one has such."""
-        return self._heads.first(adapter for adapter, _ in self._routes.stack(route))

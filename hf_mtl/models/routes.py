@@ -7,13 +7,16 @@ each gets a name of its own inside.
 >>> routes.add("mlp"), routes.add("topic")
 ('mtl_0', 'mtl_1')
 >>> routes.set("both", {"mlp": 1.0, "topic": 0.5})
->>> routes.stack("both")
-(('mtl_0', 1.0), ('mtl_1', 0.5))
+>>> [(span.adapter, span.weight) for span in routes.stack("both")]
+[('mtl_0', 1.0), ('mtl_1', 0.5)]
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from torch import nn
 
 from hf_mtl.adapters import Span
 from hf_mtl.data import Segment
@@ -21,17 +24,24 @@ from hf_mtl.errors import ConfigError, did_you_mean, listing
 
 __all__ = ["Routes"]
 
+NONE: Mapping[str, nn.Parameter] = MappingProxyType({})
+
 
 class Routes:
     """The adapters by name and the routes that use them.
 
     Attributes:
         weights: By route, the weight of each of its adapters.
+        factors: By route, the learned scalars that multiply these weights, for the adapters that have one.
     """
 
     def __init__(self) -> None:
         self.weights: dict[str, dict[str, float]] = {}
+        self.factors: dict[str, dict[str, nn.Parameter]] = {}
         self._inner: dict[str, str] = {}
+
+    def __contains__(self, adapter: str) -> bool:
+        return adapter in self._inner
 
     def add(self, adapter: str) -> str:
         """Take up an adapter and give it a neutral name; it is a route of its own, unless there is one of its name."""
@@ -39,7 +49,9 @@ class Routes:
         self.weights.setdefault(adapter, {adapter: 1.0})
         return self._inner[adapter]
 
-    def set(self, route: str, adapters: Mapping[str, float]) -> None:
+    def set(
+        self, route: str, adapters: Mapping[str, float], factors: Mapping[str, nn.Parameter] = NONE
+    ) -> None:
         """Name a stack of adapters with their weights.
 
         Raises:
@@ -48,6 +60,12 @@ class Routes:
         for adapter in adapters:
             self.inner(adapter)
         self.weights[route] = dict(adapters)
+        self.factors[route] = dict(factors)
+
+    def weight(self, route: str, adapter: str) -> float:
+        """The weight of one of a route's adapters, as it has been learned."""
+        factor = self.factors.get(route, {}).get(adapter)
+        return self.weights[route][adapter] * (1.0 if factor is None else factor.item())
 
     def inner(self, adapter: str) -> str:
         """The neutral name of an adapter.
@@ -62,8 +80,8 @@ class Routes:
             )
         return self._inner[adapter]
 
-    def stack(self, route: str) -> tuple[tuple[str, float], ...]:
-        """A route's adapters, by their neutral names, with their weights.
+    def stack(self, route: str) -> tuple[Span, ...]:
+        """A route's adapters, by their neutral names, with their weights, as spans of nothing.
 
         Raises:
             ConfigError: If there is no such route.
@@ -72,12 +90,16 @@ class Routes:
             raise ConfigError(
                 f"There is no route {route!r}; there are {listing(self.weights)}.{did_you_mean(route, self.weights)}"
             )
-        return tuple((self._inner[adapter], weight) for adapter, weight in self.weights[route].items())
+        factors = self.factors.get(route, {})
+        return tuple(
+            Span(self._inner[adapter], 0, 0, weight, factors.get(adapter), route)
+            for adapter, weight in self.weights[route].items()
+        )
 
     def spans(self, segments: Iterable[Segment]) -> tuple[Span, ...]:
         """Which adapter acts where, and how much."""
         return tuple(
-            Span(adapter, start, stop, weight)
+            span._replace(start=start, stop=stop)
             for route, start, stop in segments
-            for adapter, weight in self.stack(route)
+            for span in self.stack(route)
         )

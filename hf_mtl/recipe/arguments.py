@@ -12,18 +12,24 @@ from hf_mtl.training import MultiTaskTrainingArguments
 
 __all__ = ["argument_problems", "training_arguments"]
 
-_OUTPUT_DIR = "output_dir"
+_TOP_LEVEL = ("output_dir", "sharing", "objective")
 
 
-def training_arguments(values: Mapping[str, object], output_dir: str) -> MultiTaskTrainingArguments:
+def training_arguments(
+    values: Mapping[str, object], **top_level: str | Mapping[str, object]
+) -> MultiTaskTrainingArguments:
     """Return the arguments.
+
+    Args:
+        values: The section `training`.
+        **top_level: The arguments that stand at a recipe's top level.
 
     Raises:
         ConfigError: The values do not go together, or not with this machine.
     """
-    fields: dict[str, Any] = copy.deepcopy(dict(values))  # Any: the types are checked by `field_problems`
+    fields: dict[str, Any] = copy.deepcopy({**values, **top_level})  # Any: checked by `field_problems`
     try:
-        return MultiTaskTrainingArguments(**{**fields, _OUTPUT_DIR: output_dir})
+        return MultiTaskTrainingArguments(**fields)
     except (ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"transformers refuses these training arguments: {error}") from error
 
@@ -41,9 +47,10 @@ def argument_problems(values: Mapping[str, object], report: Callable[[str, str],
         del right[name]
         report(name, text)
 
-    if _OUTPUT_DIR in right:
-        note(_OUTPUT_DIR, "write output_dir at the recipe's top level.")
-    field_problems(MultiTaskTrainingArguments, dict(right), [_OUTPUT_DIR], note)
+    for name in _TOP_LEVEL:
+        if name in right:
+            note(name, f"write {name} at the recipe's top level.")
+    field_problems(MultiTaskTrainingArguments, dict(right), _TOP_LEVEL, note)
     try:
         # The class itself knows which of its fields do not go together.
         training_arguments(right, output_dir=".")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hf_mtl.errors import did_you_mean, listing
+from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.recipe.document import Document
 from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe
 from hf_mtl.recipe.task_checks import TaskChecks
@@ -27,7 +27,11 @@ def check(recipe: Recipe, document: Document) -> list[str]:
         recipe: The recipe, its defaults not merged yet.
         document: Where it was read from; its folder is what paths are relative to.
     """
-    problems = [*_model_problems(recipe, document), *_training_problems(recipe, document)]
+    problems = [
+        *_model_problems(recipe, document),
+        *_training_problems(recipe, document),
+        *_sharing_problems(recipe, document),
+    ]
     if not recipe.output_dir and document.value(("output_dir",)) is None:
         problems.append(
             document.problem((), "output_dir is missing: the folder to write to, such as runs/my-tasks.")
@@ -94,3 +98,19 @@ def _training_problems(recipe: Recipe, document: Document) -> list[str]:
         lambda name, text: problems.append(document.problem(("training", *([name] if name else [])), text)),
     )
     return problems
+
+
+def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
+    from hf_mtl.objectives import objective_of
+    from hf_mtl.tasks import sharing_of
+
+    problems: list[str] = []
+    try:
+        sharing_of(recipe.sharing).shared_by(list(recipe.tasks))
+    except (ConfigError, CheckpointError) as error:
+        problems += [document.problem(("sharing",), text) for text in str(error).splitlines()]
+    try:
+        wrong = objective_of(recipe.objective).problems(list(recipe.tasks))
+    except ConfigError as error:
+        wrong = list(error.problems)
+    return problems + [document.problem(("objective",), text) for text in wrong]

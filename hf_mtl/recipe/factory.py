@@ -59,7 +59,12 @@ def build(recipe: Recipe) -> Run:
         source=recipe.model.source or recipe.model.id,
         suite=TaskSuite(tasks),
         tests=tests,
-        args=training_arguments(recipe.training, recipe.output_dir),
+        args=training_arguments(
+            recipe.training,
+            output_dir=recipe.output_dir,
+            sharing=recipe.sharing,
+            objective=recipe.objective,
+        ),
     )
 
 

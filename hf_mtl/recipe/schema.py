@@ -180,6 +180,8 @@ class Recipe(_Section):
         output_dir: Where the run writes, relative to the working directory.
         defaults: What a task that does not say otherwise has; `adapter` is merged field by field.
         tasks: The tasks by name; any text is a name.
+        sharing: Which adapters the tasks have in common: a structure's name, or a mapping of `name` and options.
+        objective: What makes one update of the shared parameters: a name, or a mapping of `name` and options.
         training: Fields of `MultiTaskTrainingArguments`, all but `output_dir`.
     """
 
@@ -188,6 +190,8 @@ class Recipe(_Section):
     output_dir: str = ""
     defaults: TaskSpec = Field(default_factory=TaskSpec)
     tasks: dict[str, TaskSpec] = Field(default_factory=dict)
+    sharing: str | dict[str, object] = "private"
+    objective: str | dict[str, object] = "equal"
     training: dict[str, object] = Field(default_factory=dict)
 
 

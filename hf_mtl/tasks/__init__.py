@@ -32,11 +32,13 @@ from hf_mtl.tasks.kinds import (
     prompt_text,
     register,
 )
+from hf_mtl.tasks.sharing import STRUCTURES, Sharing, SharingPlan, sharing_of
 from hf_mtl.tasks.suite import TaskSuite
 from hf_mtl.tasks.task import Task
 
 __all__ = [
     "KINDS",
+    "STRUCTURES",
     "Answers",
     "CausalLM",
     "Context",
@@ -53,6 +55,8 @@ __all__ = [
     "Regression",
     "RowEncoder",
     "Seq2SeqLM",
+    "Sharing",
+    "SharingPlan",
     "SplitFacts",
     "Task",
     "TaskSuite",
@@ -63,4 +67,5 @@ __all__ = [
     "kind_of",
     "prompt_text",
     "register",
+    "sharing_of",
 ]

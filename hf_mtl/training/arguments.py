@@ -10,6 +10,8 @@ from transformers import SchedulerType, TrainingArguments
 from transformers.training_args import OptimizerNames
 
 from hf_mtl.errors import ConfigError, listing
+from hf_mtl.objectives import Objective, objective_of
+from hf_mtl.tasks import Sharing, sharing_of
 from hf_mtl.training.mixtures import Mixture, StopRule
 
 __all__ = ["MultiTaskTrainingArguments"]
@@ -45,6 +47,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
         max_chunk_tokens: Most tokens of one task that are computed together. It changes results by rounding.
         mixture: Who takes part in a round: "all", "proportional", "temperature", "rates", "round_robin", "annealed" or
             "sequential"; options as a mapping with the name under `kind`; or a `Mixture` object.
+        sharing: Which adapters the tasks have in common: "private", "shared", "shared+private", "groups" or "soft";
+            options as a mapping with the name under `name`; or a `Sharing` object.
+        objective: What makes one update of the shared parameters of the tasks' losses and gradients: a name
+            (`hf_mtl.objectives.OBJECTIVES`), a mapping of `name` and options, or an `Objective`. Private ones need none.
+        gradient_cosines: Whether to keep the mean cosines of the tasks' gradients of the shared parameters.
         stop_rule: The run ends when every task has made its steps and left ("once"), as soon as one has
             ("first_exhausted"), or when all have, the others going on meanwhile ("all_exhausted").
         nonfinite: What becomes of a task's loss or gradient that is not finite: "skip" leaves its update out and
@@ -61,6 +68,15 @@ class MultiTaskTrainingArguments(TrainingArguments):
     mixture: Mapping[str, Any] | str | Mixture = field(  # Any: options of a mixture
         default="all", metadata={"help": "Which tasks take part in a round."}
     )
+    sharing: Mapping[str, Any] | str | Sharing = field(  # Any: options of a structure
+        default="private", metadata={"help": "Which adapters the tasks have in common."}
+    )
+    objective: Mapping[str, Any] | str | Objective = field(  # Any: options of an objective
+        default="equal", metadata={"help": "What the update of the shared parameters is made by."}
+    )
+    gradient_cosines: bool = field(
+        default=False, metadata={"help": "Keep the mean cosines of the tasks' shared gradients."}
+    )
     stop_rule: str = field(default="once", metadata={"help": "When the run ends."})
     nonfinite: str = field(
         default="skip", metadata={"help": "What becomes of a loss or gradient that is not finite."}
@@ -71,15 +87,16 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
-        problems = [*self._size_problems(), *self._unsupported()]
+        problems = [*self._size_problems(), *self._unsupported(), *self._named_problems()]
         if problems:
             raise ConfigError(problems)
 
     def to_dict(self) -> dict[str, Any]:  # Any: as in the parent
-        """The arguments as plain data, as trackers want them; a `Mixture` object as it prints."""
+        """The arguments as plain data, as trackers want them; a `Mixture` object and the like as it prints."""
         values: dict[str, Any] = super().to_dict()  # type: ignore[no-untyped-call]
-        if isinstance(self.mixture, Mixture):
-            values["mixture"] = repr(self.mixture)
+        for name in ("mixture", "sharing", "objective"):
+            if not isinstance(vars(self)[name], str | Mapping):
+                values[name] = repr(vars(self)[name])
         return values
 
     def _size_problems(self) -> list[str]:
@@ -102,6 +119,15 @@ class MultiTaskTrainingArguments(TrainingArguments):
         for name, choices in (("nonfinite", ("skip", "raise")), ("stop_rule", tuple(map(str, StopRule)))):
             if getattr(self, name) not in choices:
                 problems.append(f"{name} must be one of {listing(choices)}, found {getattr(self, name)!r}.")
+        return problems
+
+    def _named_problems(self) -> list[str]:
+        problems: list[str] = []
+        for make, spec in ((sharing_of, self.sharing), (objective_of, self.objective)):
+            try:
+                make(spec)  # type: ignore[operator]  # each takes its own kind of spec
+            except ConfigError as error:
+                problems += error.problems
         return problems
 
     def _unsupported(self) -> list[str]:

@@ -10,9 +10,11 @@ from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
 
-from hf_mtl.errors import CheckpointError
+from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.export import save_suite
 from hf_mtl.models import RoutedModel
+from hf_mtl.objectives import objective_of
+from hf_mtl.relations import CosineMeter
 from hf_mtl.tasks import TaskSuite
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.best import BestWeights
@@ -54,6 +56,10 @@ class CheckpointingTrainer(Trainer, Parts):
     def begin_records(self) -> None:
         """Forget what an earlier call of `train` remembered of its tasks: figures, strikes, best weights."""
         self.meter = TaskMeter()
+        self.objective = objective_of(self.args.objective, seed=self.args.seed)
+        if problems := self.objective.problems(self.suite.names):
+            raise ConfigError(problems)
+        self.cosines = CosineMeter()
         self.containment = Containment(
             max_strikes=self.args.max_strikes,
             strict=self.args.nonfinite == "raise",
@@ -131,7 +137,9 @@ class CheckpointingTrainer(Trainer, Parts):
         own: Any = {name: found if len(found) > 1 else found[0] for name, found in states.items()}
         self.state.stateful_callbacks = own
         self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
-        save_suite(self.model, folder / "adapters", names=self.model.adapter_names, processor=None)
+        used = {adapter for task in self.suite for adapter in self.model.routes[task]}
+        others = [name for name in self.model.adapter_names if name not in used]
+        save_suite(self.model, folder / "adapters", names=[*self.suite, *others], processor=None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Check a checkpoint and take its weights over; the rest follows when rounds and optimizers are there."""

@@ -126,11 +126,10 @@ class MeasuringTrainer(CheckpointingTrainer):
         return PredictionOutput(predictions=answers, label_ids=references, metrics=metrics)  # type: ignore[arg-type]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write every adapter that the tasks use as an ordinary PEFT folder, and the manifest `hf_mtl.json`."""
+        """Write every task's route as an ordinary PEFT folder, and the manifest `hf_mtl.json`; see `save_suite`."""
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir or ".")
-            adapters = dict.fromkeys(name for task in self.suite for name in self.model.routes[task])
-            save_suite(self.model, folder, names=adapters, processor=self.processing_class)
+            save_suite(self.model, folder, names=self.suite.names, processor=self.processing_class)
 
     def splits(self) -> dict[str, dict[str, EncodedSplit]]:
         """By task, its stored `train` rows and its `eval` rows as sequences, where it has such."""

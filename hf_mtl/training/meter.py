@@ -25,6 +25,7 @@ class TaskMeter:
         self.seconds = 0.0  # over the whole run, without pauses
         self._losses: dict[str, list[float]] = defaultdict(list)
         self._norms: dict[str, float] = {}
+        self._weights: dict[str, float] = {}
         self._computed = self._real = 0
         self._since = time.perf_counter()
         self._tokens_since = 0
@@ -48,6 +49,7 @@ class TaskMeter:
         for name, loss in result.losses.items():
             self._losses[name].append(loss)
         self._norms |= result.norms
+        self._weights |= result.weights
         self._computed += result.computed
         self._real += result.real
         for name, count in tokens.items():
@@ -68,6 +70,7 @@ class TaskMeter:
             entries[f"{owner}/learning_rate"] = optimizers[owner].learning_rate
             if owner in self._norms:
                 entries[f"{owner}/grad_norm"] = self._norms[owner]
+        entries |= {f"{name}/loss_weight": weight for name, weight in self._weights.items()}
         elapsed = time.perf_counter() - self._since
         entries["tokens_per_second"] = self._tokens_since / max(elapsed, 1e-9)
         entries["padding"] = 1 - self._real / self._computed if self._computed else 0.0
@@ -75,6 +78,7 @@ class TaskMeter:
         self.seconds += elapsed
         self._losses.clear()
         self._norms.clear()
+        self._weights.clear()
         self._computed = self._real = 0
         self.start()
         return entries
@@ -86,6 +90,7 @@ class TaskMeter:
             "seconds": self.seconds,
             "losses": dict(self._losses),
             "norms": dict(self._norms),
+            "weights": dict(self._weights),
             "computed": self._computed,
             "real": self._real,
         }
@@ -95,7 +100,7 @@ class TaskMeter:
         self.tokens = defaultdict(int, state["tokens"])
         self.seconds = state["seconds"]
         self._losses = defaultdict(list, {name: list(losses) for name, losses in state["losses"].items()})
-        self._norms = dict(state["norms"])
+        self._norms, self._weights = dict(state["norms"]), dict(state["weights"])
         self._computed, self._real = state["computed"], state["real"]
 
 

@@ -10,9 +10,18 @@ from torch import nn
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import RoutedModel
 
-__all__ = ["Owners", "owners_of"]
+__all__ = ["Owners", "adapter_of", "owners_of"]
 
 SHARED = "shared/"  # before an adapter's name, it names the owner of shared parameters
+
+
+def adapter_of(owner: str) -> str:
+    """The adapter of a shared owner.
+
+    >>> adapter_of("shared/news")
+    'news'
+    """
+    return owner.removeprefix(SHARED)
 
 
 @dataclass(frozen=True)
@@ -56,5 +65,8 @@ def owners_of(model: RoutedModel, tasks: Collection[str]) -> Owners:
         owner = own[0] if len(own) == 1 else SHARED + adapter
         named = {f"{adapter}:{key}": p for key, p in model.adapter_parameters(adapter).items()}
         parameters[owner] = parameters.get(owner, {}) | named
+    for task in tasks:
+        if scales := model.route_parameters(task):
+            parameters[task] = parameters.get(task, {}) | {f"{task}:{key}": p for key, p in scales.items()}
     order = [*(task for task in tasks if task in parameters), *shared]
     return Owners({owner: parameters[owner] for owner in order}, shared)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from hf_mtl.errors import CheckpointError, listing
+from hf_mtl.objectives import Objective
+from hf_mtl.relations import CosineMeter
 from hf_mtl.tasks import TaskSuite
 from hf_mtl.training.best import BestWeights
 from hf_mtl.training.containment import Containment
@@ -60,6 +62,8 @@ class Parts:
     best: BestWeights
     containment: Containment
     meter: TaskMeter
+    objective: Objective
+    cosines: CosineMeter
     task_optimizers: dict[str, TaskOptimizer]
     task_settings: dict[str, TaskSettings]
 
@@ -117,6 +121,8 @@ def snapshot(parts: Parts, *, run: Json, more: Json) -> tuple[Tensors, Json]:
         "containment": parts.containment.state_dict(),
         "best": parts.best.state_dict(),
         "meter": parts.meter.state_dict(),
+        "objective": parts.objective.state_dict(),
+        "cosines": parts.cosines.state_dict(),
         **more,
     }
     return tensors, {"run": run, "state": state}
@@ -225,6 +231,8 @@ def restore_state(parts: Parts, saved: Saved) -> None:
     parts.containment.load_state_dict(state["containment"])
     parts.best.load_state_dict(state["best"])
     parts.meter.load_state_dict(state["meter"])
+    parts.cosines.load_state_dict(state["cosines"])
+    parts.objective.load_state_dict(state["objective"])
     for number, owner in enumerate(state["owners"]):
         own = _of(tensors, number)
         if own and owner in parts.best.records:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,10 +14,12 @@ from torch import Tensor
 from hf_mtl.data import PackedBatch, PaddedBatch, route_parts
 from hf_mtl.models import RoutedModel, losses_of
 from hf_mtl.tasks import Task
+from hf_mtl.training.combining import Combining
 from hf_mtl.training.containment import Containment
 from hf_mtl.training.optimization import SuiteOptimizer
 from hf_mtl.training.processes import gathered, sum_over_processes
 from hf_mtl.training.rounds import Round
+from hf_mtl.training.soft import SoftSharing
 
 __all__ = ["RoundStep", "StepResult"]
 
@@ -33,6 +36,7 @@ class StepResult:
         computed: Tokens that this process computed, padding included.
         real: Those of them that are not padding.
         quarantined: Tasks that are to leave the run.
+        weights: The weight of each task's loss for the shared parameters, where the objective has such.
         stop: Whether a process was asked to stop.
     """
 
@@ -42,6 +46,7 @@ class StepResult:
     real: int
     quarantined: tuple[str, ...] = ()
     stop: bool = False
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def mean_loss(self) -> float:
@@ -67,6 +72,8 @@ class RoundStep:
         backward: The backward pass of a loss.
         autocast: The context of a forward pass.
         asked_to_stop: Whether this process was asked to stop.
+        combining: Makes the shared parameters' gradient of the tasks' own; None adds these up.
+        soft: Draws private adapters towards each other.
     """
 
     model: RoutedModel
@@ -77,39 +84,75 @@ class RoundStep:
     backward: Callable[[Tensor], None]
     autocast: Callable[[], AbstractContextManager[object]]
     asked_to_stop: Callable[[], bool] = bool
+    combining: Combining | None = None
+    soft: SoftSharing | None = None
 
     def run(self, round_: Round) -> StepResult:
         """Leave the gradients of a round, unclipped; tasks that went bad have none.
 
-        Where a task that went bad uses shared parameters, the round is computed once more without it.
+        Where a task that went bad uses shared parameters, its part is left out of theirs; where only the sum of all
+        parts is there, the round is computed once more without it.
         """
-        result, kept = self._compute(round_)
-        bad = self.containment.bad(result.losses, result.norms)
+        result, task_norms, kept = self._compute(round_)
+        bad = self.containment.bad(result.losses, task_norms)
         quarantined = []
         for name in bad:
             rows = self._bad_rows(kept, name) or set(round_.rows[name])
-            if self.containment.strike(
-                name, round_.number, result.losses[name], result.norms.get(name), rows
-            ):
+            if self.containment.strike(name, round_.number, result.losses[name], task_norms.get(name), rows):
                 quarantined.append(name)
         kept.clear()
-        good = {n: norm for n, norm in result.norms.items() if n in round_.label_counts and n not in bad}
+        good = {n: norm for n, norm in task_norms.items() if n in round_.label_counts and n not in bad}
         left_out = [*bad, *self.containment.spikes(round_.number, good)]
-        norms = dict(result.norms)
-        if any(set(left_out) & set(users) for users in self.shared.values()):
-            again, _ = self._compute(round_.without(left_out))
+        norms, weights = dict(result.norms), dict[str, float]()
+        if self.combining is not None:
+            weights |= self.combining.combine(good.keys() - left_out, result.losses, round_.number)
+            norms |= self._shared_norms(good.keys() - left_out)
+        elif any(set(left_out) & set(users) for users in self.shared.values()):
+            again, _, _ = self._compute(round_.without(left_out))
             norms |= again.norms
         for name in left_out:
             if name in self.optimizer.tasks:
                 self.optimizer.tasks[name].drop_gradients()
         self._drop_broken(norms)
-        return StepResult(result.losses, norms, result.computed, result.real, tuple(quarantined), result.stop)
+        return replace(result, norms=norms, quarantined=tuple(quarantined), weights=weights)
 
-    def _compute(self, round_: Round) -> tuple[StepResult, _Kept]:
+    def _shared_norms(self, good: Collection[str]) -> dict[str, float]:
+        """The norms of the shared gradients that tasks contributed to; the others are dropped."""
+        present = self.optimizer.present()
+        norms = {}
+        for owner in self.shared.keys() & present.keys():
+            if set(self.shared[owner]) & set(good):
+                norms[owner] = float(present[owner].norm())
+            else:
+                present[owner].drop_gradients()
+        return norms
+
+    def _compute(self, round_: Round) -> tuple[StepResult, dict[str, float], _Kept]:
+        """Forward and backward; also the norm of each task's own gradient, its part of the shared ones included."""
         names = round_.label_counts.keys()
         owners = {owner for owner, users in self.shared.items() if names & set(users)} | set(names)
         self.optimizer.start_round(owners & self.optimizer.tasks.keys())
-        losses = {name: torch.zeros((), device=self.model.device) for name in names}
+        rows = None if self.combining is None else self.combining.gradients
+        with contextlib.nullcontext() if rows is None else rows.collected(tuple(names)):
+            losses, computed, real, kept = self._passes(round_)
+        scalars = losses | {_STOP: torch.tensor(float(self.asked_to_stop()), device=self.model.device)}
+        present = self.optimizer.present()
+        buffers = [g for owner in present.values() for g in owner.gradients()]
+        sums = sum_over_processes(buffers if rows is None else [*buffers, rows.rows.view(-1)], scalars)
+        if self.soft is not None:
+            self.soft.add(names)
+        norms = self.optimizer.norms()
+        of_rows = {} if rows is None else rows.norms()
+        found = (*sums.values(), *norms.values(), *of_rows.values())
+        values = iter(torch.stack([value.double() for value in found]).tolist())
+        told, owned, shared = ({key: next(values) for key in group} for group in (sums, norms, of_rows))
+        stop = told.pop(_STOP) > 0
+        task_norms = {name: math.hypot(owned.get(name, 0.0), shared.get(name, 0.0)) for name in names}
+        return StepResult(told, owned, computed, real, stop=stop), task_norms, kept
+
+    def _passes(self, round_: Round) -> tuple[dict[str, Tensor], int, int, _Kept]:
+        """The losses of a round, the tokens computed and the real ones among them, and each micro-batch's losses."""
+        losses = {name: torch.zeros((), device=self.model.device) for name in round_.label_counts}
         kept: _Kept = []
         computed = real = 0
         for micro_batch in round_.micro_batches:
@@ -123,15 +166,7 @@ class RoundStep:
             kept.append((batch, {name: own.detach() for name, own in each.items()}))
             computed += batch.tokens
             real += batch.real_tokens if isinstance(batch, PaddedBatch) else batch.tokens
-        scalars = losses | {_STOP: torch.tensor(float(self.asked_to_stop()), device=self.model.device)}
-        present = self.optimizer.present()
-        sums = sum_over_processes([g for owner in present.values() for g in owner.gradients()], scalars)
-        norms = self.optimizer.norms()
-        values = torch.stack([value.double() for value in (*sums.values(), *norms.values())]).tolist()
-        told = dict(zip(sums, values, strict=False))
-        stop = told.pop(_STOP) > 0
-        norm_values = dict(zip(norms, values[len(sums) :], strict=True))
-        return StepResult(told, norm_values, computed, real, stop=stop), kept
+        return losses, computed, real, kept
 
     def _drop_broken(self, norms: Mapping[str, float]) -> None:
         """Shared gradients that are not finite although every task's own are: no update is made of them."""

@@ -25,11 +25,12 @@ from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator
-from hf_mtl.models import RoutedModel, place_task
-from hf_mtl.tasks import Processor, Task, TaskSuite
+from hf_mtl.models import RoutedModel, place_suite
+from hf_mtl.tasks import Processor, Task, TaskSuite, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.building import processor_of, routed_model, row_sources, suite_or_none
 from hf_mtl.training.checkpoints import RunLock, remove_partials
+from hf_mtl.training.combining import Combining
 from hf_mtl.training.control import RunControl, StopSignal
 from hf_mtl.training.measuring import MeasuringTrainer
 from hf_mtl.training.mixtures import StopRule
@@ -39,8 +40,10 @@ from hf_mtl.training.processes import Replica, wait
 from hf_mtl.training.progress import ProgressDisplay
 from hf_mtl.training.rounds import Cut, Round, RoundLoader, RoundPlan
 from hf_mtl.training.settings import defaults_of_shared
+from hf_mtl.training.soft import SoftSharing
 from hf_mtl.training.step import RoundStep
 from hf_mtl.training.stock import stock_without_tasks
+from hf_mtl.training.task_gradients import TaskGradients
 
 __all__ = ["MultiTaskTrainer"]
 
@@ -108,8 +111,8 @@ class MultiTaskTrainer(MeasuringTrainer):
         args = args or MultiTaskTrainingArguments("tmp_trainer")
         processor = processing_class or processor_of(model)
         routed = routed_model(model)
-        for task in self.suite.values():
-            place_task(routed, task, seed=args.seed)
+        self.sharing = sharing_of(args.sharing)
+        place_suite(routed, self.suite, self.sharing, seed=args.seed)
         self.sources, self.task_settings = row_sources(self.suite, routed, processor, args)
         self.owners = owners_of(routed, self.suite.names)
         args = copy.copy(args)
@@ -241,8 +244,21 @@ class MultiTaskTrainer(MeasuringTrainer):
             backward=self.accelerator.backward,
             autocast=self.compute_loss_context_manager,
             asked_to_stop=lambda: bool(self._signal),
+            combining=self._combining(),
+            soft=SoftSharing(self.model, self.suite.names, self.sharing) if self.sharing.strength else None,
         )
         return self.suite_optimizer
+
+    def _combining(self) -> Combining | None:
+        """What makes the shared gradients; None where adding the tasks' gradients up does it."""
+        flats = {owner: self.task_optimizers[owner].flats[0] for owner in self.owners.users}
+        size = sum(flat.flat.numel() for flat in flats.values())
+        if self.objective.needs_rows and (problem := self.objective.effect_problem(size, self.suite.names)):
+            logger.warning("%s", problem)
+        if not flats or not (self.objective.needs_rows or self.args.gradient_cosines):
+            return None
+        rows = TaskGradients(self.model, self.owners, flats)
+        return Combining(self.objective, rows, self.cosines if self.args.gradient_cosines else None)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> SuiteSchedule:  # type: ignore[override]
         """One schedule per owner, counted in the owner's own steps."""
