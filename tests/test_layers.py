@@ -8,7 +8,7 @@ The layers, each importing only from lower ones (rooms on one line are independe
     inference · export · evaluation
     models
     tasks
-    data · adapters · heads · metrics · objectives
+    data · adapters · heads · metrics · objectives · relations
     errors and other modules at the top level
 """
 
@@ -27,7 +27,7 @@ PACKAGE = "hf_mtl"
 ROOT = Path(__file__).resolve().parents[1] / PACKAGE
 
 LAYERS = (
-    {"data", "adapters", "heads", "metrics", "objectives"},
+    {"data", "adapters", "heads", "metrics", "objectives", "relations"},
     {"tasks"},
     {"models"},
     {"inference", "export", "evaluation"},
