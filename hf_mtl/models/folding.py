@@ -64,6 +64,6 @@ def _config(configs: Sequence[PeftConfig], ranks: Mapping[str, int]) -> LoraConf
     config.use_rslora = False
     targets = [vars(other)["target_modules"] for other in configs]
     if any(target != targets[0] for target in targets):
-        config.target_modules = set(ranks)
+        config.target_modules = list(ranks)
         config.layers_to_transform = config.layers_pattern = config.exclude_modules = None
     return config

@@ -32,7 +32,8 @@ from hf_mtl.tasks.kinds import (
     prompt_text,
     register,
 )
-from hf_mtl.tasks.sharing import STRUCTURES, Sharing, SharingPlan, sharing_of
+from hf_mtl.tasks.sharing import Sharing, SharingPlan
+from hf_mtl.tasks.structures import STRUCTURES, sharing_of
 from hf_mtl.tasks.suite import TaskSuite
 from hf_mtl.tasks.task import Task
 

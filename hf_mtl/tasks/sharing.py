@@ -11,7 +11,7 @@
 All but `soft` are one thing: named sets of tasks, each with an adapter. The effects of a route's adapters add up, so it
 folds into one LoRA of the summed rank when it is saved.
 
->>> sharing = sharing_of({"name": "groups", "groups": {"news": ["topic", "entities"]}, "everyone": True})
+>>> sharing = Sharing("groups", groups={"news": ["topic", "entities"]}, everyone=True)
 >>> sharing.shared_by(["topic", "entities", "mood"])
 {'shared': ('topic', 'entities', 'mood'), 'news': ('topic', 'entities')}
 """
@@ -19,12 +19,8 @@ folds into one LoRA of the summed rank when it is saved.
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from peft import LoraConfig, PeftConfig
 
@@ -32,7 +28,7 @@ from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.relations import Relations, groups_of
 from hf_mtl.tasks.suite import TaskSuite
 
-__all__ = ["STRUCTURES", "Sharing", "SharingPlan", "sharing_of"]
+__all__ = ["Sharing", "SharingPlan"]
 
 EVERYONE = "shared"  # the adapter that all tasks use
 
@@ -54,11 +50,12 @@ class SharingPlan:
 
 @dataclass(frozen=True)
 class Sharing:
-    """A sharing structure.
+    """A sharing structure; `sharing_of` makes one of its name.
 
     Args:
         name: Which structure, for messages and reports.
-        groups: By shared adapter, the tasks that use it; None for all tasks.
+        groups: By the name of a group's adapter, the tasks that use it.
+        everyone: Whether there is an adapter that all tasks use.
         private: Whether each task has an adapter of its own besides.
         learned_scales: Whether a task with an adapter of its own learns a scalar for each shared one.
         adapter: The config of shared adapters; default: that of the tasks that use it, if it is the same one.
@@ -67,19 +64,20 @@ class Sharing:
             to each, and a shared adapter's rank is what its tasks bring.
         strength: Of the penalty `strength / 2 sum_i ||D_i - mean D||^2` over the adapters' changes `D = s B A` of each
             layer's weight; with `relations` R, `strength / 4 sum_ij R_ij ||D_i - D_j||^2`. 0 has no penalty.
-        relations: How much which tasks are drawn to each other; negative entries count as 0.
-        group_count: How many groups to form of `relations`, in the place of `groups`.
+        relations: How much which tasks have in common; negative entries count as 0.
+        count: How many groups to form of the relations, in the place of `groups`.
     """
 
     name: str = "private"
-    groups: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    everyone: bool = False
     private: bool = True
     learned_scales: bool = True
     adapter: LoraConfig | None = None
     match_parameters: bool = False
     strength: float = 0.0
     relations: Relations | None = None
-    group_count: int | None = None
+    count: int | None = None
 
     def shared_by(self, tasks: Collection[str]) -> dict[str, tuple[str, ...]]:
         """The tasks that use each shared adapter, the widest adapter first.
@@ -87,19 +85,20 @@ class Sharing:
         Raises:
             ConfigError: If a group names a task that there is not, or none, or is called like a task.
         """
-        groups = {
-            name: tuple(tasks if own is None else (task for task in tasks if task in own))
-            for name, own in (self.groups | self._clustered(tasks)).items()
-        }
         problems = [
             f"sharing: the group {group!r} names a task {task!r} that there is not.{did_you_mean(task, tasks)} Tasks: "
             f"{listing(tasks)}."
             for group, own in self.groups.items()
-            for task in own or ()
+            for task in own
             if task not in tasks
         ]
+        everyone = {EVERYONE: tuple(tasks)} if self.everyone else {}
+        groups = everyone | {
+            name: tuple(task for task in tasks if task in own)
+            for name, own in (*self.groups.items(), *self._clusters(tasks).items())
+        }
         problems += [
-            f"sharing: the group {group!r} is called like a task; its adapter needs a name of its own."
+            f"sharing: the adapter {group!r} is called like a task; rename the task or the group."
             for group in groups
             if group in tasks
         ]
@@ -110,12 +109,10 @@ class Sharing:
             raise ConfigError(problems)
         return dict(sorted(groups.items(), key=lambda item: -len(item[1])))
 
-    def _clustered(self, tasks: Collection[str]) -> dict[str, tuple[str, ...]]:
-        if self.group_count is None:
+    def _clusters(self, tasks: Collection[str]) -> Mapping[str, Sequence[str]]:
+        if self.count is None or self.relations is None:
             return {}
-        if self.relations is None:
-            raise ConfigError("sharing: `count` forms groups of the tasks' relations; give `relations` too.")
-        return groups_of(self.relations.subset(tuple(tasks)), count=self.group_count)
+        return groups_of(self.relations.subset(tuple(tasks)), count=self.count)
 
     def plan(self, suite: TaskSuite) -> SharingPlan:
         """The adapters of a suite.
@@ -208,111 +205,3 @@ def _with_rank(config: LoraConfig, rank: int) -> LoraConfig:
     changed.r = rank
     changed.lora_alpha = config.lora_alpha * grown  # type: ignore[assignment]  # PEFT divides it, whole or not
     return changed
-
-
-def _private() -> Sharing:
-    return Sharing()
-
-
-def _shared(*, adapter: LoraConfig | None = None, match_parameters: bool = False) -> Sharing:
-    return Sharing("shared", {EVERYONE: None}, False, adapter=adapter, match_parameters=match_parameters)
-
-
-def _shared_private(
-    *, adapter: LoraConfig | None = None, learned_scales: bool = True, match_parameters: bool = False
-) -> Sharing:
-    return Sharing(
-        "shared+private",
-        {EVERYONE: None},
-        learned_scales=learned_scales,
-        adapter=adapter,
-        match_parameters=match_parameters,
-    )
-
-
-def _groups(
-    *,
-    groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
-    everyone: bool = False,
-    private: bool = True,
-    learned_scales: bool = True,
-    adapter: LoraConfig | None = None,
-    match_parameters: bool = False,
-    relations: Relations | None = None,
-    count: int | None = None,
-) -> Sharing:
-    if bool(groups) is (count is not None):
-        raise ConfigError(
-            "sharing: groups needs either `groups` (name: [tasks]), or `relations` and a `count`."
-        )
-    named: dict[str, Sequence[str] | None] = {EVERYONE: None} if everyone else {}
-    return Sharing(
-        "groups",
-        named | {name: tuple(tasks) for name, tasks in groups.items()},
-        private,
-        learned_scales,
-        adapter,
-        match_parameters,
-        relations=relations,
-        group_count=count,
-    )
-
-
-def _soft(*, strength: float = 0.1, relations: Relations | None = None) -> Sharing:
-    if strength <= 0:
-        raise ConfigError(f"sharing: the strength of a penalty must be greater than 0, found {strength!r}.")
-    return Sharing("soft", strength=strength, relations=relations)
-
-
-STRUCTURES: Mapping[str, Callable[..., Sharing]] = MappingProxyType(
-    {
-        "private": _private,
-        "shared": _shared,
-        "shared+private": _shared_private,
-        "groups": _groups,
-        "soft": _soft,
-    }
-)
-"""By name, what makes a structure of its options."""
-
-
-def _given(table: Mapping[str, Mapping[str, float]]) -> Relations:
-    names = dict.fromkeys([*table, *(other for row in table.values() for other in row)])
-    return Relations.given(table, tuple(names))
-
-
-def sharing_of(spec: str | Mapping[str, Any] | Sharing) -> Sharing:  # Any: options of a structure
-    """A sharing structure.
-
-    Args:
-        spec: The name of a structure, a mapping of `name` and options, or an object. `adapter` may be a mapping of
-            LoRA's fields; `relations` may be a file that `Relations.save` wrote, or a mapping of mappings.
-
-    Raises:
-        ConfigError: If there is no such structure or option; with all problems.
-    """
-    if isinstance(spec, Sharing):
-        return spec
-    options = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
-    name = options.pop("name", None)
-    if name not in STRUCTURES:
-        near = did_you_mean(name, STRUCTURES) if isinstance(name, str) else ""
-        raise ConfigError(f"sharing: there is no structure {name!r}.{near} Valid: {listing(STRUCTURES)}.")
-    known = inspect.signature(STRUCTURES[name]).parameters
-    problems = [
-        f"sharing: {name} has no option {key!r}.{did_you_mean(key, known)} Valid: {listing(known) or 'none'}."
-        for key in options
-        if key not in known
-    ]
-    if problems:
-        raise ConfigError(problems)
-    try:
-        if isinstance(options.get("adapter"), Mapping):
-            options["adapter"] = LoraConfig(**options["adapter"])
-        if isinstance(options.get("relations"), str | Path):
-            options["relations"] = Relations.load(options["relations"])
-        elif isinstance(options.get("relations"), Mapping):
-            options["relations"] = _given(options["relations"])
-        return STRUCTURES[name](**options)
-    except TypeError as error:
-        raise ConfigError(f"sharing: {name}: {error}") from error

@@ -50,7 +50,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         sharing: Which adapters the tasks have in common: "private", "shared", "shared+private", "groups" or "soft";
             options as a mapping with the name under `name`; or a `Sharing` object.
         objective: What makes one update of the shared parameters of the tasks' losses and gradients: a name
-            (`hf_mtl.objectives.OBJECTIVES`), a mapping of `name` and options, or an `Objective`. Private ones need none.
+            (`hf_mtl.objectives.OBJECTIVES`), a mapping of `name` and options, or an `Objective`.
         gradient_cosines: Whether to keep the mean cosines of the tasks' gradients of the shared parameters.
         stop_rule: The run ends when every task has made its steps and left ("once"), as soon as one has
             ("first_exhausted"), or when all have, the others going on meanwhile ("all_exhausted").
@@ -123,9 +123,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     def _named_problems(self) -> list[str]:
         problems: list[str] = []
-        for make, spec in ((sharing_of, self.sharing), (objective_of, self.objective)):
+        for make in (lambda: sharing_of(self.sharing), lambda: objective_of(self.objective)):
             try:
-                make(spec)  # type: ignore[operator]  # each takes its own kind of spec
+                make()
             except ConfigError as error:
                 problems += error.problems
         return problems

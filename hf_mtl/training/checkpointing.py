@@ -56,10 +56,10 @@ class CheckpointingTrainer(Trainer, Parts):
     def begin_records(self) -> None:
         """Forget what an earlier call of `train` remembered of its tasks: figures, strikes, best weights."""
         self.meter = TaskMeter()
-        self.objective = objective_of(self.args.objective, seed=self.args.seed)
-        if problems := self.objective.problems(self.suite.names):
+        self.shared_objective = objective_of(self.args.objective, seed=self.args.seed)
+        if problems := self.shared_objective.problems(self.suite.names):
             raise ConfigError(problems)
-        self.cosines = CosineMeter()
+        self.cosines = CosineMeter(self.suite.names)
         self.containment = Containment(
             max_strikes=self.args.max_strikes,
             strict=self.args.nonfinite == "raise",

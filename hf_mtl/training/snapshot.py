@@ -62,7 +62,7 @@ class Parts:
     best: BestWeights
     containment: Containment
     meter: TaskMeter
-    objective: Objective
+    shared_objective: Objective
     cosines: CosineMeter
     task_optimizers: dict[str, TaskOptimizer]
     task_settings: dict[str, TaskSettings]
@@ -121,7 +121,7 @@ def snapshot(parts: Parts, *, run: Json, more: Json) -> tuple[Tensors, Json]:
         "containment": parts.containment.state_dict(),
         "best": parts.best.state_dict(),
         "meter": parts.meter.state_dict(),
-        "objective": parts.objective.state_dict(),
+        "objective": parts.shared_objective.state_dict(),
         "cosines": parts.cosines.state_dict(),
         **more,
     }
@@ -232,7 +232,7 @@ def restore_state(parts: Parts, saved: Saved) -> None:
     parts.best.load_state_dict(state["best"])
     parts.meter.load_state_dict(state["meter"])
     parts.cosines.load_state_dict(state["cosines"])
-    parts.objective.load_state_dict(state["objective"])
+    parts.shared_objective.load_state_dict(state["objective"])
     for number, owner in enumerate(state["owners"]):
         own = _of(tensors, number)
         if own and owner in parts.best.records:

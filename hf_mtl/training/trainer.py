@@ -253,12 +253,14 @@ class MultiTaskTrainer(MeasuringTrainer):
         """What makes the shared gradients; None where adding the tasks' gradients up does it."""
         flats = {owner: self.task_optimizers[owner].flats[0] for owner in self.owners.users}
         size = sum(flat.flat.numel() for flat in flats.values())
-        if self.objective.needs_rows and (problem := self.objective.effect_problem(size, self.suite.names)):
+        if self.shared_objective.needs_rows and (
+            problem := self.shared_objective.effect_problem(size, self.suite.names)
+        ):
             logger.warning("%s", problem)
-        if not flats or not (self.objective.needs_rows or self.args.gradient_cosines):
+        if not flats or not (self.shared_objective.needs_rows or self.args.gradient_cosines):
             return None
         rows = TaskGradients(self.model, self.owners, flats)
-        return Combining(self.objective, rows, self.cosines if self.args.gradient_cosines else None)
+        return Combining(self.shared_objective, rows, self.cosines if self.args.gradient_cosines else None)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> SuiteSchedule:  # type: ignore[override]
         """One schedule per owner, counted in the owner's own steps."""

@@ -37,6 +37,10 @@ CASES: dict[str, dict[str, Any]] = {
     "one row": {"own": {"verbs": {"batch_size": 1}}},
     "nan": {"nan": True},
     "nan, shared": {"nan": True, "shared": True},
+    "a scalarizer": {"objective": "gradnorm"},
+    "an aggregator": {"objective": "pcgrad"},
+    "shared+private": {"objective": "equal"},
+    "an aggregator, nan": {"objective": "pcgrad", "nan": True},
 }
 
 
@@ -55,9 +59,13 @@ def run_case(name: str, folder: Path, out: Path, *, rank: int = 0, world: int = 
     """Train; returns what this process ended with, and which tasks it computed a part of in each round."""
     case = CASES[name]
     suite = {key: replace(task, **case.get("own", {}).get(key, {})) for key, task in tasks().items()}
+    sharing: dict[str, Any] = {}
+    if "objective" in case:
+        suite = {key: replace(task, adapter=suite["verbs"].adapter) for key, task in suite.items()}
+        sharing = {"sharing": "shared+private", "objective": case["objective"], "gradient_cosines": True}
     trainer = trainer_of(
         folder, out, suite, model=_model(folder, suite, shared=case.get("shared", False)),
-        per_device_train_batch_size=BATCH // world, mixture=case.get("mixture", "all"), **SETTINGS,
+        per_device_train_batch_size=BATCH // world, mixture=case.get("mixture", "all"), **SETTINGS, **sharing,
     )  # fmt: skip
     if case.get("nan", False) and rank == world - 1:
         trainer.add_callback(Poison(trainer, "mlp", {POISONED}))

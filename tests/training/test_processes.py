@@ -78,7 +78,7 @@ def test_a_row_that_one_process_has(of_two: list[dict[str, Any]]) -> None:
     assert any("mlp" in names for names in both)
 
 
-@pytest.mark.parametrize("case", ["nan", "nan, shared"])
+@pytest.mark.parametrize("case", ["nan", "nan, shared", "an aggregator, nan"])
 def test_a_nan_in_one_process_is_skipped_by_both(of_two: list[dict[str, Any]], case: str) -> None:
     first, second = (ends[case] for ends in of_two)
     assert first["incidents"] == second["incidents"]
