@@ -36,6 +36,10 @@ _MEANS = frozenset(
     }
 )  # fmt: skip
 
+# Their weights do not depend on the scale of the gradients, but their tolerances do: as they are, CAGrad gives zero and
+# UPGrad the mean for gradients of a length below 0.01.
+_SCALE_FREE = _MEANS | {"gradvac"}
+
 
 @runtime_checkable
 class _Updates(Protocol):
@@ -107,9 +111,13 @@ class _FromTorchjd:
                 warnings.catch_warnings(),
                 global_stream(gradients.rows.device, self._seed, self.name, gradients.round),
             ):
-                # cvxpy on the form of the problem that NashMTL gives it; and its division by gradients of length 0.
+                # Of cvxpy, on the form of the problem that NashMTL gives it and on how well it is solved, which NashMTL
+                # looks at itself; and on its division by gradients of length 0.
                 warnings.filterwarnings("ignore", message="You are solving a parameterized problem")
-                warnings.filterwarnings("ignore", message="divide by zero", category=RuntimeWarning)
+                warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+                warnings.filterwarnings(
+                    "ignore", message="divide by zero|invalid value", category=RuntimeWarning
+                )
                 yield
         except (ValueError, torch.linalg.LinAlgError) as error:
             raise TrainingError(
@@ -168,9 +176,7 @@ class TorchjdAggregator(_FromTorchjd, Objective):
         if self._by_products:
             products = gramians(rows, gradients.blocks).sum(0)
             method = self._method(names, products, remembers=self._remembers)
-            if self._offer.name in _MEANS:
-                # Their weights do not depend on the scale, but their tolerances do: without this, CAGrad gives zero and
-                # UPGrad the mean for gradients of a length below 0.01.
+            if self._offer.name in _SCALE_FREE:
                 products *= len(names) / products.trace()
             weights = method.gramian_weighting(products)
         else:
