@@ -27,13 +27,15 @@ def gramians(rows: Tensor, blocks: Iterable[int]) -> Tensor:
         >>> gramians(torch.tensor([[1.0, 2.0], [0.0, 3.0]]), [1, 1]).tolist()
         [[[1.0, 0.0], [0.0, 0.0]], [[4.0, 6.0], [6.0, 9.0]]]
     """
-    # One block in float64 at a time: a copy of all rows would double their memory or more.
-    return torch.stack([part.double() @ part.double().T for part in rows.split(list(blocks), dim=1)]).cpu()
+    # One block in float64 at a time: a copy of all rows would take twice their memory or more.
+    wide = (part.double() for part in rows.split(list(blocks), dim=1))
+    return torch.stack([part @ part.T for part in wide]).cpu()
 
 
 def norms(rows: Tensor) -> Tensor:
     """The length of each row, `[T]`, float64 on the CPU."""
-    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).cpu()
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    return lengths.cpu()
 
 
 def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import inspect
 import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
@@ -71,11 +71,9 @@ def options_of(build: Callable[..., object], *, hidden: Collection[str] = ()) ->
         >>> options_of(Rule)["rate"].expects
         'a number'
     """
-    constructor = build.__init__ if isinstance(build, type) else build
-    hints = get_type_hints(constructor)
     found = {}
-    for name, parameter in inspect.signature(build).parameters.items():
-        hint = _as_plain(hints.get(name))
+    for name, parameter in inspect.signature(build, eval_str=True).parameters.items():
+        hint = _as_plain(parameter.annotation)
         if name not in hidden and hint is not None:
             found[name] = Option(hint, parameter.default is inspect.Parameter.empty)
     return found
@@ -109,7 +107,8 @@ def option_problems(owner: str, known: Mapping[str, Option], given: Mapping[str,
 
 
 def _alternatives(hint: Hint) -> tuple[Hint, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    origin: object = get_origin(hint)
+    return get_args(hint) if origin in (Union, types.UnionType) else (hint,)
 
 
 def _as_plain(hint: Hint) -> Hint:
@@ -117,11 +116,16 @@ def _as_plain(hint: Hint) -> Hint:
     parts = [_BY_TASK if part is Tensor else part for part in _alternatives(hint)]
     if float in parts:  # a number for all, where there may also be one for each
         parts = [part for part in parts if part != _BY_TASK]
-    plain = tuple(part for part in parts if part in _WORDS or get_origin(part) is Literal)
+    plain = tuple(part for part in parts if part in _WORDS or _is_choice(part))
     return Union[plain] if set(plain) - {type(None)} else None  # noqa: UP007 - made at run time
 
 
+def _is_choice(hint: Hint) -> bool:
+    origin: object = get_origin(hint)
+    return origin is Literal
+
+
 def _words(hint: Hint) -> str:
-    if get_origin(hint) is Literal:
+    if _is_choice(hint):
         return f"one of {', '.join(map(repr, get_args(hint)))}"
     return _WORDS[hint]

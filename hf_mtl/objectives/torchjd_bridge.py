@@ -119,7 +119,8 @@ class _FromTorchjd:
                     "ignore", message="divide by zero|invalid value", category=RuntimeWarning
                 )
                 yield
-        except (ValueError, torch.linalg.LinAlgError) as error:
+        # The ignored type: a documented name that torch's own annotations leave out.
+        except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
             raise TrainingError(
                 f"the objective {self.name!r} could not combine the gradients of {len(gradients.names)} tasks, "
                 f"{listing(gradients.names)}, in round {gradients.round}: {error} Choose other options, or another "

@@ -104,8 +104,8 @@ def test_gradnorm() -> None:
     second = objective.update(one_round(rows, [1.0, 0.2], number=1))
     assert list(second.weights.values()) == pytest.approx([0.9, 1.1])
     # Lengths 2.7 and 2.2, mean 2.45. Ratios 1 and 0.2, rates 5/3 and 1/3: targets 4.08 and 0.82, so now the first is
-    # too short and the second too long. Slopes -3 and 2 after 3 and -2: Adam's means are 0.1 * (0.9 * 3 - 3) = -0.03 and
-    # 0.02, over 1 - 0.9**2 = 0.19; the roots of the squares are 3 and 2.
+    # too short and the second too long. Slopes -3 and 2 after 3 and -2: Adam's means are 0.1 * (0.9 * 3 - 3) = -0.03
+    # and 0.02, over 1 - 0.9**2 = 0.19; the roots of the squares are 3 and 2.
     step = 0.1 * 0.03 / 0.19 / 3
     third = objective.update(one_round(rows, [1.0, 0.2], number=2))
     after = [0.9 + step, 1.1 - step]
