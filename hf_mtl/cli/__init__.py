@@ -1,4 +1,4 @@
-"""The program `hf-mtl`: `train`, `evaluate`, `predict` and `verify`, and `recipes` with `list`, `copy` and `validate`.
+"""The program `hf-mtl`: `train`, `evaluate`, `predict`, `report`, `verify`, and `recipes` with verbs of its own.
 
 Each verb is one module that parses its arguments and calls the library. torch and transformers are imported when a verb
 runs, so that `--help` answers at once.

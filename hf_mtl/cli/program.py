@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from hf_mtl.cli import evaluate, predict, recipes, train, verify
+from hf_mtl.cli import evaluate, predict, recipes, report, train, verify
 from hf_mtl.errors import HfMtlError
 
 __all__ = ["app", "main"]
@@ -45,6 +45,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.add_typer(recipes.app, name="recipes")
 

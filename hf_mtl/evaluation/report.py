@@ -23,7 +23,7 @@ from hf_mtl.errors import CheckpointError
 if TYPE_CHECKING:
     from hf_mtl.tasks import Task, TaskSuite
 
-__all__ = ["LossPoint", "Report", "Score", "TaskResult", "build_report", "losses_by_task"]
+__all__ = ["LossPoint", "Report", "Score", "TaskResult", "build_report", "losses_by_task", "own_figures"]
 
 FORMAT_VERSION = 2  # 1 had no intervals
 
@@ -138,7 +138,9 @@ class Report:
     def with_tests(self, figures: Mapping[str, float]) -> Report:
         """The report with what `MultiTaskTrainer.evaluate` gave for test rows, keyed like `test_sentiment/accuracy`."""
         names = [result.task for result in self.results]
-        results = tuple(replace(own, test=_own(names, own.task, figures, "test")) for own in self.results)
+        results = tuple(
+            replace(own, test=own_figures(names, own.task, figures, "test")) for own in self.results
+        )
         return replace(self, results=results)
 
 
@@ -208,7 +210,7 @@ def _scores(
     suite: TaskSuite, task: str, before: Mapping[str, float], after: Mapping[str, float]
 ) -> tuple[Score, ...]:
     """The main figure of each of the task's metrics, and the loss."""
-    old, new = (_own(suite.names, task, figures, "eval") for figures in (before, after))
+    old, new = (own_figures(suite.names, task, figures, "eval") for figures in (before, after))
     keys = dict.fromkeys((*old, *new), 0.0)
     mains: dict[str, bool] = {}
     for metric in suite[task].measures:
@@ -233,7 +235,9 @@ def _scores(
     )
 
 
-def _own(names: Sequence[str], task: str, figures: Mapping[str, float], before: str) -> dict[str, float]:
+def own_figures(
+    names: Sequence[str], task: str, figures: Mapping[str, float], before: str
+) -> dict[str, float]:
     """The figures of one task, by their keys alone."""
     prefix = f"{before}_{task}/"
     # A key of a task "a/b" starts with the prefix of a task "a" too: the longest name owns it.

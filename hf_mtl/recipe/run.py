@@ -14,6 +14,7 @@ from hf_mtl import __version__
 from hf_mtl.data import ASSET_PREFIX, resolve_asset
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Report, build_report, data_table, plot_losses, report_table
+from hf_mtl.evaluation.page import INCIDENTS, LOG, MIXTURE, REPORT_FILE
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 RECIPE_FILE = "recipe.yaml"
-REPORT_FILE = "report.json"
 LOSSES_FILE = "loss_curve.png"
 
 
@@ -39,7 +39,8 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
     """Run a recipe.
 
     Its `output_dir` then holds one PEFT folder per task, the manifest, the recipe with all defaults filled in, the
-    report and a picture of the losses.
+    report, a picture of the losses, and what `hf-mtl report` shows beside them: the log, what each task had of the
+    run, and what went wrong.
 
     Args:
         recipe: A recipe as `load_recipe` gives it.
@@ -147,6 +148,9 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     trainer.save_model(str(folder))
     save_recipe(run.recipe, folder / RECIPE_FILE)
     report.save(folder / REPORT_FILE)
+    LOG.write(folder, trainer.state.log_history)
+    MIXTURE.write(folder, trainer.plan.log.summary()["tasks"])
+    INCIDENTS.write(folder, trainer.containment.incidents)
     plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
 
 

@@ -163,16 +163,19 @@ class Relations:
         """Return the mean of both directions of every pair, `(R + R^T) / 2`."""
         return Relations(self.names, (self.values + self.values.T) / 2, self.source, self.notes)
 
-    def save(self, path: str | Path) -> None:
-        """Write the relations as JSON; every number comes back to the bit."""
-        content = {
+    def content(self) -> dict[str, object]:
+        """Return all fields as plain JSON, as `save` writes them."""
+        return {
             "format_version": FORMAT_VERSION,
             "source": self.source,
             "names": list(self.names),
             "values": self.values.tolist(),
             "notes": list(self.notes),
         }
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write the relations as JSON; every number comes back to the bit."""
+        text = json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +111,34 @@ def test_evaluate_gives_the_same_figures(
         assert {s["metric"]: s["after"] for s in now["scores"]} == pytest.approx(
             {s["metric"]: s["after"] for s in was["scores"]}, rel=1e-6
         )
+
+
+def test_report_shows_the_run(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run = finished[0] / "runs" / "tiny"
+    done = CliRunner().invoke(app, ["report", str(run), "--output", str(tmp_path / "page")])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "page" / "index.html")
+    page = ElementTree.fromstring((tmp_path / "page" / "index.html").read_text(encoding="utf-8"))
+    parts = {"results", "incidents", "losses", "shares", "learning_rates", "throughput"}
+    assert parts <= {section.get("id") for section in page.iter("section")}
+    story = json.loads((tmp_path / "page" / "story.json").read_text(encoding="utf-8"))
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    for shown, result in zip(story["results"], report["results"], strict=True):
+        assert shown == result | {"losses": []}
+        assert story["losses"][result["task"]] == result["losses"]
+    assert story["tasks"] == ["words", "past tense"] and story["incidents"] == []
+    assert story["shares"]["words"]["steps"] == 3
+    assert [step for step, _ in story["learning_rates"]["past tense"]] == [1, 2, 3]
+    again = CliRunner().invoke(app, ["report", str(run)])
+    assert again.exit_code == 0 and (run / "report" / "index.html").is_file()
+
+
+def test_report_of_no_run(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "holds neither report.json nor log.json" in done.stderr
 
 
 def test_predict_rows(

@@ -24,6 +24,7 @@ FLAGS = {
     ("train",): {"RECIPE", "--smoke", "--set", "--resume", "--output-dir", "--help"},
     ("evaluate",): {"RUN_OR_RECIPE", "--help"},
     ("predict",): {"RUN", "--task", "--input", "--prompt", "--output", "--max-new-tokens", "--help"},
+    ("report",): {"RUN", "--output", "--help"},
     ("verify",): {"RECIPE", "--set", "--rounds", "--json", "--help"},
     ("recipes",): {"--help"},
     ("recipes", "list"): {"--help"},

@@ -144,6 +144,6 @@ def test_constant_results_correlate_with_nothing() -> None:
 )  # fmt: skip
 def test_bad_results(results: Mapping[str, Sequence[float]], over: str, messages: Sequence[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        pearson(results, over)  # type: ignore[arg-type]
+        pearson(results, over)  # type: ignore[arg-type]  # a mistake under test
     for message in messages:
         assert message in str(caught.value)

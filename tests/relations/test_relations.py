@@ -102,7 +102,7 @@ def test_unknown_names_and_sources(three: Relations) -> None:
     with pytest.raises(ConfigError, match="a task 'x'"):
         three.subset(["x"])
     with pytest.raises(ConfigError, match="Did you mean 'learned'"):
-        Relations(("a",), np.ones((1, 1)), "learnt")  # type: ignore[arg-type]
+        Relations(("a",), np.ones((1, 1)), "learnt")  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_file_gives_back_the_bits(tmp_path: Path) -> None:

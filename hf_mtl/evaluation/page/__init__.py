@@ -1,0 +1,58 @@
+"""A run as one page that a person reads in a minute, its pictures, and the same data as JSON.
+
+    from hf_mtl.evaluation.page import collect_story, write_page
+
+    write_page(collect_story("runs/quickstart"), "runs/quickstart/report")
+
+What a run did not record is left out and named at the page's end.
+
+    >>> story = RunStory("mine", ("sentiment",), losses={"sentiment": ((1, 0.7), (2, 0.4))})
+    >>> story.has("losses"), story.has("transfer")
+    (True, False)
+    >>> verdict(story)
+    ('1 task; no figures from before and after training.', '2 rounds.')
+"""
+
+from hf_mtl.evaluation.page.collecting import collect_story
+from hf_mtl.evaluation.page.comparison import Change, changes_of, delta_p
+from hf_mtl.evaluation.page.records import (
+    COSINES_FILE,
+    INCIDENTS,
+    LOG,
+    MIXTURE,
+    RELATIONS_FILE,
+    REPORT_FILE,
+    SINGLE,
+    STATE_FILE,
+    TRANSFER,
+    Incident,
+    RecordFile,
+    Share,
+)
+from hf_mtl.evaluation.page.rendering import PAGE_FILE, STORY_FILE, write_page
+from hf_mtl.evaluation.page.story import RunStory
+from hf_mtl.evaluation.page.verdict import verdict
+
+__all__ = [
+    "COSINES_FILE",
+    "INCIDENTS",
+    "LOG",
+    "MIXTURE",
+    "PAGE_FILE",
+    "RELATIONS_FILE",
+    "REPORT_FILE",
+    "SINGLE",
+    "STATE_FILE",
+    "STORY_FILE",
+    "TRANSFER",
+    "Change",
+    "Incident",
+    "RecordFile",
+    "RunStory",
+    "Share",
+    "changes_of",
+    "collect_story",
+    "delta_p",
+    "verdict",
+    "write_page",
+]

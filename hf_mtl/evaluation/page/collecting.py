@@ -1,0 +1,164 @@
+"""From a run's folder to its story."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hf_mtl.errors import CheckpointError
+from hf_mtl.evaluation.page.comparison import changes_of
+from hf_mtl.evaluation.page.records import (
+    COSINES_FILE,
+    INCIDENTS,
+    LOG,
+    MIXTURE,
+    RELATIONS_FILE,
+    REPORT_FILE,
+    SINGLE,
+    STATE_FILE,
+    TRANSFER,
+    Log,
+    Share,
+)
+from hf_mtl.evaluation.page.story import Curves, Points, RunStory
+from hf_mtl.evaluation.report import LOSS, Report, own_figures
+from hf_mtl.relations import Relations
+
+__all__ = ["collect_story"]
+
+Numbers = Sequence[Mapping[str, float]]
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_TOLD_BESIDE = ("_constant", "_low", "_high")
+
+
+def collect_story(folder: str | Path) -> RunStory:
+    """Read what a run left.
+
+    Read are `report.json`; the log in `log.json`, or else in the `trainer_state.json` of the newest checkpoint;
+    `single.json`, `transfer.json`, `mixture.json`, `incidents.json`, `relations.json` and `cosines.json`. Each may be
+    absent, so a run that was stopped has a story too.
+
+    Args:
+        folder: The run's `output_dir`.
+
+    Raises:
+        CheckpointError: The folder holds neither a report nor a log, or a file of it cannot be read.
+    """
+    folder = Path(folder)
+    report = Report.load(folder / REPORT_FILE) if (folder / REPORT_FILE).is_file() else None
+    log = _log_of(folder)
+    if report is None and not log:
+        raise CheckpointError(
+            f"{folder} holds neither {REPORT_FILE} nor {LOG.name}, nor a checkpoint with a {STATE_FILE}; expected the "
+            f"folder that a training wrote. Give that one."
+        )
+    results = () if report is None else report.results
+    tasks = tuple(result.task for result in results) or _trained(log)
+    losses = {own.task: own.losses for own in results if own.losses} or _curves(log, LOSS, tasks)
+    return RunStory(
+        name=folder.resolve().name,
+        tasks=tasks,
+        facts={} if report is None else report.model,
+        results=tuple(replace(own, losses=()) for own in results),
+        changes=changes_of(results, SINGLE.read(folder) or {}),
+        losses=losses,
+        evaluations=_evaluations(log, tasks),
+        relations=_relations(folder / RELATIONS_FILE),
+        cosines=_relations(folder / COSINES_FILE),
+        transfer=TRANSFER.read(folder) or {},
+        learning_rates=_curves(log, "learning_rate"),
+        loss_weights=_curves(log, "loss_weight"),
+        shares=MIXTURE.read(folder) or _shares(log, tasks),
+        throughput=_points(log, "tokens_per_second"),
+        padding=_points(log, "padding"),
+        incidents=INCIDENTS.read(folder),
+    )
+
+
+def _log_of(folder: Path) -> Numbers:
+    if (log := LOG.read(folder)) is not None:
+        return _numbers(log)
+    places = [(int(m[1]), path) for path in folder.glob("*") if (m := _CHECKPOINT.fullmatch(path.name))]
+    for path in (place / STATE_FILE for _, place in sorted(places, reverse=True)):
+        if path.is_file():
+            try:
+                return _numbers(json.loads(path.read_text(encoding="utf-8"))["log_history"])
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise CheckpointError(
+                    f"{path} should hold the state of a trainer with its log_history, but cannot be read: {error!r}"
+                ) from error
+    return ()
+
+
+def _numbers(log: Log) -> Numbers:
+    """The entries without what is no number; NaN and infinities may come as texts."""
+    return [
+        {
+            key: float(value)
+            for key, value in entry.items()
+            if isinstance(value, int | float) or value in ("NaN", "Infinity", "-Infinity")
+        }
+        for entry in log
+    ]
+
+
+def _relations(path: Path) -> Relations | None:
+    return Relations.load(path) if path.is_file() else None
+
+
+def _training(log: Numbers) -> Numbers:
+    """The entries about training; those of evaluations have no `loss`."""
+    return [entry for entry in log if LOSS in entry]
+
+
+def _trained(log: Numbers) -> tuple[str, ...]:
+    ends = f"/{LOSS}"
+    return tuple(
+        dict.fromkeys(
+            key.removesuffix(ends) for entry in _training(log) for key in entry if key.endswith(ends)
+        )
+    )
+
+
+def _points(log: Numbers, key: str) -> Points:
+    return tuple((int(entry["step"]), entry[key]) for entry in _training(log) if key in entry)
+
+
+def _curves(log: Numbers, figure: str, names: Iterable[str] = ()) -> Curves:
+    """The entries `NAME/figure`, of these names or of all that have it."""
+    ends = f"/{figure}"
+    every = dict.fromkeys(
+        key.removesuffix(ends) for entry in _training(log) for key in entry if key.endswith(ends)
+    )
+    return {name: _points(log, f"{name}{ends}") for name in (tuple(names) or every) if name in every}
+
+
+def _evaluations(log: Numbers, tasks: Sequence[str]) -> Mapping[str, Curves]:
+    """By metric and task the figures measured while training, in the order in which they come up."""
+    training = _training(log)
+    last = int(training[-1]["step"]) if training else 0
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for entry in log:
+        if LOSS in entry or "step" not in entry or int(entry["step"]) > last:
+            continue
+        for task in tasks:
+            for metric, value in own_figures(tasks, task, entry, "eval").items():
+                if metric != "rows" and not metric.endswith(_TOLD_BESIDE):
+                    found.setdefault(metric, {}).setdefault(task, []).append((int(entry["step"]), value))
+    # The same round is measured twice where a run ends with an evaluation of its own: the last one counts.
+    return {
+        metric: {task: tuple(dict(points).items()) for task, points in curves.items()}
+        for metric, curves in sorted(found.items(), key=lambda item: item[0] == LOSS)
+    }
+
+
+def _shares(log: Numbers, tasks: Sequence[str]) -> dict[str, Share]:
+    """The tokens of each task, which the log counts over the whole run; no plan is known."""
+    counts = {task: points[-1][1] for task, points in _curves(log, "tokens", tasks).items()}
+    total = math.fsum(counts.values())
+    return {task: Share(int(count), count / total) for task, count in counts.items() if total}

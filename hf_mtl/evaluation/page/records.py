@@ -1,0 +1,167 @@
+"""What a run leaves in its folder for its page, beside `report.json`: small JSON files with a format version.
+
+    {"format_version": 1, "content": ...}
+
+`SINGLE.write(folder, {"sentiment": {"accuracy": 0.81}})` writes one, `SINGLE.read(folder)` gives it back, or None where
+there is no such file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar, final
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from hf_mtl.errors import CheckpointError, DataError
+
+__all__ = [
+    "COSINES_FILE",
+    "INCIDENTS",
+    "LOG",
+    "MIXTURE",
+    "RELATIONS_FILE",
+    "REPORT_FILE",
+    "SINGLE",
+    "STATE_FILE",
+    "TRANSFER",
+    "Figures",
+    "Incident",
+    "Log",
+    "RecordFile",
+    "Share",
+]
+
+REPORT_FILE = "report.json"  # a Report
+STATE_FILE = "trainer_state.json"  # in a checkpoint, as transformers.Trainer writes it, with its log so far
+COSINES_FILE = "cosines.json"  # Relations
+RELATIONS_FILE = "relations.json"  # Relations
+
+FORMAT_VERSION = 1
+
+Figures = Mapping[str, Mapping[str, float]]
+"""By task and metric."""
+
+Log = Sequence[Mapping[str, float | str | None]]
+"""`trainer.state.log_history`: numbers, and whatever else a callback logged."""
+
+_FILE_RULES = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one task had of a run: its counts, and its shares of all tasks in [0, 1]; None where not known."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FILE_RULES
+
+    tokens: int
+    tokens_share: float
+    steps: int | None = None
+    examples: int | None = None
+    examples_share: float | None = None
+    planned_examples_share: float | None = None
+    planned_tokens_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that went wrong in one task.
+
+    Args:
+        task: Its name.
+        round: The round.
+        problem: What was seen.
+        rows: The numbers of the rows it was seen in.
+        quarantined: Whether the task left the run.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FILE_RULES
+
+    task: str
+    round: int
+    problem: str
+    rows: tuple[int, ...] = ()
+    quarantined: bool = False
+
+
+Content = TypeVar("Content")
+
+
+@final
+class RecordFile(Generic[Content]):
+    """One of the files.
+
+    Args:
+        name: The file's name in the run's folder.
+        adapter: Reads and writes its content.
+    """
+
+    def __init__(self, name: str, adapter: TypeAdapter[Content]) -> None:
+        self.name = name
+        self._adapter = adapter
+
+    def write(self, folder: str | Path, content: object) -> None:
+        """Write the file.
+
+        Args:
+            folder: The run's folder.
+            content: Objects of the content's type, or the plain dictionaries and lists that spell it.
+
+        Raises:
+            DataError: It is not of that form.
+        """
+        try:
+            checked = self._adapter.validate_python(content)
+        except ValidationError as error:
+            raise DataError(f"{self.name} cannot hold this: {error}") from error
+        plain = json.loads(self._adapter.dump_json(checked))
+        text = json.dumps({"format_version": FORMAT_VERSION, "content": plain}, indent=2, ensure_ascii=False)
+        (Path(folder) / self.name).write_text(text + "\n", encoding="utf-8")
+
+    def read(self, folder: str | Path) -> Content | None:
+        """Read the file; None if there is none.
+
+        Raises:
+            CheckpointError: It is of another form, or was written by a newer version of hf_mtl.
+        """
+        path = Path(folder) / self.name
+        if not path.is_file():
+            return None
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{path} should hold JSON, but cannot be read: {error}") from error
+        version = found.get("format_version") if isinstance(found, dict) else None
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f'{path} should be {{"format_version": {FORMAT_VERSION}, "content": ...}}, found the version '
+                f"{version!r}. A higher number was written by a newer hf_mtl: upgrade it to read this file."
+            )
+        try:
+            return self._adapter.validate_python(found.get("content"))
+        except ValidationError as error:
+            raise CheckpointError(f"{path} is not whole: {error}") from error
+
+
+# JSON has no NaN, and a figure that became NaN must survive the file.
+_FLOATS = ConfigDict(ser_json_inf_nan="strings")
+
+SINGLE: RecordFile[Figures] = RecordFile("single.json", TypeAdapter(Figures, config=_FLOATS))
+"""What training each task alone gave: by task and metric."""
+
+TRANSFER: RecordFile[Mapping[str, Figures]] = RecordFile(
+    "transfer.json", TypeAdapter(Mapping[str, Figures], config=_FLOATS)
+)
+"""What the adapter of a task gives on the rows of another: by trained task, measured task and metric."""
+
+MIXTURE: RecordFile[Mapping[str, Share]] = RecordFile("mixture.json", TypeAdapter(Mapping[str, Share]))
+"""What each task had of the run, as `MixtureLog.summary()["tasks"]` says it."""
+
+INCIDENTS: RecordFile[tuple[Incident, ...]] = RecordFile("incidents.json", TypeAdapter(tuple[Incident, ...]))
+"""What went wrong, as `Containment.incidents` says it; an empty list where nothing did."""
+
+LOG: RecordFile[Log] = RecordFile("log.json", TypeAdapter(Log, config=_FLOATS))
+"""The log of a finished run. NaN and infinities come back as texts, which `float` takes."""
