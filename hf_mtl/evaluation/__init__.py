@@ -1,5 +1,7 @@
 """Measuring tasks in shared passes, and showing what came out."""
 
+from hf_mtl.evaluation.comparison import ALONE, Comparison, Estimate, Variant
+from hf_mtl.evaluation.comparison_table import comparison_table
 from hf_mtl.evaluation.data_table import data_table
 from hf_mtl.evaluation.evaluator import Evaluator, means
 from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
@@ -8,12 +10,17 @@ from hf_mtl.evaluation.report import Report, Score, TaskResult, build_report
 from hf_mtl.evaluation.report_table import report_table
 
 __all__ = [
+    "ALONE",
+    "Comparison",
+    "Estimate",
     "Evaluator",
     "Report",
     "Score",
     "TaskOutcomes",
     "TaskResult",
+    "Variant",
     "build_report",
+    "comparison_table",
     "data_table",
     "figures_of",
     "means",

@@ -17,6 +17,7 @@ from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec, TemplateSpec
 
 if TYPE_CHECKING:
     from hf_mtl.recipe.asset_names import named_assets
+    from hf_mtl.recipe.comparing import compare_recipe
     from hf_mtl.recipe.factory import Run, build
     from hf_mtl.recipe.run import run_recipe
     from hf_mtl.recipe.verifying import verify_recipe
@@ -28,6 +29,7 @@ __all__ = [
     "TaskSpec",
     "TemplateSpec",
     "build",
+    "compare_recipe",
     "load_recipe",
     "named_assets",
     "read_resolved",
@@ -39,6 +41,7 @@ __all__ = [
 _HEAVY = {
     "Run": "factory",
     "build": "factory",
+    "compare_recipe": "comparing",
     "named_assets": "asset_names",
     "run_recipe": "run",
     "verify_recipe": "verifying",

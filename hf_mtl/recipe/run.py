@@ -14,7 +14,7 @@ from hf_mtl import __version__
 from hf_mtl.data import ASSET_PREFIX, resolve_asset
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Report, build_report, data_table, plot_losses, report_table
-from hf_mtl.evaluation.page import INCIDENTS, LOG, MIXTURE, REPORT_FILE
+from hf_mtl.evaluation.page import COSINES_FILE, INCIDENTS, LOG, MIXTURE, RELATIONS_FILE, REPORT_FILE
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
@@ -35,7 +35,9 @@ RECIPE_FILE = "recipe.yaml"
 LOSSES_FILE = "loss_curve.png"
 
 
-def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | None = None) -> Report:
+def run_recipe(
+    recipe: Recipe, console: Console | None = None, *, resume: str | None = None, measure_before: bool = True
+) -> Report:
     """Run a recipe.
 
     Its `output_dir` then holds one PEFT folder per task, the manifest, the recipe with all defaults filled in, the
@@ -46,6 +48,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
         recipe: A recipe as `load_recipe` gives it.
         console: Where progress and result are shown; None is the standard output.
         resume: The folder of a checkpoint to go on from, or `last` for the last whole one in `output_dir`.
+        measure_before: Whether the tasks are measured before training too.
     """
     console = console or Console()
     if all(spec.train is None for spec in recipe.tasks.values()):
@@ -55,7 +58,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None, *, resume: str | 
     trainer = _trainer(run, display)
     _line(console, _header(trainer))
     console.print(data_table(trainer.suite, trainer.splits()))
-    before = measure(trainer, console, "before training")
+    before = measure(trainer, console, "before training") if measure_before else {}
     try:
         trainer.train(resume_from_checkpoint=True if resume == "last" else resume)
     finally:
@@ -111,7 +114,7 @@ def model_info(trainer: MultiTaskTrainer) -> dict[str, str | int | float | None]
         "note": identity.note,
         "dtype": str(trainer.model.base.dtype).removeprefix("torch."),
         "device": str(trainer.args.device),
-        "trainable_parameters": sum(_trainable(trainer).values()),
+        "trainable_parameters": sum(_sizes(trainer).values()),
         "hf_mtl": __version__,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
@@ -119,16 +122,25 @@ def model_info(trainer: MultiTaskTrainer) -> dict[str, str | int | float | None]
     }
 
 
-def _trainable(trainer: MultiTaskTrainer) -> dict[str, int]:
+def _sizes(trainer: MultiTaskTrainer) -> dict[str, int]:
+    """The number of trained parameters by owner: a task, or the adapter that several share."""
     return {
-        name: sum(parameter.numel() for parameter in trainer.model.adapter_parameters(name).values())
-        for name in trainer.suite
+        owner: sum(parameter.numel() for parameter in own.values())
+        for owner, own in trainer.owners.parameters.items()
     }
 
 
+def _size_text(trainer: MultiTaskTrainer) -> str:
+    sizes = _sizes(trainer)
+    own = sorted({sizes.get(name, 0) for name in trainer.suite})
+    text = f"{own[0]:,}" if len(own) == 1 else f"{own[0]:,} to {own[-1]:,}"
+    shared = sum(size for owner, size in sizes.items() if owner in trainer.owners.users)
+    more = f" and {shared:,} shared ones ({trainer.sharing.name})" if shared else ""
+    return f"{text} trainable parameters per task{more}"
+
+
 def _header(trainer: MultiTaskTrainer) -> str:
-    info, sizes = model_info(trainer), sorted(set(_trainable(trainer).values()))
-    size = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    info = model_info(trainer)
     train, measured = (
         sum(len(rows) for rows in splits if isinstance(rows, Dataset))
         for splits in zip(*((task.train, task.eval) for task in trainer.suite.values()), strict=True)
@@ -137,7 +149,7 @@ def _header(trainer: MultiTaskTrainer) -> str:
     facts = (
         f"{train:,} rows to learn from",
         f"{measured:,} to measure on",
-        f"{size} trainable parameters per task",
+        _size_text(trainer),
     )
     note = f"\n{info['note']}" if info["note"] else ""
     return f"{info['base']} in {info['dtype']} on {info['device']}: {tasks}, {', '.join(facts)}{note}"
@@ -151,6 +163,10 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     LOG.write(folder, trainer.state.log_history)
     MIXTURE.write(folder, trainer.plan.log.summary()["tasks"])
     INCIDENTS.write(folder, trainer.containment.incidents)
+    if run.args.gradient_cosines:
+        trainer.cosines.relations().save(folder / COSINES_FILE)
+    if trainer.sharing.relations is not None:
+        trainer.sharing.relations.save(folder / RELATIONS_FILE)
     plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
 
 

@@ -182,7 +182,8 @@ class Recipe(_Section):
         tasks: The tasks by name; any text is a name.
         sharing: Which adapters the tasks have in common: a structure's name, or a mapping of `name` and options.
         objective: What makes one update of the shared parameters: a name, or a mapping of `name` and options.
-        training: Fields of `MultiTaskTrainingArguments`, all but `output_dir`.
+        training: Fields of `MultiTaskTrainingArguments`, all but those that stand here.
+        variants: For `hf-mtl compare`: by name, what another way of training changes, as dotted keys and values.
     """
 
     format: Literal[1] = 1
@@ -193,6 +194,7 @@ class Recipe(_Section):
     sharing: str | dict[str, object] = "private"
     objective: str | dict[str, object] = "equal"
     training: dict[str, object] = Field(default_factory=dict)
+    variants: dict[str, dict[str, object]] = Field(default_factory=dict)
 
 
 def merged_task(task: TaskSpec, defaults: TaskSpec) -> TaskSpec:

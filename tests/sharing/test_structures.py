@@ -106,7 +106,7 @@ def test_matched_adapters_keep_their_scale_with_rslora() -> None:
 
 ERRORS: dict[str, tuple[str | dict[str, Any], dict[str, PeftConfig], str]] = {
     "unknown": ("sharde", {}, r"there is no structure 'sharde'\. Did you mean 'shared'\? Valid: 'groups', 'private'"),
-    "no option": ({"name": "shared", "adaptor": {}}, {}, r"'shared' has no option 'adaptor'\. Did you mean 'adapter'\?"),
+    "no option": ({"name": "shared", "adaptor": {}}, {}, r"has no option 'adaptor'\. Did you mean 'adapter'\?"),
     "wrong type": ({"name": "groups", "groups": ["a"]}, {}, r"groups must be Mapping, found \['a'\]"),
     "neither": ("groups", {}, r"takes either `groups` \(name: \[tasks\]\), or `relations` and `count`"),
     "count": ({"name": "groups", "count": 2}, {}, r"`count` forms so many groups, at least 1, of `relations`"),
@@ -127,7 +127,7 @@ ERRORS: dict[str, tuple[str | dict[str, Any], dict[str, PeftConfig], str]] = {
         {"a": _lora(1), "b": _lora(1)},
         r"task 'a': match_parameters divides its rank 1 over 2 adapters; raise `r`",
     ),
-    "adapter": ({"name": "shared", "adapter": {"rank": 4}}, {}, r"sharing: adapter: .*unexpected keyword argument 'rank'"),
+    "adapter": ({"name": "shared", "adapter": {"rank": 4}}, {}, r"adapter: .*unexpected keyword argument 'rank'"),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hf_mtl.evaluation.page.records import Figures
 from hf_mtl.evaluation.report import LOSS, TaskResult
 
-__all__ = ["Change", "changes_of", "delta_p", "task_changes"]
+__all__ = ["Change", "changes_of", "delta_p", "relative_change", "task_changes"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def changes_of(results: Iterable[TaskResult], single: Figures) -> tuple[Change, 
         shared = [score for score in result.scores if score.after is not None and score.metric in alone]
         for score in [score for score in shared if score.metric != LOSS] or shared:
             joint = math.nan if score.after is None else score.after
-            relative = _relative(alone[score.metric], joint, greater_is_better=score.greater_is_better)
+            relative = relative_change(alone[score.metric], joint, greater_is_better=score.greater_is_better)
             found.append(
                 Change(
                     result.task, score.metric, alone[score.metric], joint, score.greater_is_better, relative
@@ -89,7 +89,8 @@ def delta_p(changes: Sequence[Change]) -> float | None:
     return math.fsum(means.values()) / len(means) if means else None
 
 
-def _relative(single: float, joint: float, *, greater_is_better: bool) -> float | None:
+def relative_change(single: float, joint: float, *, greater_is_better: bool) -> float | None:
+    """The gain of `joint` over `single`, relative to `single`; None where that is no number."""
     if single == 0 or not (math.isfinite(single) and math.isfinite(joint)):
         return None
     gain = joint - single if greater_is_better else single - joint

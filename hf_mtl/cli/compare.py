@@ -1,0 +1,32 @@
+"""`hf-mtl compare`: a recipe in several ways, against its tasks alone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hf_mtl.cli.options import Changes, RecipeFile
+from hf_mtl.cli.quiet import be_quiet
+
+__all__ = ["compare"]
+
+
+def compare(
+    recipe: RecipeFile,
+    settings: Changes = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="A seed; may be repeated.", show_default="0, 1 and 2")
+    ] = None,
+    output_dir: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Write there.", show_default="output_dir-compare")
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Two rounds on a few rows for each run.")] = False,
+) -> None:
+    """Train a recipe's `variants` over seeds and compare them with each task alone; runs that are there are kept."""
+    be_quiet()
+    from hf_mtl.recipe import compare_recipe
+
+    compare_recipe(
+        recipe, overrides=settings or (), seeds=seed or (0, 1, 2), output_dir=output_dir, smoke=smoke
+    )

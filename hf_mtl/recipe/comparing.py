@@ -1,0 +1,188 @@
+"""One recipe in several ways, over seeds. A run is kept by what it was made of, so a comparison can go on.
+
+The tasks alone are trained in one run too, with private adapters: isolation makes that the same as one run for each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from hf_mtl.errors import CheckpointError, ConfigError
+from hf_mtl.evaluation import ALONE, Comparison, Report, Variant, comparison_table
+from hf_mtl.evaluation.page import REPORT_FILE, SINGLE
+from hf_mtl.recipe.loading import load_recipe
+from hf_mtl.recipe.run import run_recipe
+from hf_mtl.recipe.schema import Recipe
+from hf_mtl.training.checkpoints import last_checkpoint
+
+__all__ = ["COMPARISON_FILE", "Compared", "compare_recipe"]
+
+COMPARISON_FILE = "comparison.json"
+JOINT = "joint"  # the recipe as it stands
+
+_PRIVATE = {"sharing": "private", "objective": "equal"}
+_VERSIONS = ("hf-mtl", "torch", "transformers", "peft")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run of one variant with one seed.
+
+    Args:
+        variant: The variant's name.
+        settings: What it changes in the recipe.
+        seed: The seed.
+        recipe: The recipe that comes of it.
+    """
+
+    variant: str
+    settings: Mapping[str, object]
+    seed: int
+    recipe: Recipe
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is, or is to be."""
+        return Path(self.recipe.output_dir)
+
+
+def compare_recipe(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: Sequence[int] = (0, 1, 2),
+    output_dir: str | None = None,
+    smoke: bool = False,
+    console: Console | None = None,
+) -> Comparison:
+    """Train a recipe's variants over seeds, those runs that are not there yet, and compare them.
+
+    The folder then holds `comparison.json` and, under `runs`, each run as `hf-mtl train` leaves it.
+
+    Args:
+        path: The recipe, with `variants`: by name, what each changes (dotted keys and their values). Always there are
+            `alone` (private adapters) and, if the recipe itself shares, `joint` (as it stands).
+        overrides: As in `load_recipe`, for all variants.
+        seeds: The seeds, each at least once.
+        output_dir: Where everything goes; default the recipe's, with `-compare` behind it.
+        smoke: As in `load_recipe`.
+        console: Where progress and result are shown.
+
+    Raises:
+        ConfigError: The recipe or a variant is wrong; all of them are read before the first is trained.
+    """
+    console = console or Console()
+    base = load_recipe(path, overrides, smoke=smoke)
+    folder = Path(output_dir or f"{base.output_dir}-compare")
+    runs = list(_runs(path, base, overrides, seeds, folder, smoke=smoke))
+    reports: dict[tuple[str, int], Report] = {}
+    for number, run in enumerate(runs, start=1):
+        console.rule(f"{run.variant}, seed {run.seed} ({number} of {len(runs)})")
+        reports[run.variant, run.seed] = _report(run, console)
+    comparison = _comparison(path.parent.name or path.stem, runs, reports, tuple(seeds))
+    comparison.save(folder / COMPARISON_FILE)
+    for run in runs:  # so that the page of each run shows it against the tasks alone
+        SINGLE.write(run.folder, _figures(reports[ALONE, run.seed]))
+    console.print(comparison_table(comparison))
+    console.print(f"comparison: {folder / COMPARISON_FILE}", markup=False, highlight=False, soft_wrap=True)
+    return comparison
+
+
+def _runs(
+    path: Path, base: Recipe, overrides: Sequence[str], seeds: Sequence[int], folder: Path, *, smoke: bool
+) -> Iterable[Compared]:
+    if not seeds:
+        raise ConfigError("a comparison needs at least one seed.")
+    variants: dict[str, Mapping[str, object]] = {ALONE: _PRIVATE}
+    if base.sharing != "private":
+        variants[JOINT] = {}
+    taken = sorted(variants.keys() & base.variants.keys())
+    if taken:
+        raise ConfigError(f"variants: the name {taken[0]!r} is taken; call the variant otherwise.")
+    variants |= base.variants
+    for name, settings in variants.items():
+        own = [*overrides, *(f"{key}={json.dumps(value)}" for key, value in settings.items())]
+        for seed in dict.fromkeys(seeds):
+            recipe = load_recipe(path, [*own, f"training.seed={seed}"], smoke=smoke)
+            place = folder / "runs" / f"{content_key(recipe)[:16]}"
+            yield Compared(
+                name, settings, seed, recipe.model_copy(update={"output_dir": str(place), "variants": {}})
+            )
+
+
+def content_key(recipe: Recipe) -> str:
+    """What a run is made of, as a hash: its recipe, its data files, and the versions of what computes it."""
+    content = recipe.model_dump(mode="json", exclude={"output_dir", "variants"})
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
+    files = {str(file): _digest(file) for file in sorted(_files(recipe))}
+    text = json.dumps([content, versions, files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _files(recipe: Recipe) -> set[Path]:
+    sources = {
+        rows.source
+        for task in recipe.tasks.values()
+        for rows in (task.train, task.eval, task.test)
+        if rows is not None
+    }
+    found = [Path(source) for source in sources]
+    return {
+        file for path in found for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()
+    }
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _report(run: Compared, console: Console) -> Report:
+    """The report of a run, which is trained, or trained on from its last checkpoint, if it is not there."""
+    try:
+        return Report.load(run.folder / REPORT_FILE)
+    except CheckpointError:
+        resume = "last" if last_checkpoint(run.folder) else None
+        return run_recipe(run.recipe, console, resume=resume, measure_before=False)
+
+
+def _figures(report: Report) -> dict[str, dict[str, float]]:
+    """By task and metric, the figures after training; the loss only where there is nothing else."""
+    figures = {}
+    for result in report.results:
+        own = {score.metric: score.after for score in result.scores if score.after is not None}
+        figures[result.task] = {key: value for key, value in own.items() if key != "loss"} or own
+    return figures
+
+
+def _comparison(
+    name: str, runs: Sequence[Compared], reports: Mapping[tuple[str, int], Report], seeds: tuple[int, ...]
+) -> Comparison:
+    variants = []
+    for variant, settings in {run.variant: run.settings for run in runs}.items():
+        own = [reports[variant, seed] for seed in seeds]
+        figures = [_figures(report) for report in own]
+        scores = {
+            task: {metric: tuple(each[task][metric] for each in figures) for metric in metrics}
+            for task, metrics in figures[0].items()
+        }
+        parameters = own[0].model["trainable_parameters"]
+        seconds = tuple(sum(result.seconds or 0.0 for result in report.results) for report in own)
+        variants.append(Variant(variant, settings, int(parameters or 0), seconds, scores))
+    first = reports[ALONE, seeds[0]]
+    greater = {
+        result.task: {
+            score.metric: score.greater_is_better
+            for score in result.scores
+            if score.metric in variants[0].scores[result.task]
+        }
+        for result in first.results
+    }
+    return Comparison(name, seeds, tuple(variants), greater)
