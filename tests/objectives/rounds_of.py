@@ -24,7 +24,7 @@ NEEDED: Mapping[str, Mapping[str, object]] = {
     "torchjd:stch": {"mu": 1.0},
     "torchjd:trimmed_mean": {"trim_number": 0},
 }
-QUICK: Mapping[str, Mapping[str, object]] = {"dwa": {"window": 1}}  # so that a few rounds show their effect
+QUICK: Mapping[str, Mapping[str, object]] = {"dwa": {"window": 2}}  # so that a few rounds show its effect
 
 
 def ours_and_theirs() -> list[str]:
