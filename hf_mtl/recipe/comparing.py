@@ -14,7 +14,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hf_mtl.errors import CheckpointError, ConfigError
+from hf_mtl import __version__
+from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import ALONE, Comparison, Report, Variant, comparison_table
 from hf_mtl.evaluation.page import REPORT_FILE, SINGLE
 from hf_mtl.recipe.loading import load_recipe
@@ -28,7 +29,7 @@ COMPARISON_FILE = "comparison.json"
 JOINT = "joint"  # the recipe as it stands
 
 _PRIVATE = {"sharing": "private", "objective": "equal"}
-_VERSIONS = ("hf-mtl", "torch", "transformers", "peft")
+_VERSIONS = ("torch", "transformers", "peft")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _runs(
 def content_key(recipe: Recipe) -> str:
     """What a run is made of, as a hash: its recipe, its data files, and the versions of what computes it."""
     content = recipe.model_dump(mode="json", exclude={"output_dir", "variants"})
-    versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
+    versions = {"hf_mtl": __version__} | {name: importlib.metadata.version(name) for name in _VERSIONS}
     files = {str(file): _digest(file) for file in sorted(_files(recipe))}
     text = json.dumps([content, versions, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -146,11 +147,11 @@ def _digest(file: Path) -> str:
 
 def _report(run: Compared, console: Console) -> Report:
     """The report of a run, which is trained, or trained on from its last checkpoint, if it is not there."""
-    try:
-        return Report.load(run.folder / REPORT_FILE)
-    except CheckpointError:
-        resume = "last" if last_checkpoint(run.folder) else None
-        return run_recipe(run.recipe, console, resume=resume, measure_before=False)
+    file = run.folder / REPORT_FILE
+    if file.is_file():
+        return Report.load(file)
+    resume = "last" if last_checkpoint(run.folder) else None
+    return run_recipe(run.recipe, console, resume=resume, measure_before=False)
 
 
 def _figures(report: Report) -> dict[str, dict[str, float]]:

@@ -158,6 +158,7 @@ def test_relation_product() -> None:
     losses = torch.tensor([0.3, 1.2, 2.0], dtype=torch.float64, requires_grad=True)
     weighted = losses * torch.tensor([2.0, 1.0, 0.5])
     (slopes,) = torch.autograd.grad(weighted @ matrix @ weighted, losses)
+    relations["words"]["stars"] = -4.0  # counts as 0
     objective = objective_of({"name": "relation_product", "relations": relations, "weights": weights})
     assert weights_of(objective, [0.3, 1.2, 2.0]) == pytest.approx(slopes.tolist())
     assert weights_of(objective_of("relation_product"), [1.0, 2.0]) == [6.0, 6.0]  # of (L1 + L2)**2

@@ -199,3 +199,22 @@ def test_alias_to_itself(write: Write) -> None:
 )
 def test_wrong_override(write: Write, setting: str, expected: str) -> None:
     assert any(expected in problem for problem in problems_of(write(), [setting]))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sharing: sharde", "sharing: there is no structure 'sharde'. Did you mean 'shared'?"),
+        ("sharing: {name: soft, strenght: 1.0}", "sharing: 'soft' has no option 'strenght'. Did you mean 'strength'?"),
+        ("sharing: {name: groups, groups: {g: [wrds]}}", "names a task 'wrds' that there is not. Did you mean 'words'?"),
+        ("objective: pcgradd", "Did you mean 'pcgrad'?"),
+        ("objective: {name: static, weights: {wrds: 1.0}}", "Did you mean 'words'?"),
+    ],
+)  # fmt: skip
+def test_sharing_and_objective(write: Write, line: str, expected: str) -> None:
+    assert expected in the_problem(write({"output_dir: runs/tiny": f"output_dir: runs/tiny\n{line}"}))
+
+
+def test_sharing_stands_at_the_top_level(write: Write) -> None:
+    problem = the_problem(write({"max_steps: 2": "max_steps: 2, sharing: shared"}))
+    assert problem == "recipe.yaml:18 training.sharing: write sharing at the recipe's top level."

@@ -19,7 +19,7 @@ class RelationProduct(Scalarizer):
     """The relation-weighted product loss `sum_ij R_ij l_i l_j L_i L_j`.
 
     Task i has the weight that its derivative says, `l_i sum_j (R_ij + R_ji) l_j L_j`, on its natural scale: it falls as
-    the losses fall. A weight or relation below 0 is refused, as the loss would be unbounded below.
+    the losses fall. A relation below 0 counts as 0, and a weight below 0 is refused: the loss would be unbounded below.
 
     Args:
         relations: R by two task names; a pair that is left out has 0. None relates all pairs, also a task to itself,
@@ -27,7 +27,7 @@ class RelationProduct(Scalarizer):
         weights: l by task name; a task that is not named has 1.
 
     Raises:
-        ConfigError: If a weight or relation is negative.
+        ConfigError: If a weight is negative.
 
     Example:
         >>> gradients = SharedGradients(
@@ -44,16 +44,8 @@ class RelationProduct(Scalarizer):
         relations: Mapping[str, Mapping[str, float]] | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
-        pairs = {
-            f"{one!r} to {other!r}": value
-            for one, row in (relations or {}).items()
-            for other, value in row.items()
-        }
         quoted = {repr(name): weight for name, weight in (weights or {}).items()}
-        why = "the loss would be unbounded below"
-        refuse(
-            not_negative(self.name, "relations", pairs, why) + not_negative(self.name, "weights", quoted, why)
-        )
+        refuse(not_negative(self.name, "weights", quoted, "the loss would be unbounded below"))
         self._relations = None if relations is None else {name: dict(row) for name, row in relations.items()}
         self._weights = dict(weights or {})
 
@@ -76,4 +68,4 @@ class RelationProduct(Scalarizer):
         return own * ((relations + relations.T) @ (own * losses))
 
     def _relation(self, one: str, other: str) -> float:
-        return 1.0 if self._relations is None else self._relations.get(one, {}).get(other, 0.0)
+        return 1.0 if self._relations is None else max(0.0, self._relations.get(one, {}).get(other, 0.0))
