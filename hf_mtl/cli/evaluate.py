@@ -22,9 +22,12 @@ def evaluate(
             show_default=False,
         ),
     ],
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Also each adapter on the other tasks' rows, for the report.")
+    ] = False,
 ) -> None:
     """Evaluate the adapters of a finished run on every task; writes evaluation.json into its folder."""
     be_quiet()
     from hf_mtl.recipe.finished import FinishedRun, run_folder
 
-    FinishedRun(run_folder(run)).evaluate(Console())
+    FinishedRun(run_folder(run)).evaluate(Console(), transfers=transfer)

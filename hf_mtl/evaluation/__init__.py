@@ -8,6 +8,7 @@ from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
 from hf_mtl.evaluation.plots import plot_losses
 from hf_mtl.evaluation.report import Report, Score, TaskResult, build_report
 from hf_mtl.evaluation.report_table import report_table
+from hf_mtl.evaluation.transfer import transfer
 
 __all__ = [
     "ALONE",
@@ -26,4 +27,5 @@ __all__ = [
     "means",
     "plot_losses",
     "report_table",
+    "transfer",
 ]

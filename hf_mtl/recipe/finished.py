@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import Chat, PromptCompletion
 from hf_mtl.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
-from hf_mtl.evaluation import Report, build_report, report_table
+from hf_mtl.evaluation import Report, build_report, report_table, transfer
+from hf_mtl.evaluation.page import TRANSFER
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, generate, load_processor, load_tokenizer
 from hf_mtl.recipe.declared import kind_of_spec, template_of
@@ -65,8 +66,12 @@ class FinishedRun:
         model = load_suite(self.folder, base=self._source, dtype=spec.dtype, quantization=spec.quantization)
         return model.to("cuda") if torch.cuda.is_available() else model
 
-    def evaluate(self, console: Console) -> Report:
+    def evaluate(self, console: Console, *, transfers: bool = False) -> Report:
         """Measure all tasks on their `eval` rows; writes `evaluation.json` into the folder and shows the table.
+
+        Args:
+            console: Where the table is shown.
+            transfers: Whether to measure each adapter on the other tasks' rows too, which writes `transfer.json`.
 
         Raises:
             ConfigError: The run's data files are gone, or it has none to measure on.
@@ -86,6 +91,11 @@ class FinishedRun:
             )
         report = build_report(run.suite, {}, figures, [], {}, model_info(trainer))
         report.save(self.folder / EVALUATION_FILE)
+        if transfers:
+            with console.status("Evaluating each adapter on the other tasks' rows ..."):
+                processor = load_processor(self._source)
+                found = transfer(self.model, processor, run.suite, token_budget=run.args.token_budget)
+            TRANSFER.write(self.folder, found)
         console.print(report_table(report))
         return report
 

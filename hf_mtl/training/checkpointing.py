@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["CheckpointingTrainer"]
 
+logger = logging.getLogger(__name__)
+
 
 @stock_without_tasks
 class CheckpointingTrainer(Trainer, Parts):
@@ -59,6 +62,8 @@ class CheckpointingTrainer(Trainer, Parts):
         self.shared_objective = objective_of(self.args.objective, seed=self.args.seed)
         if problems := self.shared_objective.problems(self.suite.names):
             raise ConfigError(problems)
+        if (problem := self.shared_objective.resume_problem()) and self.args.save_strategy != "no":
+            logger.warning("%s", problem)
         self.cosines = CosineMeter(self.suite.names)
         self.containment = Containment(
             max_strikes=self.args.max_strikes,

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from hf_mtl.errors import ConfigError, TrainingError
 from hf_mtl.export import save_suite
 from hf_mtl.models import BaseIdentity, RoutedModel
-from hf_mtl.tasks import Processor, Task, TaskSuite
+from hf_mtl.tasks import Processor, Task, TaskSuite, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.export_check import plain_difference, routed_row
 from hf_mtl.training.owners import owners_of
@@ -75,7 +75,8 @@ def verify_isolation(
         trainer: The class of trainer to try.
 
     Raises:
-        ConfigError: If there is nothing to compare, or several processes were started.
+        ConfigError: If there is nothing to compare, several processes were started, or the arguments make the tasks
+            share adapters.
         TrainingError: If a task does not move at all.
     """
     given = tasks.values() if isinstance(tasks, TaskSuite) else tasks
@@ -84,6 +85,12 @@ def verify_isolation(
         raise ConfigError(
             f"Isolation is verified in one process, over at least one round; found {args.world_size} processes and "
             f"rounds={rounds}."
+        )
+    sharing = sharing_of(args.sharing)
+    if sharing.name != "private":
+        raise ConfigError(
+            f"sharing={sharing.name!r} makes the tasks learn from each other, so none is what it would be alone. "
+            f"`hf-mtl compare` measures what that does; verify what stays isolated with sharing='private'."
         )
     runs = TrialRuns(suite, args, processing_class, rounds=rounds + 1, trainer=trainer)
     return _Comparison(base, runs, prepare, rounds).verification()

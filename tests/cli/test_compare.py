@@ -59,7 +59,9 @@ def compared(
 
 
 def _runs(folder: Path) -> dict[Path, int]:
-    return {file: file.stat().st_mtime_ns for file in (folder / "runs/tiny-compare/runs").glob("*/report.json")}
+    return {
+        file: file.stat().st_mtime_ns for file in (folder / "runs/tiny-compare/runs").glob("*/report.json")
+    }
 
 
 def test_the_table_and_the_file_say_the_same(compared: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -105,6 +107,12 @@ def test_a_run_of_it_has_a_page_against_the_tasks_alone(
     run = max(_runs(folder), key=os.path.getmtime).parent
     assert json.loads((run / "single.json").read_text())["content"].keys() == {"words", "past tense"}
     assert json.loads((run / "cosines.json").read_text())["names"] == ["words", "past tense"]
+    moved = hf_mtl_program("evaluate", run, "--transfer", cwd=folder)
+    assert moved.returncode == 0, moved.stderr
+    assert json.loads((run / "transfer.json").read_text())["content"]["words"].keys() == {
+        "words",
+        "past tense",
+    }
     done = hf_mtl_program("report", run, cwd=folder)
     assert done.returncode == 0, done.stderr
     page = (run / "report" / "index.html").read_text(encoding="utf-8")

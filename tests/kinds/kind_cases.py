@@ -14,8 +14,8 @@ from peft import LoraConfig, PeftConfig
 from torch import Tensor
 
 from hf_mtl.data import Chat, Chunk, PromptCompletion, Sequence
-from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, losses_of, place_task
-from hf_mtl.tasks import EncodedSplit, Processor, Task, encode_split
+from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, losses_of, place_suite
+from hf_mtl.tasks import EncodedSplit, Processor, Task, TaskSuite, encode_split, sharing_of
 
 __all__ = ["HUB_ID", "KINDS", "KindCase", "Ours", "ours", "question", "task_of"]
 
@@ -189,17 +189,24 @@ class Ours:
         return dict(zip(parameters, found, strict=True))
 
 
-def ours(folder: Path, *tasks: Task, dtype: str = "float64", move: Callable[..., None] | None = None) -> Ours:
-    """The tasks on a base; `move` is called with the model, a task's name and its number."""
+def ours(
+    folder: Path,
+    *tasks: Task,
+    dtype: str = "float64",
+    move: Callable[..., None] | None = None,
+    sharing: str = "private",
+) -> Ours:
+    """The tasks on a base; `move` is called with the model, an adapter's name and its number."""
     base, identity = load_base(folder, dtype=dtype)
     model = RoutedModel(base, identity=replace(identity, hub_id=HUB_ID))
     model.eval()
     processor = processor_for(folder)
+    place_suite(model, TaskSuite(tasks), sharing_of(sharing), seed=0)
+    for number, name in enumerate(model.adapter_names if move else ()):
+        assert move is not None
+        move(model, name, number)
     splits = {}
-    for number, task in enumerate(tasks):
-        place_task(model, task, seed=0)
-        if move is not None:
-            move(model, task.name, number)
+    for task in tasks:
         assert task.eval is not None
         virtual = model.virtual_tokens(task.name)
         context = context_of(model, task, processor)
