@@ -206,7 +206,7 @@ def test_wrong_override(write: Write, setting: str, expected: str) -> None:
     [
         ("sharing: sharde", "sharing: there is no structure 'sharde'. Did you mean 'shared'?"),
         ("sharing: {name: soft, strenght: 1.0}", "sharing: 'soft' has no option 'strenght'. Did you mean 'strength'?"),
-        ("sharing: {name: groups, groups: {g: [wrds]}}", "names a task 'wrds' that there is not. Did you mean 'words'?"),
+        ("sharing: {name: groups, groups: {g: [wrds]}}", "task 'wrds' that there is not. Did you mean 'words'?"),
         ("objective: pcgradd", "Did you mean 'pcgrad'?"),
         ("objective: {name: static, weights: {wrds: 1.0}}", "Did you mean 'words'?"),
     ],
