@@ -14,7 +14,15 @@ from hf_mtl import __version__
 from hf_mtl.data import ASSET_PREFIX, resolve_asset
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Report, build_report, data_table, plot_losses, report_table
-from hf_mtl.evaluation.page import COSINES_FILE, INCIDENTS, LOG, MIXTURE, RELATIONS_FILE, REPORT_FILE
+from hf_mtl.evaluation.page import (
+    COSINES_FILE,
+    INCIDENTS,
+    LOG,
+    MIXTURE,
+    RELATIONS_FILE,
+    REPORT_FILE,
+    numbers_of,
+)
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
@@ -160,7 +168,7 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     trainer.save_model(str(folder))
     save_recipe(run.recipe, folder / RECIPE_FILE)
     report.save(folder / REPORT_FILE)
-    LOG.write(folder, trainer.state.log_history)
+    LOG.write(folder, numbers_of(trainer.state.log_history))
     MIXTURE.write(folder, trainer.plan.log.summary()["tasks"])
     INCIDENTS.write(folder, trainer.containment.incidents)
     if run.args.gradient_cosines:

@@ -197,10 +197,18 @@ def test_verdict() -> None:
     )
 
 
+def test_cells_without_a_figure_stay_empty(tmp_path: Path) -> None:
+    """A task that was not measured under an adapter, and a column whose own adapter was not measured."""
+    transfer = {"a": {"a": {"f1": 0.5}, "b": {"f1": float("nan")}}, "b": {"a": {"f1": 0.25}}}
+    page = ET.fromstring(write_page(replace(EMPTY, transfer=transfer), tmp_path).read_text(encoding="utf-8"))
+    labels = [words(label) for label in one(page, "transfer").iter("text")]
+    assert labels.count("0.50") >= 1 and labels.count("0.25") == 1 and "nan" not in labels
+
+
 def test_many_tasks(tmp_path: Path) -> None:
-    """Numbers would not fit into a matrix of forty tasks, and its picture and its legend still do."""
-    names = tuple(f"task number {number}" for number in range(40))
-    values = [[1.0 if i == j else 0.37 for j in range(40)] for i in range(40)]
+    """Numbers would not fit into a matrix of sixteen tasks, and its picture and its legend still do."""
+    names = tuple(f"task number {number}" for number in range(16))
+    values = [[1.0 if i == j else 0.37 for j in range(16)] for i in range(16)]
     curves = {name: ((1, 1.0 + number), (2, 0.5)) for number, name in enumerate(names)}
     story = RunStory("many", names, losses=curves, relations=Relations(names, np.array(values), "given"))
     page = ET.fromstring(write_page(story, tmp_path).read_text(encoding="utf-8"))

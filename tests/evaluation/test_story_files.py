@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up_story import TASKS, relations, results
 
@@ -24,18 +25,20 @@ from hf_mtl.evaluation.page import (
     changes_of,
     collect_story,
     delta_p,
+    numbers_of,
 )
 from hf_mtl.evaluation.page.comparison import task_changes
 from hf_mtl.training.containment import Containment
 from hf_mtl.training.mixtures.log import MixtureLog
 from hf_mtl.training.mixtures.mixture import TaskFacts
 
-HISTORY: list[dict[str, float | str]] = [
+HISTORY: list[dict[str, object]] = [
     {"step": 1, "loss": 2.0, "a/loss": 2.5, "a/b/loss": 1.5, "a/tokens": 30, "a/b/tokens": 10, "padding": 0.1,
      "a/learning_rate": 1e-3, "shared/learning_rate": 1e-4, "tokens_per_second": 900.0, "a/loss_weight": 0.5},
     {"step": 1, "eval_a/accuracy": 0.5, "eval_a/accuracy_constant": 0.4, "eval_a/rows": 8.0, "eval_a/loss": 2.0,
      "eval_a/b/loss": 3.0, "eval_loss": 2.5},
-    {"step": 2, "loss": float("nan"), "a/loss": float("nan"), "a/tokens": 60, "a/b/tokens": 20, "note": "text"},
+    {"step": 2, "loss": float("nan"), "a/loss": float("nan"), "a/tokens": 60, "a/b/tokens": 20, "note": "text",
+     "odd": np.float32(1.0), "list": [1.0]},
     {"step": 2, "eval_a/accuracy": 0.6},
     {"step": 2, "eval_a/accuracy": 0.7},
     {"step": 2, "train_runtime": 3.0},
@@ -63,7 +66,7 @@ def test_whole_folder(tmp_path: Path) -> None:
 
 def test_log_alone(tmp_path: Path) -> None:
     """As of a run that was stopped; a task's name may begin with another one's."""
-    LOG.write(tmp_path, HISTORY)
+    LOG.write(tmp_path, numbers_of(HISTORY))
     story = collect_story(tmp_path)
     assert story.tasks == ("a", "a/b")
     assert story.losses["a/b"] == ((1, 1.5),)
@@ -82,10 +85,15 @@ def test_log_alone(tmp_path: Path) -> None:
 def test_log_of_the_newest_checkpoint(tmp_path: Path) -> None:
     for number in (9, 10):
         (tmp_path / f"checkpoint-{number}").mkdir()
-        history = {"log_history": [{"step": number, "loss": 1.0, "a/loss": 1.0}, *HISTORY[2:3]]}
+        history = {
+            "log_history": [
+                {"step": number, "loss": 1.0, "a/loss": 1.0},
+                {"step": 2, "loss": 1.0, "a/loss": 0.5, "note": None},
+            ]
+        }
         (tmp_path / f"checkpoint-{number}" / "trainer_state.json").write_text(json.dumps(history))
     assert [step for step, _ in collect_story(tmp_path).losses["a"]] == [10, 2]
-    LOG.write(tmp_path, HISTORY)
+    LOG.write(tmp_path, numbers_of(HISTORY))
     assert [step for step, _ in collect_story(tmp_path).losses["a"]] == [1, 2]
 
 
@@ -129,7 +137,7 @@ def test_records_come_back(tmp_path: Path) -> None:
 )
 def test_bad_files(tmp_path: Path, name: str, text: str, message: str) -> None:
     if not name.startswith("checkpoint"):
-        LOG.write(tmp_path, HISTORY)
+        LOG.write(tmp_path, numbers_of(HISTORY))
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(text)
     with pytest.raises(CheckpointError) as caught:

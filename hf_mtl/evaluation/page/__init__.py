@@ -28,6 +28,7 @@ from hf_mtl.evaluation.page.records import (
     Incident,
     RecordFile,
     Share,
+    numbers_of,
 )
 from hf_mtl.evaluation.page.rendering import PAGE_FILE, STORY_FILE, write_page
 from hf_mtl.evaluation.page.story import RunStory
@@ -53,6 +54,7 @@ __all__ = [
     "changes_of",
     "collect_story",
     "delta_p",
+    "numbers_of",
     "verdict",
     "write_page",
 ]

@@ -23,14 +23,13 @@ from hf_mtl.evaluation.page.records import (
     TRANSFER,
     Log,
     Share,
+    numbers_of,
 )
 from hf_mtl.evaluation.page.story import Curves, Points, RunStory
 from hf_mtl.evaluation.report import LOSS, Report, own_figures
 from hf_mtl.relations import Relations
 
 __all__ = ["collect_story"]
-
-Numbers = Sequence[Mapping[str, float]]
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _TOLD_BESIDE = ("_constant", "_low", "_high")
@@ -80,14 +79,14 @@ def collect_story(folder: str | Path) -> RunStory:
     )
 
 
-def _log_of(folder: Path) -> Numbers:
+def _log_of(folder: Path) -> Log:
     if (log := LOG.read(folder)) is not None:
-        return _numbers(log)
+        return log
     places = [(int(m[1]), path) for path in folder.glob("*") if (m := _CHECKPOINT.fullmatch(path.name))]
     for path in (place / STATE_FILE for _, place in sorted(places, reverse=True)):
         if path.is_file():
             try:
-                return _numbers(json.loads(path.read_text(encoding="utf-8"))["log_history"])
+                return numbers_of(json.loads(path.read_text(encoding="utf-8"))["log_history"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise CheckpointError(
                     f"{path} should hold the state of a trainer with its log_history, but cannot be read: {error!r}"
@@ -95,28 +94,16 @@ def _log_of(folder: Path) -> Numbers:
     return ()
 
 
-def _numbers(log: Log) -> Numbers:
-    """The entries without what is no number; NaN and infinities may come as texts."""
-    return [
-        {
-            key: float(value)
-            for key, value in entry.items()
-            if isinstance(value, int | float) or value in ("NaN", "Infinity", "-Infinity")
-        }
-        for entry in log
-    ]
-
-
 def _relations(path: Path) -> Relations | None:
     return Relations.load(path) if path.is_file() else None
 
 
-def _training(log: Numbers) -> Numbers:
+def _training(log: Log) -> Log:
     """The entries about training; those of evaluations have no `loss`."""
     return [entry for entry in log if LOSS in entry]
 
 
-def _trained(log: Numbers) -> tuple[str, ...]:
+def _trained(log: Log) -> tuple[str, ...]:
     ends = f"/{LOSS}"
     return tuple(
         dict.fromkeys(
@@ -125,11 +112,11 @@ def _trained(log: Numbers) -> tuple[str, ...]:
     )
 
 
-def _points(log: Numbers, key: str) -> Points:
+def _points(log: Log, key: str) -> Points:
     return tuple((int(entry["step"]), entry[key]) for entry in _training(log) if key in entry)
 
 
-def _curves(log: Numbers, figure: str, names: Iterable[str] = ()) -> Curves:
+def _curves(log: Log, figure: str, names: Iterable[str] = ()) -> Curves:
     """The entries `NAME/figure`, of these names or of all that have it."""
     ends = f"/{figure}"
     every = dict.fromkeys(
@@ -138,7 +125,7 @@ def _curves(log: Numbers, figure: str, names: Iterable[str] = ()) -> Curves:
     return {name: _points(log, f"{name}{ends}") for name in (tuple(names) or every) if name in every}
 
 
-def _evaluations(log: Numbers, tasks: Sequence[str]) -> Mapping[str, Curves]:
+def _evaluations(log: Log, tasks: Sequence[str]) -> Mapping[str, Curves]:
     """By metric and task the figures measured while training, in the order in which they come up."""
     training = _training(log)
     last = int(training[-1]["step"]) if training else 0
@@ -157,7 +144,7 @@ def _evaluations(log: Numbers, tasks: Sequence[str]) -> Mapping[str, Curves]:
     }
 
 
-def _shares(log: Numbers, tasks: Sequence[str]) -> dict[str, Share]:
+def _shares(log: Log, tasks: Sequence[str]) -> dict[str, Share]:
     """The tokens of each task, which the log counts over the whole run; no plan is known."""
     counts = {task: points[-1][1] for task, points in _curves(log, "tokens", tasks).items()}
     total = math.fsum(counts.values())

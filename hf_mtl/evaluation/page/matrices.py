@@ -12,22 +12,35 @@ from hf_mtl.evaluation.plots import new_figure, plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["cosines_picture", "relations_picture", "transfer_picture"]
+__all__ = ["cosines_picture", "relations_picture", "short", "transfer_picture"]
 
 WIDTH = 8.0  # inches, at most
+LONGEST = 40  # characters of a name beside an axis
 MOST_NUMBERED = 12  # tasks; with more, cells are too small for numbers
+
+
+def short(name: str) -> str:
+    """Return a name as it stands beside an axis: one that would leave no room for the axis loses its middle.
+
+    >>> short("sentiment"), short("the same word again and again, until nothing else fits")
+    ('sentiment', 'the same word again…l nothing else fits')
+    """
+    ends = (LONGEST - 1) // 2
+    return plain(name if len(name) <= LONGEST else f"{name[:ends]}…{name[-ends:]}")
 
 
 def relations_picture(story: RunStory) -> Figure:
     """The relations of the tasks."""
     assert story.relations is not None
-    return _heat(story.relations.names, story.relations.names, story.relations.values.tolist())
+    names = [short(name) for name in story.relations.names]
+    return _heat(names, names, story.relations.values.tolist())
 
 
 def cosines_picture(story: RunStory) -> Figure:
     """The mean cosines of the tasks' gradients."""
     assert story.cosines is not None
-    return _heat(story.cosines.names, story.cosines.names, story.cosines.values.tolist())
+    names = [short(name) for name in story.cosines.names]
+    return _heat(names, names, story.cosines.values.tolist())
 
 
 def transfer_picture(story: RunStory) -> Figure:
@@ -49,8 +62,8 @@ def transfer_picture(story: RunStory) -> Figure:
                 for task, value, base in zip(columns, figures, own, strict=True)
             ]
         )  # fmt: skip
-    labels = [f"{task}\n{metrics[task].replace('_', ' ')}" for task in columns]
-    return _heat(rows, labels, colors, shown=shown)
+    labels = [f"{short(task)}\n{metrics[task].replace('_', ' ')}" for task in columns]
+    return _heat([short(name) for name in rows], labels, colors, shown=shown)
 
 
 def _metrics_of(story: RunStory) -> tuple[dict[str, str], dict[str, bool]]:
@@ -84,13 +97,14 @@ def _heat(
     picture = axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     axes.set_xticks(
         range(len(columns)),
-        [plain(name) for name in columns],
-        rotation=35,
+        columns,
+        rotation=35 if len(columns) <= MOST_NUMBERED else 90,
         ha="right",
+        va="center" if len(columns) > MOST_NUMBERED else "top",
         rotation_mode="anchor",
     )
-    axes.set_yticks(range(len(rows)), [plain(name) for name in rows])
-    axes.tick_params(length=0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0, labelsize=min(10.0, 50 * cell))
     axes.spines[:].set_visible(False)
     if max(len(rows), len(columns)) <= MOST_NUMBERED:
         for i, numbers in enumerate(shown or values):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hf_mtl.evaluation.page.comparison import task_changes
-from hf_mtl.evaluation.page.matrices import cosines_picture, relations_picture, transfer_picture
+from hf_mtl.evaluation.page.matrices import cosines_picture, relations_picture, short, transfer_picture
 from hf_mtl.evaluation.page.story import Curves, RunStory, main_score
-from hf_mtl.evaluation.plots import CROWDED, PALETTE, decorate, draw_curve, new_figure, plain
+from hf_mtl.evaluation.plots import CROWDED, PALETTE, decorate, draw_curve, new_figure
 from hf_mtl.evaluation.report import Score
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["pictures_of"]
 WIDTH = 8.0  # inches, of every picture
 PANEL = 3.2  # inches, the height of one panel of curves
 LINE = 0.34  # inches, the height of one task in a list
-LEGEND_COLUMNS = 4
+LEGEND_COLUMNS = 4  # at most
 GAIN, LOSS_COLOR, FAINT = PALETTE[0], PALETTE[1], "0.6"
 
 
@@ -120,7 +120,8 @@ def _curves(
     """One panel per label, two beside each other; a task looks the same in all of them."""
     looks = {name: number for number, name in enumerate(dict.fromkeys(order))}
     shown = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    lines = math.ceil(len(shown) / LEGEND_COLUMNS) if legend else 0
+    beside = _legend_columns(shown)
+    lines = math.ceil(len(shown) / beside) if legend else 0
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH, PANEL * rows + 0.22 * lines + 0.2)
@@ -136,9 +137,15 @@ def _curves(
         handles |= {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     if legend and handles:
         figure.legend(
-            handles.values(), handles.keys(), loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False
+            handles.values(), handles.keys(), loc="outside lower center", ncols=beside, frameon=False
         )
     return figure
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """How many names fit beside each other, each with its line."""
+    longest = max(map(len, names), default=0)
+    return max(1, min(LEGEND_COLUMNS, int(WIDTH / (0.7 + 0.09 * longest))))
 
 
 def _shares(story: RunStory) -> Figure:
@@ -166,7 +173,7 @@ def _shares(story: RunStory) -> Figure:
 
 def _list(axes: Axes, names: Sequence[str], label: str) -> None:
     """Name the lines of a list, the first one at the top."""
-    axes.set_yticks(range(len(names)), [plain(name) for name in names])
+    axes.set_yticks(range(len(names)), [short(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.tick_params(axis="y", length=0)

@@ -9,8 +9,9 @@ there is no such file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar, final
 
@@ -33,6 +34,7 @@ __all__ = [
     "Log",
     "RecordFile",
     "Share",
+    "numbers_of",
 ]
 
 REPORT_FILE = "report.json"  # a Report
@@ -45,8 +47,8 @@ FORMAT_VERSION = 1
 Figures = Mapping[str, Mapping[str, float]]
 """By task and metric."""
 
-Log = Sequence[Mapping[str, float | str | None]]
-"""`trainer.state.log_history`: numbers, and whatever else a callback logged."""
+Log = Sequence[Mapping[str, float]]
+"""The numbers of `trainer.state.log_history`, as `numbers_of` gives them."""
 
 _FILE_RULES = ConfigDict(extra="forbid")
 
@@ -164,4 +166,16 @@ INCIDENTS: RecordFile[tuple[Incident, ...]] = RecordFile("incidents.json", TypeA
 """What went wrong, as `Containment.incidents` says it; an empty list where nothing did."""
 
 LOG: RecordFile[Log] = RecordFile("log.json", TypeAdapter(Log, config=_FLOATS))
-"""The log of a finished run. NaN and infinities come back as texts, which `float` takes."""
+"""The log of a finished run."""
+
+
+def numbers_of(log_history: Iterable[Mapping[str, object]]) -> Log:
+    """Return the entries without what is no number, which a callback or a metric of somebody's own may have logged.
+
+    >>> numbers_of([{"step": 1, "loss": 0.5, "note": "text"}])
+    [{'step': 1.0, 'loss': 0.5}]
+    """
+    return [
+        {key: float(value) for key, value in entry.items() if isinstance(value, Real)}
+        for entry in log_history
+    ]

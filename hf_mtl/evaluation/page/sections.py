@@ -27,12 +27,14 @@ class Section:
         title: Its heading.
         caption: How to read it.
         source: What a run must leave to have it.
+        folded: Whether its table is shown when the reader asks for it, under the picture that says the same.
     """
 
     part: str
     title: str
     caption: str
     source: str
+    folded: bool = False
 
 
 _LOG = LOG.name
@@ -52,6 +54,7 @@ SECTIONS = (
         "points. The mean over the tasks is called delta-p (Maninis et al. 2019). Private adapters share nothing, so "
         "their changes are chance; gains and losses come from what is shared.",
         f"{SINGLE.name}, the figures of single-task runs",
+        folded=True,
     ),
     Section(
         "incidents",
@@ -95,6 +98,7 @@ SECTIONS = (
         "What each task had of the run",
         "Shares of all examples and tokens; the mark at a bar is what the mixture had planned.",
         MIXTURE.name,
+        folded=True,
     ),
     Section(
         "loss_weights",
