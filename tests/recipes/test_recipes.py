@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from hf_mtl.recipe.asset_names import named_assets
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
 FILES = sorted(RECIPES.glob("*/*.yaml"))
+STUDY = ROOT / "benchmarks" / "study" / "recipe.yaml"
 FOLDERS = sorted(path.parent for path in RECIPES.glob("*/recipe.yaml"))
 DECLARED_BY = {"recipe.yaml": "tasks", "first.yaml": "first_tasks"}  # by file, the function of run.py
 SCRIPTS = {"basic.py": 60, "loop.py": 200}
@@ -56,7 +58,9 @@ def run_script(folder: Path) -> ModuleType:
 
 def test_all_are_found() -> None:
     assert [folder.name for folder in FOLDERS] == list(shipped_recipes())
-    assert {"continual", "generative", "quickstart", "vision"} <= {folder.name for folder in FOLDERS}
+    assert {"continual", "few-shot", "generative", "news-and-ner", "nlu", "quickstart", "vision"} == {
+        folder.name for folder in FOLDERS
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -71,6 +75,24 @@ def test_it_is_valid(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     in_front_of(path, tmp_path)
     assert load_recipe(path).output_dir.startswith(f"runs/{path.parent.name}")
     assert load_recipe(path, smoke=True, overrides=["model.adapters=null"]).output_dir.endswith("-smoke")
+
+
+def changes(path: Path) -> dict[str, list[str]]:
+    """What the variants of a recipe change, by name, as the command line would say it."""
+    variants = yaml.safe_load(path.read_text(encoding="utf-8")).get("variants", {})
+    return {
+        name: [f"{key}={json.dumps(value)}" for key, value in own.items()] for name, own in variants.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "variant"),
+    [(path, variant) for path in (*FILES, STUDY) for variant in changes(path)],
+    ids=lambda value: value.parent.name if isinstance(value, Path) else value,
+)
+def test_a_variant_is_valid(path: Path, variant: str) -> None:
+    base, changed = load_recipe(path), load_recipe(path, changes(path)[variant])
+    assert (changed.sharing, changed.objective) != (base.sharing, base.objective)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)

@@ -17,6 +17,7 @@ from hf_mtl.data.conversions.gguf import convert_gguf
 from hf_mtl.data.conversions.grey_images import convert_digits, convert_mnist_5k
 from hf_mtl.data.conversions.model_files import convert_model_files
 from hf_mtl.data.conversions.movie_snippets import convert_movie_snippets
+from hf_mtl.data.conversions.reuters_r8 import convert_reuters_r8
 from hf_mtl.data.conversions.supersenses import convert_supersenses
 from hf_mtl.data.conversions.vit_tiny import convert_vit_tiny
 
@@ -31,6 +32,7 @@ CONVERSIONS: Final[Mapping[str, Callable[[Path, Path], None]]] = MappingProxyTyp
         "mnist-5k": convert_mnist_5k,
         "model-files": convert_model_files,
         "movie-snippets": convert_movie_snippets,
+        "reuters-r8": convert_reuters_r8,
         "supersenses": convert_supersenses,
         "vit-tiny": convert_vit_tiny,
     }
