@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = {
     (): {"--traceback", "--help"},
     ("train",): {"RECIPE", "--smoke", "--set", "--resume", "--output-dir", "--help"},
-    ("evaluate",): {"RUN_OR_RECIPE", "--help"},
+    ("evaluate",): {"RUN_OR_RECIPE", "--transfer", "--help"},
+    ("compare",): {"RECIPE", "--set", "--seed", "--output-dir", "--smoke", "--help"},
     ("predict",): {"RUN", "--task", "--input", "--prompt", "--output", "--max-new-tokens", "--help"},
     ("report",): {"RUN", "--output", "--help"},
     ("verify",): {"RECIPE", "--set", "--rounds", "--json", "--help"},
