@@ -213,4 +213,5 @@ def commit() -> str:
 
 def versions() -> dict[str, str]:
     """The versions of what a run of the trainer computes with."""
-    return {name: importlib.metadata.version(name) for name in ("hf-mtl", "torch", "transformers", "peft")}
+    others = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")}
+    return {"hf_mtl": hf_mtl.__version__} | others
