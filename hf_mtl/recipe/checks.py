@@ -104,11 +104,14 @@ def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
     from hf_mtl.objectives import objective_of
     from hf_mtl.tasks import sharing_of
 
-    problems: list[str] = []
+    found: list[str] = []
     try:
         sharing_of(recipe.sharing).shared_by(list(recipe.tasks))
-    except (ConfigError, CheckpointError) as error:
-        problems += [document.problem(("sharing",), text) for text in str(error).splitlines()]
+    except ConfigError as error:
+        found += error.problems
+    except CheckpointError as error:  # of a file of relations
+        found.append(str(error))
+    problems = [document.problem(("sharing",), text) for text in found]
     try:
         wrong = objective_of(recipe.objective).problems(list(recipe.tasks))
     except ConfigError as error:

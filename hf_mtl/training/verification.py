@@ -86,14 +86,18 @@ def verify_isolation(
             f"Isolation is verified in one process, over at least one round; found {args.world_size} processes and "
             f"rounds={rounds}."
         )
+    _refuse_sharing(args)
+    runs = TrialRuns(suite, args, processing_class, rounds=rounds + 1, trainer=trainer)
+    return _Comparison(base, runs, prepare, rounds).verification()
+
+
+def _refuse_sharing(args: MultiTaskTrainingArguments) -> None:
     sharing = sharing_of(args.sharing)
     if sharing.name != "private":
         raise ConfigError(
             f"sharing={sharing.name!r} makes the tasks learn from each other, so none is what it would be alone. "
             f"`hf-mtl compare` measures what that does; verify what stays isolated with sharing='private'."
         )
-    runs = TrialRuns(suite, args, processing_class, rounds=rounds + 1, trainer=trainer)
-    return _Comparison(base, runs, prepare, rounds).verification()
 
 
 @dataclass(frozen=True)

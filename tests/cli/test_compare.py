@@ -127,6 +127,6 @@ def test_mistakes_are_told_before_anything_is_trained(
     (folder / "wrong.yaml").write_text(text.replace("sharing: shared,", "sharing: sharde,"), encoding="utf-8")
     before = set(folder.rglob("*"))
     done = hf_mtl_program("compare", "wrong.yaml", cwd=folder)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "there is no structure 'sharde'. Did you mean 'shared'?" in " ".join(done.stderr.split())
     assert set(folder.rglob("*")) == before
