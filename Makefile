@@ -29,7 +29,7 @@ test: lint ## Linters, types and the quick tests
 	$(PYTEST) -m "not slow and not gpu" -n 2
 
 test-slow: install ## The slow tests (real training runs)
-	$(PYTEST) -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu" -n 2
 
 lint: install ## ruff and mypy
 	$(VENV)/bin/ruff check .
