@@ -111,7 +111,7 @@ def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
         found += error.problems
     except CheckpointError as error:  # of a file of relations
         found.append(str(error))
-    problems = [document.problem(("sharing",), text) for text in found]
+    problems = [document.problem(("sharing",), text.removeprefix("sharing: ")) for text in found]
     try:
         wrong = objective_of(recipe.objective).problems(list(recipe.tasks))
     except ConfigError as error:

@@ -103,7 +103,7 @@ class Sharing:
             if group in tasks
         ]
         problems += [
-            f"sharing: the group {group!r} has no tasks." for group, own in groups.items() if not own
+            f"sharing: the group {group!r} has no tasks." for group, own in self.groups.items() if not own
         ]
         if problems:
             raise ConfigError(problems)

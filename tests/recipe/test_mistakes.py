@@ -204,8 +204,8 @@ def test_wrong_override(write: Write, setting: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("sharing: sharde", "sharing: there is no structure 'sharde'. Did you mean 'shared'?"),
-        ("sharing: {name: soft, strenght: 1.0}", "sharing: 'soft' has no option 'strenght'. Did you mean 'strength'?"),
+        ("sharing: sharde", "recipe.yaml:4 sharing: there is no structure 'sharde'. Did you mean 'shared'?"),
+        ("sharing: {name: soft, strenght: 1.0}", "recipe.yaml:4 sharing: 'soft' has no option 'strenght'. Did you"),
         ("sharing: {name: groups, groups: {g: [wrds]}}", "task 'wrds' that there is not. Did you mean 'words'?"),
         ("objective: pcgradd", "Did you mean 'pcgrad'?"),
         ("objective: {name: static, weights: {wrds: 1.0}}", "Did you mean 'words'?"),
