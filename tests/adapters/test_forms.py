@@ -48,7 +48,7 @@ def test_bf16_activations_and_fp32_adapters(
 
     wide = x.detach().float().requires_grad_()
     expected = linear(wide, weight.float())
-    for start, stop, scale, a, b, _ in terms:
+    for start, stop, scale, a, b, *_ in terms:
         update = torch.zeros_like(expected)
         update[start:stop] = scale * (wide[start:stop] @ a.t()) @ b.t()
         expected = expected + update
@@ -83,7 +83,7 @@ def test_a_frozen_matrix_gets_no_gradient_and_costs_none() -> None:
     gradients = y.grad_fn.apply(torch.ones_like(y))  # what the function itself computes
     assert gradients[0] is None  # x needs none
     computed = [gradient is not None for gradient in gradients[4:]]
-    assert computed == [False, True, True, True, True, True]
+    assert computed == [False, True, True, True, True, True, False, False, False]  # no term has a learned factor
 
 
 def test_one_tasks_nan_stays_its_own() -> None:
@@ -112,6 +112,7 @@ def test_grouped_products_equal_the_segments_by_themselves() -> None:
             _random(3, D_IN, seed=20).requires_grad_(),
             _random(D_OUT, 3, seed=21).requires_grad_(),
             kept,
+            torch.tensor(0.7, requires_grad=True),
         ),
     ]
     x = _random(TOKENS, D_IN, seed=6).requires_grad_()

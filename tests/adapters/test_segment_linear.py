@@ -13,10 +13,10 @@ D_IN, D_OUT, TOKENS = 5, 4, 9
 
 
 def _terms(generator: torch.Generator, *, dropout: bool) -> list[Term]:
-    """Uneven segments, one of them empty, one token without any, and two that overlap."""
+    """Uneven segments, one of them empty, one token without any, and two that overlap; two have a learned factor."""
 
     def random(*shape: int) -> Tensor:
-        return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
+        return torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
 
     terms = []
     for start, stop, rank, scale in ((0, 3, 2, 0.5), (3, 3, 1, 1.0), (3, 8, 3, 2.0), (1, 5, 2, -0.7)):
@@ -24,15 +24,20 @@ def _terms(generator: torch.Generator, *, dropout: bool) -> list[Term]:
         if dropout:
             kept = torch.rand(stop - start, D_IN, dtype=torch.float64, generator=generator) > 0.3
             multiplier = kept / 0.7
-        terms.append(Term(start, stop, scale, random(rank, D_IN), random(D_OUT, rank), multiplier))
+        factor = random() if rank == 2 else None
+        terms.append(Term(start, stop, scale, random(rank, D_IN), random(D_OUT, rank), multiplier, factor))
     return terms
 
 
+def _factors(terms: list[Term]) -> list[Tensor]:
+    return [term.factor for term in terms if term.factor is not None]
+
+
 def _by_formula(y: Tensor, x: Tensor, terms: list[Term]) -> Tensor:
-    for start, stop, scale, a, b, multiplier in terms:
+    for start, stop, scale, a, b, multiplier, factor in terms:
         part = x[start:stop] if multiplier is None else x[start:stop] * multiplier
         update = torch.zeros_like(y)
-        update[start:stop] = scale * (part @ a.t()) @ b.t()
+        update[start:stop] = (1 if factor is None else factor) * scale * (part @ a.t()) @ b.t()
         y = y + update
     return y
 
@@ -47,7 +52,7 @@ def test_equals_the_formula_with_its_gradients(dropout: bool, contiguous: bool) 
     shape = (TOKENS, D_IN) if contiguous else (D_IN, TOKENS)
     leaf = torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
     x = leaf if contiguous else leaf.t()
-    leaves = [leaf, *(t.a_RI for t in terms), *(t.b_OR for t in terms)]
+    leaves = [leaf, *(t.a_RI for t in terms), *(t.b_OR for t in terms), *_factors(terms)]
     direction = torch.randn(TOKENS, D_OUT, dtype=torch.float64, generator=generator)
 
     expected = _by_formula(linear(x, weight, bias), x, terms)
@@ -70,14 +75,17 @@ def test_gradcheck(dropout: bool) -> None:
     count = len(terms)
 
     def function(x: Tensor, *ab: Tensor) -> Tensor:
-        changed = [t._replace(a_RI=ab[i], b_OR=ab[count + i]) for i, t in enumerate(terms)]
-        return segment_linear(x, weight, None, changed)
+        return segment_linear(x, weight, None, changed(*ab))
 
     def delta(x: Tensor, *ab: Tensor) -> Tensor:
-        changed = [t._replace(a_RI=ab[i], b_OR=ab[count + i]) for i, t in enumerate(terms)]
-        return segment_delta(linear(x, weight), x, changed)
+        return segment_delta(linear(x, weight), x, changed(*ab))
 
-    inputs = (x, *(t.a_RI for t in terms), *(t.b_OR for t in terms))
+    def changed(*ab: Tensor) -> list[Term]:
+        factors = iter(ab[2 * count :])
+        own = [None if t.factor is None else next(factors) for t in terms]
+        return [t._replace(a_RI=ab[i], b_OR=ab[count + i], factor=own[i]) for i, t in enumerate(terms)]
+
+    inputs = (x, *(t.a_RI for t in terms), *(t.b_OR for t in terms), *_factors(terms))
     assert torch.autograd.gradcheck(function, inputs)
     assert torch.autograd.gradcheck(delta, inputs)
 
