@@ -83,7 +83,17 @@ def test_a_frozen_matrix_gets_no_gradient_and_costs_none() -> None:
     gradients = y.grad_fn.apply(torch.ones_like(y))  # what the function itself computes
     assert gradients[0] is None  # x needs none
     computed = [gradient is not None for gradient in gradients[4:]]
-    assert computed == [False, True, True, True, True, True, False, False, False]  # no term has a learned factor
+    assert computed == [
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]  # no term has a learned factor
 
 
 def test_one_tasks_nan_stays_its_own() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def collect_story(folder: str | Path) -> RunStory:
         results=tuple(replace(own, losses=()) for own in results),
         changes=changes_of(results, SINGLE.read(folder) or {}),
         losses=losses,
-        evaluations=_evaluations(log, tasks),
+        evaluations=_evaluations(log, tasks, {score.metric for own in results for score in own.scores}),
         relations=_relations(folder / RELATIONS_FILE),
         cosines=_relations(folder / COSINES_FILE),
         transfer=TRANSFER.read(folder) or {},
@@ -125,8 +125,12 @@ def _curves(log: Log, figure: str, names: Iterable[str] = ()) -> Curves:
     return {name: _points(log, f"{name}{ends}") for name in (tuple(names) or every) if name in every}
 
 
-def _evaluations(log: Log, tasks: Sequence[str]) -> Mapping[str, Curves]:
-    """By metric and task the figures measured while training, in the order in which they come up."""
+def _evaluations(log: Log, tasks: Sequence[str], shown: Collection[str]) -> Mapping[str, Curves]:
+    """By metric and task the figures measured while training, in the order in which they come up.
+
+    Only the metrics of the results, where there are results, and only what was measured in several rounds: one point
+    is no curve.
+    """
     training = _training(log)
     last = int(training[-1]["step"]) if training else 0
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
@@ -138,9 +142,15 @@ def _evaluations(log: Log, tasks: Sequence[str]) -> Mapping[str, Curves]:
                 if metric != "rows" and not metric.endswith(_TOLD_BESIDE):
                     found.setdefault(metric, {}).setdefault(task, []).append((int(entry["step"]), value))
     # The same round is measured twice where a run ends with an evaluation of its own: the last one counts.
-    return {
+    every = {
         metric: {task: tuple(dict(points).items()) for task, points in curves.items()}
         for metric, curves in sorted(found.items(), key=lambda item: item[0] == LOSS)
+        if not shown or metric in shown
+    }
+    return {
+        metric: curves
+        for metric, curves in every.items()
+        if any(len(points) > 1 for points in curves.values())
     }
 
 
