@@ -1,4 +1,4 @@
-"""The program `hf-mtl`: `train`, `evaluate`, `predict`, `report`, `verify`, and `recipes` with verbs of its own.
+"""The program `hf-mtl`: `train`, `evaluate`, `compare`, `predict`, `report`, `verify`, and `recipes` with its own verbs.
 
 Each verb is one module that parses its arguments and calls the library. torch and transformers are imported when a verb
 runs, so that `--help` answers at once.

@@ -34,10 +34,8 @@ def fold(
         file_path: From a layer's path in the base to that in the class that the files are for; None leaves it out.
 
     Returns:
-        The config, and the parameters keyed as in PEFT's files. One adapter with the weight 1 stays as it is.
+        The config, and the parameters keyed as in PEFT's files.
     """
-    if len(addends) == 1 and addends[0][2] == 1.0:
-        return _as_it_is(*addends[0][:2], file_path)
     parts: dict[str, list[tuple[LoraUpdate, float]]] = {}
     for _, updates, weight in addends:
         for path, update in updates.items():
@@ -53,20 +51,6 @@ def fold(
         parameters[f"{key}.lora_B.weight"] = torch.cat(scaled, dim=1)
     ranks = {place: sum(update.lora_A.shape[0] for update, _ in own) for place, own in parts.items()}
     return _config([config for config, _, _ in addends], ranks), parameters
-
-
-def _as_it_is(
-    config: PeftConfig, updates: Mapping[str, LayerUpdate], file_path: Callable[[str], str | None]
-) -> tuple[LoraConfig, dict[str, Tensor]]:
-    copied = copy.deepcopy(config)
-    assert isinstance(copied, LoraConfig)
-    parameters: dict[str, Tensor] = {
-        f"base_model.model.{place}.{ending}": parameter
-        for path, update in updates.items()
-        if (place := file_path(path)) is not None
-        for ending, parameter in update.file_parameters().items()
-    }
-    return copied, parameters
 
 
 def _config(configs: Sequence[PeftConfig], ranks: Mapping[str, int]) -> LoraConfig:

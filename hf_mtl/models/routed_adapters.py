@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -203,12 +204,17 @@ class RoutedAdapters(nn.Module):
         if self._is_plain(route):
             return self.adapter_configs[route], dict(self.adapter_parameters(route))
         place = self._head_place(route)
-        addends = [
-            (self.adapter_configs[name], self.updates(name), self._routes.weight(route, name))
-            for name in weights
-            if name in self.adapter_configs
-        ]
-        config, parameters = fold(addends, partial(self._heads.file_path, place))
+        file_path = partial(self._heads.file_path, place)
+        shares = {n: self._routes.weight(route, n) for n in weights if n in self.adapter_configs}
+        if list(shares.values()) == [1.0]:  # one adapter in full stays as it is
+            (name,) = shares
+            config = copy.deepcopy(self.adapter_configs[name])
+            parameters: dict[str, Tensor] = dict(
+                self._layers.file_parameters(self._routes.inner(name), file_path)
+            )
+        else:
+            addends = [(self.adapter_configs[n], self.updates(n), weight) for n, weight in shares.items()]
+            config, parameters = fold(addends, file_path)
         self._heads.complete(place, config)
         return config, parameters | self._heads.file_parameters(place, "base_model.model.")
 

@@ -71,7 +71,7 @@ def compare_recipe(
         path: The recipe, with `variants`: by name, what each changes (dotted keys and their values). Always there are
             `alone` (private adapters) and, if the recipe itself shares, `joint` (as it stands).
         overrides: As in `load_recipe`, for all variants.
-        seeds: The seeds, each at least once.
+        seeds: The seeds; one that is named twice counts once.
         output_dir: Where everything goes; default the recipe's, with `-compare` behind it.
         smoke: As in `load_recipe`.
         console: Where progress and result are shown.
@@ -80,6 +80,7 @@ def compare_recipe(
         ConfigError: The recipe or a variant is wrong; all of them are read before the first is trained.
     """
     console = console or Console()
+    seeds = tuple(dict.fromkeys(seeds))
     base = load_recipe(path, overrides, smoke=smoke)
     folder = Path(output_dir or f"{base.output_dir}-compare")
     runs = list(_runs(path, base, overrides, seeds, folder, smoke=smoke))
@@ -87,7 +88,7 @@ def compare_recipe(
     for number, run in enumerate(runs, start=1):
         console.rule(f"{run.variant}, seed {run.seed} ({number} of {len(runs)})")
         reports[run.variant, run.seed] = _report(run, console)
-    comparison = _comparison(path.parent.name or path.stem, runs, reports, tuple(seeds))
+    comparison = _comparison(path.parent.name or path.stem, runs, reports, seeds)
     comparison.save(folder / COMPARISON_FILE)
     for run in runs:  # so that the page of each run shows it against the tasks alone
         SINGLE.write(run.folder, _figures(reports[ALONE, run.seed]))
@@ -110,7 +111,7 @@ def _runs(
     variants |= base.variants
     for name, settings in variants.items():
         own = [*overrides, *(f"{key}={json.dumps(value)}" for key, value in settings.items())]
-        for seed in dict.fromkeys(seeds):
+        for seed in seeds:
             recipe = load_recipe(path, [*own, f"training.seed={seed}"], smoke=smoke)
             place = folder / "runs" / f"{content_key(recipe)[:16]}"
             yield Compared(
@@ -119,7 +120,7 @@ def _runs(
 
 
 def content_key(recipe: Recipe) -> str:
-    """What a run is made of, as a hash: its recipe, its data files, and the versions of what computes it."""
+    """What a run is made of, as a hash: its recipe, the files that this names, and the versions of what computes it."""
     content = recipe.model_dump(mode="json", exclude={"output_dir", "variants"})
     versions = {"hf_mtl": __version__} | {name: importlib.metadata.version(name) for name in _VERSIONS}
     files = {str(file): _digest(file) for file in sorted(_files(recipe))}
@@ -128,13 +129,12 @@ def content_key(recipe: Recipe) -> str:
 
 
 def _files(recipe: Recipe) -> set[Path]:
-    sources = {
-        rows.source
-        for task in recipe.tasks.values()
-        for rows in (task.train, task.eval, task.test)
-        if rows is not None
-    }
-    found = [Path(source) for source in sources]
+    """The files and folders of this machine that a recipe names: rows, weights, relations."""
+    every = (rows for task in recipe.tasks.values() for rows in (task.train, task.eval, task.test))
+    named = {rows.source for rows in every if rows is not None} | {recipe.model.source, recipe.model.adapters}
+    if isinstance(recipe.sharing, dict):
+        named.add(str(recipe.sharing.get("relations", "")))
+    found = [Path(name) for name in named if name]
     return {
         file for path in found for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()
     }

@@ -171,7 +171,7 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     LOG.write(folder, numbers_of(trainer.state.log_history))
     MIXTURE.write(folder, trainer.plan.log.summary()["tasks"])
     INCIDENTS.write(folder, trainer.containment.incidents)
-    if run.args.gradient_cosines:
+    if run.args.gradient_cosines and trainer.owners.users:
         trainer.cosines.relations().save(folder / COSINES_FILE)
     if trainer.sharing.relations is not None:
         trainer.sharing.relations.save(folder / RELATIONS_FILE)

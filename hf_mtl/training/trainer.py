@@ -257,6 +257,8 @@ class MultiTaskTrainer(MeasuringTrainer):
             problem := self.shared_objective.effect_problem(size, self.suite.names)
         ):
             logger.warning("%s", problem)
+        if self.args.gradient_cosines and not flats:
+            logger.warning("gradient_cosines=True measures nothing: the tasks share no parameters.")
         if not flats or not (self.shared_objective.needs_rows or self.args.gradient_cosines):
             return None
         rows = TaskGradients(self.model, self.owners, flats)

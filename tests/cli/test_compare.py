@@ -93,10 +93,12 @@ def test_a_second_call_trains_only_what_changed(
     assert _runs(folder) == before
     rows = (folder / "words.jsonl").read_text(encoding="utf-8")
     (folder / "words.jsonl").write_text(rows + rows.splitlines(keepends=True)[0], encoding="utf-8")
-    third = hf_mtl_program("compare", "recipe.yaml", "--seed", "0", cwd=folder)
+    third = hf_mtl_program("compare", "recipe.yaml", "--seed", "0", "--seed", "0", cwd=folder)
     (folder / "words.jsonl").write_text(rows, encoding="utf-8")
     assert third.returncode == 0, third.stderr
     assert len(_runs(folder)) == len(before) + 4
+    # A seed that is named twice would make the intervals too narrow.
+    assert Comparison.load(folder / "runs/tiny-compare/comparison.json").seeds == (0,)
     assert {file: time for file, time in _runs(folder).items() if file in before} == before
 
 
