@@ -14,7 +14,7 @@ adapter:
     [[1.0, 1.0], [2.0, 2.0]]
 """
 
-from hf_mtl.adapters.closeness import add_closeness, closeness
+from hf_mtl.adapters.closeness import add_closeness, closeness, inner_products
 from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.plan import KINDS, plan_adapter
 from hf_mtl.adapters.prefix import Prefix
@@ -43,6 +43,7 @@ __all__ = [
     "add_closeness",
     "closeness",
     "current_pass",
+    "inner_products",
     "install",
     "keep_trainable",
     "plan_adapter",

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hf_mtl.adapters.lora import LoraUpdate
 
-__all__ = ["add_closeness", "closeness"]
+__all__ = ["add_closeness", "closeness", "inner_products"]
 
 
 def _side_by_side(updates: Sequence[LoraUpdate], coefficients_TT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -59,3 +59,13 @@ def closeness(updates: Sequence[LoraUpdate], coefficients_TT: Tensor) -> Tensor:
     a_RI, b_OR, k_RR = _side_by_side(updates, coefficients_TT)
     total: Tensor = (k_RR * (b_OR.t() @ b_OR) * (a_RI @ a_RI.t())).sum() / 2
     return total
+
+
+def inner_products(updates: Sequence[LoraUpdate]) -> Tensor:
+    """`<D_i, D_j>` of one layer's updates, float64 `[T, T]`."""
+    count = len(updates)
+    a_RI, b_OR, k_RR = _side_by_side(updates, torch.ones(count, count))
+    products_RR = (k_RR * (b_OR.t() @ b_OR) * (a_RI @ a_RI.t())).double()
+    owners_R = torch.arange(count).repeat_interleave(torch.tensor([len(own.lora_A) for own in updates]))
+    owned_TR = torch.nn.functional.one_hot(owners_R, count).t().to(products_RR)
+    return owned_TR @ products_RR @ owned_TR.t()

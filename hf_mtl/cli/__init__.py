@@ -1,4 +1,4 @@
-"""The program `hf-mtl`: `train`, `evaluate`, `compare`, `predict`, `report`, `verify`, and `recipes` with its verbs.
+"""The program `hf-mtl`: one verb for each thing that is done with a recipe or a run.
 
 Each verb is one module that parses its arguments and calls the library. torch and transformers are imported when a verb
 runs, so that `--help` answers at once.

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from hf_mtl.cli import compare, evaluate, predict, recipes, report, train, verify
+from hf_mtl.cli import compare, evaluate, predict, recipes, relations, report, train, verify
 from hf_mtl.errors import HfMtlError
 
 __all__ = ["app", "main"]
@@ -47,6 +47,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)
+app.command("relations")(relations.relations)
 app.command("verify")(verify.verify)
 app.add_typer(recipes.app, name="recipes")
 

@@ -4,6 +4,7 @@ from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
 from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor, load_tokenizer
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.generation import generate
+from hf_mtl.models.lora_relations import learned_relations, lora_layers
 from hf_mtl.models.losses import losses_of
 from hf_mtl.models.placing import context_of, place_suite, place_task
 from hf_mtl.models.routed_model import RoutedModel
@@ -18,9 +19,11 @@ __all__ = [
     "fingerprint",
     "generate",
     "identify",
+    "learned_relations",
     "load_base",
     "load_processor",
     "load_tokenizer",
+    "lora_layers",
     "losses_of",
     "place_suite",
     "place_task",

@@ -101,8 +101,7 @@ def _training_problems(recipe: Recipe, document: Document) -> list[str]:
 
 
 def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
-    from hf_mtl.objectives import objective_of
-    from hf_mtl.tasks import sharing_of
+    from hf_mtl.tasks import sharing_of, suite_objective
 
     found: list[str] = []
     try:
@@ -113,7 +112,9 @@ def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
         found.append(str(error))
     problems = [document.problem(("sharing",), text.removeprefix("sharing: ")) for text in found]
     try:
-        wrong = objective_of(recipe.objective).problems(list(recipe.tasks))
+        wrong = suite_objective(recipe.objective).problems(list(recipe.tasks))
     except ConfigError as error:
         wrong = list(error.problems)
+    except CheckpointError as error:
+        wrong = [str(error)]
     return problems + [document.problem(("objective",), text) for text in wrong]

@@ -132,8 +132,9 @@ def _files(recipe: Recipe) -> set[Path]:
     """The files and folders of this machine that a recipe names: rows, weights, relations."""
     every = (rows for task in recipe.tasks.values() for rows in (task.train, task.eval, task.test))
     named = {rows.source for rows in every if rows is not None} | {recipe.model.source, recipe.model.adapters}
-    if isinstance(recipe.sharing, dict):
-        named.add(str(recipe.sharing.get("relations", "")))
+    for spec in (recipe.sharing, recipe.objective):
+        relations = spec.get("relations") if isinstance(spec, dict) else None
+        named |= {relations} if isinstance(relations, str) else set()
     found = [Path(name) for name in named if name]
     return {
         file for path in found for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()

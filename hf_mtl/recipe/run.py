@@ -173,8 +173,8 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     INCIDENTS.write(folder, trainer.containment.incidents)
     if run.args.gradient_cosines and trainer.owners.users:
         trainer.cosines.relations().save(folder / COSINES_FILE)
-    if trainer.sharing.relations is not None:
-        trainer.sharing.relations.save(folder / RELATIONS_FILE)
+    if trainer.relations is not None:
+        trainer.relations.save(folder / RELATIONS_FILE)
     plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
 
 

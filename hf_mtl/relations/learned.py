@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
@@ -64,6 +64,33 @@ class LearnedRelations:
         with torch.no_grad():
             weights = self._scores(features).softmax(dim=1)
         return Relations(tuple(features), weights.cpu().numpy(), "learned")
+
+    def of_distances(self, names: Sequence[str], squares: Tensor) -> Relations:
+        """Return the weights for features of which only the distances are known.
+
+        The distances are taken in units of the mean one between two tasks, so that `tau` means the same for near tasks
+        and for far ones; where all are 0, every other task has the same weight.
+
+        Args:
+            names: T tasks.
+            squares: Their squared distances, `[T, T]`.
+
+        Raises:
+            ConfigError: Fewer than two tasks.
+
+        Example:
+            >>> squares = torch.tensor([[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]])
+            >>> LearnedRelations(tau=1.0).of_distances(["a", "b", "c"], squares).values.round(2).tolist()
+            [[0.0, 0.85, 0.15], [0.65, 0.0, 0.35], [0.25, 0.75, 0.0]]
+        """
+        count = len(names)
+        if count < 2:
+            raise ConfigError(f"relations are learned among at least two tasks, found {listing(names)}.")
+        squares = squares.detach().double().clamp(min=0)
+        mean = squares.sum() / (count * (count - 1))
+        scores = -squares / (self.tau * torch.where(mean > 0, mean, torch.ones_like(mean)))
+        weights = scores.fill_diagonal_(-math.inf).softmax(dim=1)
+        return Relations(tuple(names), weights.cpu().numpy(), "learned")
 
     def loss(self, features: Mapping[str, Tensor]) -> Tensor:
         r"""Return the smallest loss over all R, which features can be trained with.

@@ -146,6 +146,11 @@ class Relations:
         """
         return float(self.values[self._index(first), self._index(second)])
 
+    def table(self) -> dict[str, dict[str, float]]:
+        """Return the numbers by two names."""
+        rows = zip(self.names, self.values.tolist(), strict=True)
+        return {name: dict(zip(self.names, row, strict=True)) for name, row in rows}
+
     def subset(self, names: Sequence[str]) -> Relations:
         """Return the relations among some of the tasks, in their order.
 

@@ -32,6 +32,7 @@ from hf_mtl.tasks.kinds import (
     prompt_text,
     register,
 )
+from hf_mtl.tasks.objectives import suite_objective
 from hf_mtl.tasks.sharing import Sharing, SharingPlan
 from hf_mtl.tasks.structures import STRUCTURES, sharing_of
 from hf_mtl.tasks.suite import TaskSuite
@@ -69,4 +70,5 @@ __all__ = [
     "prompt_text",
     "register",
     "sharing_of",
+    "suite_objective",
 ]

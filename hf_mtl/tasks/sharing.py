@@ -65,6 +65,9 @@ class Sharing:
         strength: Of the penalty `strength / 2 sum_i ||D_i - mean D||^2` over the adapters' changes `D = s B A` of each
             layer's weight; with `relations` R, `strength / 4 sum_ij R_ij ||D_i - D_j||^2`. 0 has no penalty.
         relations: How much which tasks have in common; negative entries count as 0.
+        tau: In the place of `relations`, these are learned in every round of the adapters as they are then: each task
+            spreads a weight of 1 over the others by `softmax_j(-||D_i - D_j||^2 / (tau m))`, with m the mean of all
+            squared distances (`hf_mtl.relations.LearnedRelations`).
         count: How many groups to form of the relations, in the place of `groups`.
     """
 
@@ -77,6 +80,7 @@ class Sharing:
     match_parameters: bool = False
     strength: float = 0.0
     relations: Relations | None = None
+    tau: float | None = None
     count: int | None = None
 
     def shared_by(self, tasks: Collection[str]) -> dict[str, tuple[str, ...]]:

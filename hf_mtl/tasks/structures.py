@@ -6,6 +6,7 @@ True
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +31,7 @@ STRUCTURES: Mapping[str, tuple[Sharing, tuple[str, ...]]] = MappingProxyType(
             Sharing("groups"),
             ("groups", "relations", "count", "everyone", "private", "learned_scales", *_OF_ADAPTERS),
         ),
-        "soft": (Sharing("soft", strength=0.1), ("strength", "relations")),
+        "soft": (Sharing("soft", strength=0.1), ("strength", "relations", "tau")),
     }
 )
 """By name, the structure with its defaults, and the options that it has: fields of `Sharing`."""
@@ -40,6 +41,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "groups": (Mapping,),
         "count": (int,),
         "strength": (int, float),
+        "tau": (int, float),
         "relations": (Relations, Mapping, str, Path),
         "adapter": (LoraConfig, Mapping),
     }
@@ -115,4 +117,8 @@ def _together(sharing: Sharing) -> list[str]:
         problems.append("sharing: `count` forms so many groups, at least 1, of `relations`; give these too.")
     if sharing.name == "soft" and sharing.strength <= 0:
         problems.append(f"sharing: strength must be greater than 0, found {sharing.strength!r}.")
+    if sharing.tau is not None and not 0 < sharing.tau < math.inf:
+        problems.append(f"sharing: tau must be a finite number above 0, found {sharing.tau!r}.")
+    if sharing.tau is not None and sharing.relations is not None:
+        problems.append("sharing: relations are either given (`relations`) or learned (`tau`), not both.")
     return problems

@@ -9,9 +9,9 @@ from typing import Any
 from transformers import SchedulerType, TrainingArguments
 from transformers.training_args import OptimizerNames
 
-from hf_mtl.errors import ConfigError, listing
-from hf_mtl.objectives import Objective, objective_of
-from hf_mtl.tasks import Sharing, sharing_of
+from hf_mtl.errors import CheckpointError, ConfigError, listing
+from hf_mtl.objectives import Objective
+from hf_mtl.tasks import Sharing, sharing_of, suite_objective
 from hf_mtl.training.mixtures import Mixture, StopRule
 
 __all__ = ["MultiTaskTrainingArguments"]
@@ -123,11 +123,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     def _named_problems(self) -> list[str]:
         problems: list[str] = []
-        for make in (lambda: sharing_of(self.sharing), lambda: objective_of(self.objective)):
+        for make in (lambda: sharing_of(self.sharing), lambda: suite_objective(self.objective)):
             try:
                 make()
             except ConfigError as error:
                 problems += error.problems
+            except CheckpointError as error:  # of a file of relations
+                problems.append(str(error))
         return problems
 
     def _unsupported(self) -> list[str]:

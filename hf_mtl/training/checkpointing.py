@@ -14,9 +14,8 @@ from transformers.trainer_callback import ExportableState
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.export import save_suite
 from hf_mtl.models import RoutedModel
-from hf_mtl.objectives import objective_of
 from hf_mtl.relations import CosineMeter
-from hf_mtl.tasks import TaskSuite
+from hf_mtl.tasks import TaskSuite, suite_objective
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.best import BestWeights
 from hf_mtl.training.checkpoints import (
@@ -59,7 +58,7 @@ class CheckpointingTrainer(Trainer, Parts):
     def begin_records(self) -> None:
         """Forget what an earlier call of `train` remembered of its tasks: figures, strikes, best weights."""
         self.meter = TaskMeter()
-        self.shared_objective = objective_of(self.args.objective, seed=self.args.seed)
+        self.shared_objective = suite_objective(self.args.objective, seed=self.args.seed)
         if problems := self.shared_objective.problems(self.suite.names):
             raise ConfigError(problems)
         if (problem := self.shared_objective.resume_problem()) and self.args.save_strategy != "no":

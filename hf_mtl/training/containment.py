@@ -93,14 +93,12 @@ class Containment:
             usual = statistics.median(past) if len(past) >= _FEWEST else math.inf
             if self.spike_factor > 0 and norm > self.spike_factor * usual:
                 found.append(task)
-                logger.warning(
-                    "task %r, round %d: the gradient norm is %.3g, %.1f times its running median.%s",
-                    task,
-                    round_number,
-                    norm,
-                    norm / usual,
-                    " Its update is left out." if self.skip_spikes else "",
+                what = f"its gradient norm is {norm:.3g}, {norm / usual:.1f} times its running median"
+                what += "; its update is left out" if self.skip_spikes else ""
+                self.incidents.append(
+                    {"task": task, "round": round_number, "rows": [], "problem": what, "quarantined": False}
                 )
+                logger.warning("task %r, round %d: %s.", task, round_number, what)
             past.append(norm)
         return found if self.skip_spikes else []
 

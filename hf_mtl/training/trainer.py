@@ -26,6 +26,7 @@ from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator
 from hf_mtl.models import RoutedModel, place_suite
+from hf_mtl.relations import Relations
 from hf_mtl.tasks import Processor, Task, TaskSuite, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.building import processor_of, routed_model, row_sources, suite_or_none
@@ -121,6 +122,7 @@ class MultiTaskTrainer(MeasuringTrainer):
         args.ignore_data_skip = True
         self.task_optimizers: dict[str, TaskOptimizer] = {}
         self._evaluator: Evaluator | None = None
+        self._soft: SoftSharing | None = None
         self._signal = StopSignal()
         super().__init__(
             model=routed,
@@ -235,6 +237,9 @@ class MultiTaskTrainer(MeasuringTrainer):
             self.task_optimizers[owner] = TaskOptimizer(parameters, settings, factory)
         self.suite_optimizer = SuiteOptimizer(self.task_optimizers)
         self.optimizer = self.suite_optimizer
+        self._soft = (
+            SoftSharing(self.model, self.suite.names, self.sharing) if self.sharing.strength else None
+        )
         self._round_step = RoundStep(
             self.model,
             self.suite,
@@ -245,9 +250,14 @@ class MultiTaskTrainer(MeasuringTrainer):
             autocast=self.compute_loss_context_manager,
             asked_to_stop=lambda: bool(self._signal),
             combining=self._combining(),
-            soft=SoftSharing(self.model, self.suite.names, self.sharing) if self.sharing.strength else None,
+            soft=self._soft,
         )
         return self.suite_optimizer
+
+    @property
+    def relations(self) -> Relations | None:
+        """How much the tasks have in common: as `sharing` gives it, or as it was learned by now; None if neither."""
+        return self.sharing.relations if self._soft is None else self._soft.relations
 
     def _combining(self) -> Combining | None:
         """What makes the shared gradients; None where adding the tasks' gradients up does it."""

@@ -26,6 +26,7 @@ FLAGS = {
     ("compare",): {"RECIPE", "--set", "--seed", "--output-dir", "--smoke", "--help"},
     ("predict",): {"RUN", "--task", "--input", "--prompt", "--output", "--max-new-tokens", "--help"},
     ("report",): {"RUN", "--output", "--help"},
+    ("relations",): {"RUN", "--by", "--tau", "--output", "--help"},
     ("verify",): {"RECIPE", "--set", "--rounds", "--json", "--help"},
     ("recipes",): {"--help"},
     ("recipes", "list"): {"--help"},

@@ -31,7 +31,7 @@ from hf_mtl.evaluation.page.records import (
     numbers_of,
 )
 from hf_mtl.evaluation.page.rendering import PAGE_FILE, STORY_FILE, write_page
-from hf_mtl.evaluation.page.story import RunStory
+from hf_mtl.evaluation.page.story import RunStory, main_score
 from hf_mtl.evaluation.page.verdict import verdict
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "changes_of",
     "collect_story",
     "delta_p",
+    "main_score",
     "numbers_of",
     "verdict",
     "write_page",
