@@ -168,17 +168,23 @@ class Heads(nn.Module):
             self._set_pooler(None)
 
     def spare_pooler(self, plan: AdapterPlan, own: PlacedHead | None) -> AdapterPlan:
-        """The plan without the base's pooler, which is frozen, whatever stands on it; its config says so.
+        """The plan; without the base's pooler where no head of the adapter's stands on it, and then its config says so.
+
+        An adapter without a head of its own may be one that several tasks share, whose heads stand on the pooler.
 
         Raises:
             ConfigError: If nothing else was targeted.
         """
+        if self._architecture.pooler and (own is None or own.shape is HeadShape.SEQUENCE):
+            return plan
         path = f"{self._own_trunk}{_POOLER}."
         kept = {target: update for target, update in plan.updates.items() if not target.startswith(path)}
         if len(kept) == len(plan.updates):
             return plan
         if not kept:
-            raise ConfigError("the base's pooler cannot be a target; name layers of the encoder.")
+            raise ConfigError(
+                "nothing here stands on the base's pooler, so it cannot be the only target; name layers of the encoder."
+            )
         if own is None or own.stock.path(_POOLED_LAYER) is not None:
             vars(plan.config)["exclude_modules"] = _and_pooler(vars(plan.config).get("exclude_modules"))
         return replace(plan, updates=kept)

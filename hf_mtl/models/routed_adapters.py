@@ -89,13 +89,14 @@ class RoutedAdapters(nn.Module):
             check_kind(self.base, self.architecture, config)
             own = None if head is None else self._heads.make(head, seed=derived_seed(seed, "head", name))
             config = config if own is None else own.without_modules(config)
-            with self._layers.taken_out(), self._heads.with_pooler():
+            with self._heads.with_pooler(), self._layers.taken_out():
                 plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
             plan = self._heads.spare_pooler(plan, own)
         except ConfigError as error:
             raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
         inner = self._routes.add(name)
-        self._layers.place(inner, plan.updates)
+        with self._heads.with_pooler():
+            self._layers.place(inner, plan.updates)
         if plan.virtual is not None:
             self._virtual[inner] = plan.virtual
         if own is not None:

@@ -23,7 +23,7 @@ from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify, refuse_compiled, switch_dropout_off
 from hf_mtl.models.base_pass import BaseOutput, BasePass
 from hf_mtl.models.heads import states_at
-from hf_mtl.models.passes import packed_pass, padded_pass
+from hf_mtl.models.passes import packed_pass, padded_pass, pooler_pass
 from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
 from hf_mtl.models.virtual_stream import lay_out
@@ -125,7 +125,9 @@ class RoutedModel(RoutedAdapters):
                 given[route] = output.logits[part.labels]
                 continue
             states, counts = states_at(output, batch, parts[route], own[route].shape, self.pool)
-            given[route] = own[route](states, counts)
+            keys = batch.dropout_keys[parts[route].rows]
+            with install(pooler_pass(route, counts, keys, self._routes.spans)):
+                given[route] = own[route](states, counts)
         return given
 
     def _run(self, batch: PackedBatch | PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:
