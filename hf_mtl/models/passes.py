@@ -35,7 +35,9 @@ def padded_pass(batch: PaddedBatch, spans: Spans, *, head_on_labels: bool) -> Ro
     )
 
 
-def pooler_pass(route: str, counts: tuple[int, ...], dropout_keys: tuple[int, ...], spans: Spans) -> RoutedPass:
+def pooler_pass(
+    route: str, counts: tuple[int, ...], dropout_keys: tuple[int, ...], spans: Spans
+) -> RoutedPass:
     """The pass of a pooler below a route's head.
 
     Args:

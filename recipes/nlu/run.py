@@ -26,7 +26,7 @@ def tasks() -> list[Task]:
             eval=max_examples(load_rows("asset:movie-snippets", split="test"), 1000, seed=0),
             adapter=adapter(),
             num_train_epochs=2,
-            learning_rate=1e-3,
+            learning_rate=7e-4,
         ),
         Task(
             "entities",
@@ -44,6 +44,7 @@ def tasks() -> list[Task]:
             eval=max_examples(load_rows("asset:disfl-qa", split="validation"), 600, seed=0),
             adapter=adapter(),
             num_train_epochs=2,
+            learning_rate=1.5e-3,
         ),
     ]
 

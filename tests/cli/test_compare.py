@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_mtl.evaluation import Comparison
+from hf_mtl.relations import Relations
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -33,7 +34,7 @@ tasks:
     template: {{prompt: "{{lemma}}:", completion: " {{past}}"}}
     metrics: [perplexity]
 training: {{max_steps: 4, per_device_train_batch_size: 3, learning_rate: 1e-2, logging_steps: 1, use_cpu: true,
-  gradient_cosines: true}}
+  gradient_cosines: true, eval_strategy: steps, eval_steps: 1}}
 variants:
   shared: {{sharing: shared, training.learning_rate: 5.0e-3}}
   weighted: {{objective: {{name: static, weights: {{words: 3, past tense: 1}}}}}}
@@ -115,6 +116,11 @@ def test_a_run_of_it_has_a_page_against_the_tasks_alone(
         "words",
         "past tense",
     }
+    for source, symmetric in (("results", True), ("cosines", True), ("adapters", False)):
+        done = hf_mtl_program("relations", run, "--by", source, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        found = Relations.load(run / "relations.json")
+        assert found.names == ("words", "past tense") and bool(found.values[0, 0] == 1) is symmetric
     done = hf_mtl_program("report", run, cwd=folder)
     assert done.returncode == 0, done.stderr
     page = (run / "report" / "index.html").read_text(encoding="utf-8")

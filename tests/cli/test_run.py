@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hf_mtl.cli import app
+from hf_mtl.relations import Relations
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -133,6 +134,22 @@ def test_report_shows_the_run(
     assert [step for step, _ in story["learning_rates"]["past tense"]] == [1, 2, 3]
     again = CliRunner().invoke(app, ["report", str(run)])
     assert again.exit_code == 0 and (run / "report" / "index.html").is_file()
+
+
+def test_relations_of_the_run(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run, file = finished[0] / "runs" / "tiny", tmp_path / "near.json"
+    done = CliRunner().invoke(app, ["relations", str(run), "--output", str(file)])
+    assert done.exit_code == 0, done.stderr
+    found = Relations.load(file)
+    assert found.names == ("words", "past tense") and found.source == "learned"
+    assert found.values.tolist() == [[0, 1], [1, 0]]  # each has but one other task
+    assert done.stdout.splitlines()[-1] == f"relations: {file}"
+    for source, told in (("cosines", "holds no cosines.json"), ("results", "'words', 'past tense' were not")):
+        done = CliRunner().invoke(app, ["relations", str(run), "--by", source])
+        assert done.exit_code == 2 and told in done.stderr
+    assert not (run / "relations.json").exists()
 
 
 def test_report_of_no_run(tmp_path: Path) -> None:

@@ -219,7 +219,12 @@ def test_refused_bases(make: Callable[[], PreTrainedModel], message: str) -> Non
 @pytest.mark.parametrize(
     ("base", "excluded", "saved", "count"),
     [
-        ("BertModel", None, None, 26),  # the pooler's too: heads of tasks that share the adapter may stand on it
+        (
+            "BertModel",
+            None,
+            None,
+            26,
+        ),  # the pooler's too: heads of tasks that share the adapter may stand on it
         ("RobertaModel", None, ["pooler.dense"], 24),
         ("RobertaModel", ["query"], ["pooler.dense", "query"], 20),
         ("RobertaModel", r".*\.query", r"(?:.*\.query)|(?:.*\.)?pooler\.dense", 20),
@@ -244,7 +249,9 @@ def test_a_pooler_that_no_head_stands_on_gets_no_adapter_and_the_files_say_so(
 
 def test_refused_targets_and_batches() -> None:
     model = RoutedModel(CASES["RobertaModel"].base())
-    with pytest.raises(ConfigError, match="adapter 'a': nothing here stands on the base's pooler, so it cannot"):
+    with pytest.raises(
+        ConfigError, match="adapter 'a': nothing here stands on the base's pooler, so it cannot"
+    ):
         model.add_adapter("a", LoraConfig(target_modules=["pooler.dense"]))
     vision, text = _model(CASES["ViTModel"]), CASES["LlamaForCausalLM"]
     with pytest.raises(ConfigError, match="takes the layout PaddedLayout"):

@@ -107,6 +107,21 @@ def test_equal_features_share_evenly_and_have_a_gradient() -> None:
     assert all(own.grad is not None and bool(own.grad.eq(0).all()) for own in features.values())
 
 
+def test_of_distances_is_that_of_features_in_units_of_their_mean_distance() -> None:
+    features = four()
+    flat = torch.stack([own.flatten() for own in features.values()])
+    squares = (flat[:, None] - flat[None]).square().sum(dim=2)
+    unit = (squares.sum() / 12).sqrt()
+    expected = LearnedRelations(0.7).relations({name: own / unit for name, own in features.items()})
+    found = LearnedRelations(0.7).of_distances("abcd", squares)
+    assert np.allclose(found.values, expected.values, rtol=1e-12)
+    assert np.allclose(found.values, LearnedRelations(0.7).of_distances("abcd", 1e6 * squares).values)
+    same = LearnedRelations(0.7).of_distances("abc", torch.zeros(3, 3))
+    assert np.allclose(same.values, (1 - np.eye(3)) / 2)
+    with pytest.raises(ConfigError, match="at least two tasks, found 'a'"):
+        LearnedRelations(1.0).of_distances("a", torch.zeros(1, 1))
+
+
 @pytest.mark.parametrize("tau", [0.0, -1.0, math.nan, math.inf])
 def test_bad_tau(tau: float) -> None:
     with pytest.raises(ConfigError, match="tau must be a finite number above 0"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_mtl.adapters import LoraUpdate, add_closeness, closeness
+from hf_mtl.adapters import LoraUpdate, add_closeness, closeness, inner_products
 
 RANKS = (2, 3, 1)
 
@@ -75,3 +75,9 @@ def test_equal_changes_cost_nothing_whatever_their_factors() -> None:
     )
     pair = 0.3 * (torch.eye(2, dtype=torch.float64) - 1 / 2)
     assert float(closeness([first, same], pair)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_inner_products() -> None:
+    updates = _updates()
+    flat = torch.stack([change.flatten() for change in _changes(updates)])
+    torch.testing.assert_close(inner_products(updates), (flat @ flat.t()).detach(), rtol=1e-12, atol=1e-12)

@@ -18,6 +18,8 @@ from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletio
 from hf_mtl.adapters import LoraUpdate
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.models import load_base, losses_of
+from hf_mtl.objectives import SharedGradients, objective_of
+from hf_mtl.relations import Relations
 from hf_mtl.training.combining import Combining
 
 NAMES = ("a", "b", "c")
@@ -203,3 +205,55 @@ def test_soft_sharing_draws_adapters_together(tiny_llama: Path, tmp_path: Path) 
         trainer.train()
         apart[strength] = _apart(trainer)
     assert apart[100.0] < 0.5 * apart[1e-6]
+
+
+def test_soft_sharing_learns_relations_of_the_adapters_as_they_are(tiny_llama: Path, tmp_path: Path) -> None:
+    sharing = {"name": "soft", "strength": 1.0, "tau": 0.05}
+    trainer = trainer_of(tiny_llama, tmp_path, sharing=sharing)
+    trainer.train()
+    found = trainer.relations
+    assert found is not None and found.source == "learned" and found.names == NAMES
+    flat = torch.stack(
+        [
+            torch.cat(
+                [(u.scale * u.lora_B @ u.lora_A).flatten() for u in trainer.model.updates(name).values()]
+            )
+            for name in NAMES
+        ]
+    ).detach()
+    squares = (flat[:, None] - flat).square().sum(2)
+    logits = -squares / (0.05 * squares.sum() / 6)
+    weights = logits.fill_diagonal_(-torch.inf).softmax(1)
+    torch.testing.assert_close(torch.tensor(found.values), weights, rtol=1e-9, atol=1e-12)
+    assert found.values.max() > 0.6  # they are not even
+
+    # The penalty's gradient is that of the formula at these relations, held fixed.
+    step = _rounds(trainer)
+    layer = next(iter(trainer.model.updates("a")))
+    updates = [trainer.model.updates(name)[layer] for name in NAMES]
+    changes = [u.scale * u.lora_B @ u.lora_A for u in updates]
+    both = (weights + weights.t()) / 2
+    penalty = (
+        sum(both[i, j] * (changes[i] - changes[j]).square().sum() for i in range(3) for j in range(3)) / 4
+    )
+    (expected,) = torch.autograd.grad(penalty, [updates[0].lora_A])
+    for update in (u for name in NAMES for u in trainer.model.updates(name).values()):
+        for parameter in (update.lora_A, update.lora_B):
+            parameter.grad = torch.zeros_like(parameter)
+    step.soft.add(NAMES)
+    torch.testing.assert_close(updates[0].lora_A.grad, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_relations_of_an_objective_may_be_a_file(tiny_llama: Path, tmp_path: Path) -> None:
+    table = {"a": {"b": 0.5, "c": 0.0}, "b": {"c": 0.25}}
+    Relations.given(table, NAMES).save(tmp_path / "near.json")
+    given = {"name": "relation_product", "relations": Relations.given(table, NAMES).table()}
+    file = {"name": "relation_product", "relations": str(tmp_path / "near.json")}
+    gradients = SharedGradients(NAMES, torch.tensor([1.0, 2.0, 3.0]).double(), torch.eye(3), (3,), 0)
+    expected = objective_of(given).update(gradients).weights
+    trainer = trainer_of(tiny_llama, tmp_path / "run", objective=file)
+    assert trainer.shared_objective.update(gradients).weights == expected
+    with pytest.raises(ConfigError, match=r"nothing\.json should hold relations of tasks as JSON"):
+        trainer_of(
+            tiny_llama, tmp_path / "run", objective=file | {"relations": str(tmp_path / "nothing.json")}
+        )

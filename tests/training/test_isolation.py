@@ -188,15 +188,20 @@ def test_spikes_are_reported_and_skipped_on_request(
                 self.kept = self.parameter.detach().clone()
                 self.parameter.data.mul_(1e4)
 
-    steps = []
+    steps, incidents = [], []
     for skip in (False, True):
         trainer = trainer_of(tiny_llama, tmp_path, tasks(), max_steps=25, skip_spikes=skip, optim="sgd")
         trainer.add_callback(Spike(trainer, "verbs", {20}))
         with caplog.at_level(logging.WARNING):
             trainer.train()
         steps.append({name: own.steps for name, own in trainer.task_optimizers.items()})
+        incidents += trainer.containment.incidents
     told = [record.message for record in caplog.records if "running median" in record.message]
     assert len(told) == 2 and all("task 'verbs', round 20" in text for text in told)
+    assert [(own["task"], own["round"], own["quarantined"]) for own in incidents] == [
+        ("verbs", 20, False)
+    ] * 2
+    assert [own["problem"].endswith("; its update is left out") for own in incidents] == [False, True]
     assert steps == [{"verbs": 25, "mlp": 25, "c/d": 25}, {"verbs": 24, "mlp": 25, "c/d": 25}]
 
 
