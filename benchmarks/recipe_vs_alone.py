@@ -4,8 +4,9 @@
     python benchmarks/recipe_vs_alone.py nlu --seeds 0
 
 Alone is what somebody does who knows peft: the stock `AutoModelFor...` class, the same adapter and settings, batches
-padded to their longest row, the Trainer's own order of rows, the base's dropout off as here. Both ways the figures
-come from the same metrics on the same held-out rows. Each run is a process of its own; seconds are those of training.
+padded to their longest row, the base's dropout off as here. A seed means the same on both sides, first weights and
+order of rows, so that what differs is the training together, and not the draw. Both ways the figures come from the
+same metrics on the same held-out rows. Each run is a process of its own; seconds are those of training.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ from driver import device, versions
 from rich.console import Console
 from rich.table import Table
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, RoutedModel, load_base
-from hf_mtl.data import IGNORED
+from hf_mtl.data import IGNORED, ImageSequence, Sequence
 from hf_mtl.evaluation import TaskOutcomes, figures_of
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.models import load_processor
 from hf_mtl.recipe import build, load_recipe
-from hf_mtl.tasks import EncodedSplit, Outcome
+from hf_mtl.tasks import EncodedSplit, Kind, Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -73,29 +75,40 @@ def joint(recipe: str, seed: int) -> dict[str, Any]:
     return {"tasks": tasks, "seconds": seconds}
 
 
-def plain_rows(split: EncodedSplit) -> list[dict[str, Any]]:
-    """The rows of a split as the stock class for its kind of task takes them."""
-    shape = split.encoder.task.own_kind.shape
-    rows = []
-    for line in range(len(split)):
-        own = split.sequence(line)
-        row: dict[str, Any] = {}
-        if shape is HeadShape.SPAN:
-            row |= {"start_positions": int(own.targets[0]), "end_positions": int(own.targets[1])}
-        elif shape is HeadShape.TOKEN:
-            labels = [IGNORED] * len(own.input_ids)
-            for place, label in zip(own.label_positions, own.label_ids, strict=True):
-                labels[place] = label
-            row["labels"] = labels
-        else:
-            row["labels"] = int(own.targets[0])
-        if split.encoder.task.own_kind.reads_images:
-            row["pixel_values"] = own.pixel_values  # type: ignore[attr-defined]
-        else:
-            row |= {"input_ids": own.input_ids, "attention_mask": [1] * len(own.input_ids)}
-            row["token_type_ids"] = own.token_types or [0] * len(own.input_ids)
-        rows.append(row)
-    return rows
+def plain_row(kind: Kind, own: Sequence) -> dict[str, Any]:
+    """A sequence as the stock class for its kind of task takes it."""
+    row: dict[str, Any] = {}
+    if kind.shape is HeadShape.SPAN:
+        row |= {"start_positions": int(own.targets[0]), "end_positions": int(own.targets[1])}
+    elif kind.shape is HeadShape.TOKEN:
+        labels = [IGNORED] * len(own.input_ids)
+        for place, label in zip(own.label_positions, own.label_ids, strict=True):
+            labels[place] = label
+        row["labels"] = labels
+    else:
+        row["labels"] = int(own.targets[0])
+    if isinstance(own, ImageSequence):
+        return row | {"pixel_values": own.pixel_values}
+    row |= {"input_ids": own.input_ids, "attention_mask": [1] * len(own.input_ids)}
+    return row | {"token_type_ids": own.token_types or [0] * len(own.input_ids)}
+
+
+class InOrder(Trainer):
+    """Trains on batches that are given, in their order.
+
+    Args:
+        batches: The batches.
+        *arguments: Of `Trainer`.
+        **options: Of `Trainer`.
+    """
+
+    def __init__(self, batches: list[list[dict[str, Any]]], *arguments: Any, **options: Any) -> None:
+        self._batches = batches
+        super().__init__(*arguments, train_dataset=batches, **options)  # type: ignore[arg-type]
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """One batch at a time; the collator gets its rows."""
+        return DataLoader(self._batches, batch_size=None, collate_fn=self.data_collator)  # type: ignore[arg-type]
 
 
 def collated(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -122,7 +135,12 @@ def alone(recipe: str, seed: int, name: str) -> dict[str, Any]:
     plain = auto.from_pretrained(source, num_labels=head.outputs, dtype=torch.float32, **off)
     config = copy.deepcopy(trainer.model.adapter_configs[name])
     model = peft.get_peft_model(plain, config)
-    train, evaluated = trainer.sources[name].split, trainer._evaluator_for(None)
+    first = {key: own.detach().clone() for key, own in trainer.model.adapter_parameters(name).items()}
+    odd = peft.set_peft_model_state_dict(model, first).unexpected_keys
+    assert not odd, odd
+    source, evaluated = trainer.sources[name], trainer._evaluator_for(None)
+    kind = trainer.suite[name].own_kind
+    batches = [[plain_row(kind, own) for own in source.batch(step)] for step in range(settings.steps)]
     arguments = TrainingArguments(
         f"/tmp/alone-{name}-{seed}",
         max_steps=settings.steps,
@@ -139,7 +157,7 @@ def alone(recipe: str, seed: int, name: str) -> dict[str, Any]:
         disable_tqdm=True,
         logging_strategy="no",
     )
-    stock = Trainer(model, arguments, data_collator=collated, train_dataset=plain_rows(train))
+    stock = InOrder(batches, model, arguments, data_collator=collated)
     started = time.perf_counter()
     stock.train()
     seconds = time.perf_counter() - started
@@ -153,8 +171,9 @@ def outcomes_of(model: torch.nn.Module, split: EncodedSplit, context: Any) -> Ta
     """What a plain model gives for every sequence of a split, one by one."""
     task = split.encoder.task
     found: dict[int, list[Outcome]] = {}
-    for line, row in enumerate(plain_rows(split)):
+    for line in range(len(split)):
         own = split.sequence(line)
+        row = plain_row(task.own_kind, own)
         inputs = {
             k: torch.as_tensor(v)[None] for k, v in row.items() if "label" not in k and "positions" not in k
         }
