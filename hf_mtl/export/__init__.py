@@ -5,9 +5,15 @@
 {'q&a': 'q-a', 'layers': 'layers'}
 """
 
-from hf_mtl.export.adapter_folder import read_adapter_folder, restore_parameters, write_adapter_folder
-from hf_mtl.export.manifest import MANIFEST_FILE, Manifest, folder_names
+from hf_mtl.export.adapter_folder import write_adapter_folder
 from hf_mtl.export.suite_folder import load_suite, save_suite
+from hf_mtl.models.saved import (
+    MANIFEST_FILE,
+    Manifest,
+    folder_names,
+    read_adapter_folder,
+    restore_parameters,
+)
 
 __all__ = [
     "MANIFEST_FILE",

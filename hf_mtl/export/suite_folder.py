@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from hf_mtl.errors import CheckpointError, listing
-from hf_mtl.export.adapter_folder import read_adapter_folder, restore_parameters, write_adapter_folder
-from hf_mtl.export.manifest import HeadRecord, Manifest, folder_names
+from hf_mtl.export.adapter_folder import write_adapter_folder
 from hf_mtl.models import RoutedModel, load_base
-from hf_mtl.tasks import Processor
+from hf_mtl.models.saved import HeadRecord, Manifest, folder_names, read_adapter_folder, restore_parameters
+from hf_mtl.tasks import Processor, Task, TaskForm
 
 __all__ = ["load_suite", "save_suite"]
 
@@ -23,6 +24,7 @@ def save_suite(
     *,
     names: Iterable[str] | None = None,
     processor: Processor | None,
+    tasks: Mapping[str, Task] = MappingProxyType({}),
 ) -> Manifest:
     """Write every route as a PEFT folder, then the manifest.
 
@@ -34,6 +36,7 @@ def save_suite(
         folder: Where the folders go.
         names: The routes to save; default: every adapter by itself.
         processor: The tokenizer or image processor, saved beside each adapter, so that each folder stands alone.
+        tasks: The tasks that are known, by route: the manifest keeps what it takes to answer as they do.
 
     Returns:
         The manifest that was written.
@@ -51,7 +54,10 @@ def save_suite(
         if processor is not None:
             processor.save_pretrained(str(folder / place))
     heads = {name: head for name in folders if (head := head_record(model, name)) is not None}
-    manifest = Manifest(model.identity, folders, heads)
+    forms = {name: TaskForm.of(tasks[name]) for name in folders if name in tasks}
+    manifest = Manifest(model.identity, folders, heads, forms)
+    for name, place in folders.items():
+        manifest.of_one(name).save(folder / place)
     manifest.save(folder)
     return manifest
 

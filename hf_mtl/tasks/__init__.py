@@ -10,6 +10,7 @@
 
 from hf_mtl.tasks.declaring import declare
 from hf_mtl.tasks.encoding import EncodedSplit, RowEncoder, SplitFacts, encode_split
+from hf_mtl.tasks.form import TaskForm
 from hf_mtl.tasks.kinds import (
     KINDS,
     Answers,
@@ -61,6 +62,7 @@ __all__ = [
     "SharingPlan",
     "SplitFacts",
     "Task",
+    "TaskForm",
     "TaskSuite",
     "TextClassification",
     "TokenClassification",

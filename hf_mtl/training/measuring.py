@@ -129,7 +129,9 @@ class MeasuringTrainer(CheckpointingTrainer):
         """Write every task's route as an ordinary PEFT folder, and the manifest `hf_mtl.json`; see `save_suite`."""
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir or ".")
-            save_suite(self.model, folder, names=self.suite.names, processor=self.processing_class)
+            save_suite(
+                self.model, folder, names=self.suite.names, processor=self.processing_class, tasks=self.suite
+            )
 
     def splits(self) -> dict[str, dict[str, EncodedSplit]]:
         """By task, its stored `train` rows and its `eval` rows as sequences, where it has such."""

@@ -14,15 +14,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hf_mtl.errors import CheckpointError
+from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
-from hf_mtl.models import BaseIdentity
+from hf_mtl.models.base import BaseIdentity
+from hf_mtl.tasks import TaskForm
 
-__all__ = ["MANIFEST_FILE", "Manifest", "folder_names"]
+__all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest", "folder_names"]
 
 MANIFEST_FILE = "hf_mtl.json"
-FORMAT_VERSION = 2  # 1 had no heads
+FORMAT_VERSION = 3  # 1 had no heads, 2 no forms and no other repositories
 
 
 def folder_names(names: Iterable[str]) -> dict[str, str]:
@@ -83,13 +84,24 @@ class Manifest:
 
     Args:
         base: The base that the adapters were trained on.
-        tasks: Folder by task name, relative to the manifest.
+        tasks: Folder by task name, relative to the manifest (`.` is the manifest's own), or to the root of the task's
+            repository.
         heads: The heads of those adapters that have one of their own.
+        forms: What is known of the tasks themselves; nothing of an adapter that was saved without its task.
+        repos: For those tasks that are in a repository of their own on the Hub, `user/name@commit`.
     """
 
     base: BaseIdentity
     tasks: Mapping[str, str]
     heads: Mapping[str, HeadRecord] = field(default_factory=dict)
+    forms: Mapping[str, TaskForm] = field(default_factory=dict)
+    repos: Mapping[str, str] = field(default_factory=dict)
+
+    def of_one(self, task: str) -> Manifest:
+        """The manifest of one task's folder, with which this stands alone."""
+        heads = {task: self.heads[task]} if task in self.heads else {}
+        forms = {task: self.forms[task]} if task in self.forms else {}
+        return Manifest(self.base, {task: "."}, heads, forms)
 
     def save(self, folder: Path) -> None:
         """Write `hf_mtl.json`; call it after everything that it names is in place."""
@@ -98,6 +110,8 @@ class Manifest:
             "base": asdict(self.base),
             "tasks": dict(self.tasks),
             "heads": {name: head.content() for name, head in self.heads.items()},
+            "forms": {name: form.content() for name, form in self.forms.items()},
+            "repos": dict(self.repos),
         }
         (folder / MANIFEST_FILE).write_text(
             json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -124,18 +138,19 @@ class Manifest:
                 dict(content["tasks"]),
             )
             heads = {name: HeadRecord.of(head) for name, head in content.get("heads", {}).items()}
-        except (ValueError, KeyError, TypeError) as error:
+            if version > FORMAT_VERSION:
+                raise CheckpointError(
+                    f"{file} has format {version}; this version reads up to {FORMAT_VERSION}. Upgrade hf-mtl."
+                )
+            forms = {name: TaskForm.of_content(form) for name, form in content.get("forms", {}).items()}
+            repos = {str(name): str(repo) for name, repo in content.get("repos", {}).items()}
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
-        if version > FORMAT_VERSION:
-            raise CheckpointError(
-                f"{file} has format {version}; this version reads up to {FORMAT_VERSION}. Upgrade hf-mtl."
-            )
         outside = [path for path in tasks.values() if not _inside(folder, path)]
         if outside:
             raise CheckpointError(f"{file} names folders outside its own: {outside}. It is refused.")
-        return cls(base, tasks, heads)
+        return cls(base, tasks, heads, forms, repos)
 
 
 def _inside(folder: Path, relative: str) -> bool:
-    resolved = (folder / relative).resolve()
-    return resolved != folder.resolve() and resolved.is_relative_to(folder.resolve())
+    return (folder / relative).resolve().is_relative_to(folder.resolve())

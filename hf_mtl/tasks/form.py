@@ -1,0 +1,95 @@
+"""What a saved adapter must know of its task to answer: its kind, its labels, how an input becomes text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hf_mtl.data import Chat, PromptCompletion
+from hf_mtl.errors import ConfigError
+from hf_mtl.tasks.kinds import Declared, Kind, kind_of
+from hf_mtl.tasks.task import Task
+
+__all__ = ["TaskForm"]
+
+
+@dataclass(frozen=True)
+class TaskForm:
+    """A task without its rows, which goes into files and comes back.
+
+    A template that is a function is not kept: such a task answers whole prompts only, and its `template` is None.
+
+    Args:
+        kind: The kind.
+        declared: What the task declares.
+        has_template: Whether `declared.template` is the task's.
+
+    Example:
+        >>> form = TaskForm(kind_of("text-classification"), Declared(labels=("bad", "good")))
+        >>> TaskForm.of_content(form.content()) == form
+        True
+    """
+
+    kind: Kind
+    declared: Declared
+    has_template: bool = True
+
+    @classmethod
+    def of(cls, task: Task) -> TaskForm:
+        """The form of a task."""
+        return cls(task.own_kind, task.declared, _template_content(task.declared) is not None)
+
+    def content(self) -> dict[str, Any]:  # Any: plain JSON
+        """As JSON."""
+        declared = self.declared
+        options = {field.name: _plain(vars(self.kind)[field.name]) for field in fields(self.kind)}  # type: ignore[arg-type]  # every kind is a dataclass
+        return {
+            "kind": {"name": self.kind.name, **options},
+            "columns": dict(declared.columns),
+            "labels": None if declared.labels is None else list(declared.labels),
+            "numbers": declared.numbers,
+            "template": _template_content(declared) if self.has_template else None,
+            "max_length": declared.max_length,
+        }
+
+    @classmethod
+    def of_content(cls, content: Mapping[str, Any]) -> TaskForm:  # Any: plain JSON
+        """From JSON.
+
+        Raises:
+            ConfigError: If there is no such kind, or a part is not what it must be.
+            KeyError: If a part is missing.
+            TypeError: If a part is of another type.
+        """
+        labels, template = content["labels"], content["template"]
+        declared = Declared(
+            columns={str(role): str(column) for role, column in dict(content["columns"]).items()},
+            labels=None if labels is None else tuple(map(str, labels)),
+            numbers=bool(content["numbers"]),
+            max_length=None if content["max_length"] is None else int(content["max_length"]),
+            **({} if template is None else {"template": _template(template)}),
+        )
+        return cls(kind_of(dict(content["kind"])), declared, template is not None)
+
+
+def _plain(value: object) -> object:
+    """An option of a kind as JSON gives it back."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(own) for key, own in value.items()}
+    return [_plain(own) for own in value] if isinstance(value, list | tuple) else value
+
+
+def _template_content(declared: Declared) -> dict[str, str] | None:
+    template = declared.template
+    if isinstance(template, PromptCompletion | Chat):
+        return {field.name: vars(template)[field.name] for field in fields(template)}
+    return None
+
+
+def _template(content: Mapping[str, Any]) -> PromptCompletion | Chat:
+    kinds = {frozenset(field.name for field in fields(kind)): kind for kind in (PromptCompletion, Chat)}
+    if frozenset(content) not in kinds:
+        raise ConfigError(f"a template has the parts of PromptCompletion or of Chat, found {sorted(content)}.")
+    made: PromptCompletion | Chat = kinds[frozenset(content)](**content)
+    return made
