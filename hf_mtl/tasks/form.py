@@ -90,6 +90,8 @@ def _template_content(declared: Declared) -> dict[str, str] | None:
 def _template(content: Mapping[str, Any]) -> PromptCompletion | Chat:
     kinds = {frozenset(field.name for field in fields(kind)): kind for kind in (PromptCompletion, Chat)}
     if frozenset(content) not in kinds:
-        raise ConfigError(f"a template has the parts of PromptCompletion or of Chat, found {sorted(content)}.")
+        raise ConfigError(
+            f"a template has the parts of PromptCompletion or of Chat, found {sorted(content)}."
+        )
     made: PromptCompletion | Chat = kinds[frozenset(content)](**content)
     return made

@@ -100,7 +100,7 @@ def test_broken_suites_are_refused(saved: Path) -> None:
     with pytest.raises(CheckpointError, match="names folders outside its own"):
         load_suite(saved)
     _edit(manifest, format_version=99)
-    with pytest.raises(CheckpointError, match="has format 99; this version reads up to 2"):
+    with pytest.raises(CheckpointError, match="has format 99; this version reads up to 3"):
         load_suite(saved)
     manifest.write_text("{")
     with pytest.raises(CheckpointError, match="is not a manifest of hf_mtl"):

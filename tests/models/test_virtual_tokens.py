@@ -23,8 +23,7 @@ from transformers import (
 
 from hf_mtl.data import Chunk, PackedBatch, Sequence, cut_into_chunks, fill_micro_batches, pack
 from hf_mtl.errors import ConfigError, RoutingError
-from hf_mtl.export import load_suite, save_suite
-from hf_mtl.export import read_adapter_folder, restore_parameters
+from hf_mtl.export import load_suite, read_adapter_folder, restore_parameters, save_suite
 from hf_mtl.models import RoutedModel, generate
 
 # No dropout: plain PEFT's own would be another one than ours.

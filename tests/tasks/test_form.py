@@ -12,7 +12,9 @@ from hf_mtl.errors import ConfigError
 from hf_mtl.tasks import KINDS, Declared, Kind, TaskForm
 
 FORMS = {
-    "pair": Declared(columns={"text": "premise", "text_pair": "hypothesis"}, labels=("no", "yes"), max_length=64),
+    "pair": Declared(
+        columns={"text": "premise", "text_pair": "hypothesis"}, labels=("no", "yes"), max_length=64
+    ),
     "numbers": Declared(labels=("0", "1", "2"), numbers=True),
     "patterns": Declared(template=PromptCompletion("{{ text }}:", " {{ label }}", engine="jinja")),
     "chat": Declared(template=Chat("turns")),
