@@ -47,7 +47,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 def built(recipe: str, seed: int) -> MultiTaskTrainer:
     """The trainer of a recipe's own run."""
     path = ROOT / "recipes" / recipe / "recipe.yaml"
-    settings = [f"training.seed={seed}", "training.disable_tqdm=true", "training.logging_strategy='no'"]
+    settings = [
+        f"output_dir=runs/recipe_vs_alone/{recipe}-{seed}",  # seeds may run side by side
+        f"training.seed={seed}",
+        "training.disable_tqdm=true",
+        "training.logging_strategy='no'",
+    ]
     run = build(load_recipe(path, settings))
     spec = run.recipe.model
     base, identity = load_base(run.source, dtype=spec.dtype, hub_id=spec.id or None)
