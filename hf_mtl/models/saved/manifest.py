@@ -135,7 +135,7 @@ class Manifest:
             version, base, tasks = (
                 content["format_version"],
                 BaseIdentity(**content["base"]),
-                dict(content["tasks"]),
+                {str(name): str(place) for name, place in content["tasks"].items()},
             )
             heads = {name: HeadRecord.of(head) for name, head in content.get("heads", {}).items()}
             if version > FORMAT_VERSION:
@@ -144,7 +144,7 @@ class Manifest:
                 )
             forms = {name: TaskForm.of_content(form) for name, form in content.get("forms", {}).items()}
             repos = {str(name): str(repo) for name, repo in content.get("repos", {}).items()}
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
         outside = [path for path in tasks.values() if not _inside(folder, path)]
         if outside:
