@@ -40,6 +40,7 @@ __all__ = ["HUB_ID", "IDS", "OF_CASE", "answers", "lora", "routed", "save_plain"
 
 IDS = [5, 6, 7, 8, 9, 10]
 
+
 def stock(folder: Path, kind: str, **config: Any) -> PreTrainedModel:
     model: PreTrainedModel = STOCK[kind].from_pretrained(folder, attn_implementation="sdpa", **config)
     model.name_or_path = HUB_ID  # PEFT takes the base's name from here

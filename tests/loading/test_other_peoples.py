@@ -67,7 +67,9 @@ def _edit_eva(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", CAUSAL)
 def test_adapters_of_a_language_model(base: Bases, tmp_path: Path, kind: str) -> None:
-    expected = _plain(save_plain(tmp_path / "own", stock(base("llama"), "causal"), CAUSAL[kind]), "causal", [1, 4, 5])
+    expected = _plain(
+        save_plain(tmp_path / "own", stock(base("llama"), "causal"), CAUSAL[kind]), "causal", [1, 4, 5]
+    )
     save_plain(tmp_path / "other", stock(base("llama"), "causal"), lora(r=3), seed=1)
     if kind == "eva":
         _edit_eva(tmp_path / "own")
@@ -137,7 +139,9 @@ def test_a_head_that_was_saved_in_part_is_refused(base: Bases, tmp_path: Path) -
     config = lora(task_type="SEQ_CLS", target_modules=["Wqkv"])
     save_plain(tmp_path, stock(base("modernbert"), "sequence", num_labels=3), config)
     model = routed(base("modernbert"))
-    with pytest.raises(SavedAdapterError, match=r"missing .*head\.dense\.weight.*A part of its head was not saved"):
+    with pytest.raises(
+        SavedAdapterError, match=r"missing .*head\.dense\.weight.*A part of its head was not saved"
+    ):
         model.load_adapter("own", tmp_path)
     assert not model.routes
 

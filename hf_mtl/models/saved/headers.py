@@ -45,12 +45,8 @@ def read_header(file: Path, *, where: str) -> dict[str, TensorEntry]:
     with file.open("rb") as stream:
         start = stream.read(8)
         length = int.from_bytes(start, "little")
-        if start[:2] in (b"PK", b"\x80\x02"):
-            raise CheckpointError(
-                f"{where}: {file.name} is a pickle by its content, whatever its name. Reading a pickle can run any "
-                f"code that its author put into it, so it is refused."
-            )
         if len(start) < 8 or not 2 <= length <= min(_MAX_HEADER, size - 8):
+            _refuse_pickle(start, file.name, where)
             raise _unreadable(
                 where, f"{file.name} declares a header of {length} bytes, and is {size} bytes long"
             )
@@ -67,6 +63,15 @@ def read_header(file: Path, *, where: str) -> dict[str, TensorEntry]:
     _check_entries(entries, where)
     _check_places(entries, ends, size - 8 - length, where)
     return entries
+
+
+def _refuse_pickle(start: bytes, name: str, where: str) -> None:
+    """Say what the file is, where it begins like a pickle, or like the archive that torch puts one into."""
+    if start.startswith(b"PK\x03\x04") or (start[:1] == b"\x80" and start[1:2] <= b"\x05"):
+        raise CheckpointError(
+            f"{where}: {name} is a pickle by its content, whatever its name. Reading a pickle can run any code that "
+            f"its author put into it, so it is refused."
+        )
 
 
 def _unreadable(where: str, reason: str) -> CheckpointError:

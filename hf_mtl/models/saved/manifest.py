@@ -144,6 +144,8 @@ class Manifest:
                 )
             forms = {name: TaskForm.of_content(form) for name, form in content.get("forms", {}).items()}
             repos = {str(name): str(repo) for name, repo in content.get("repos", {}).items()}
+            if repos.keys() - tasks.keys():
+                raise ValueError(f"repositories of {sorted(repos.keys() - tasks.keys())}, which are no tasks")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
         outside = [path for path in tasks.values() if not _inside(folder, path)]

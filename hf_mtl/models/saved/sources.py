@@ -242,7 +242,8 @@ def fetch_suite(source: Source, *, token: str | None = None) -> tuple[Manifest, 
         )
         for task, place in places.items()
     }
-    return manifest, files | {task: _elsewhere(manifest, task, token) for task in manifest.repos}
+    files |= {task: _elsewhere(manifest, task, token) for task in manifest.repos}
+    return manifest, {task: files[task] for task in manifest.tasks}
 
 
 def _downloaded(source: Source, places: list[str], token: str | None) -> Path:
