@@ -23,6 +23,7 @@ from hf_mtl.tasks import TaskForm
 __all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest", "folder_names"]
 
 MANIFEST_FILE = "hf_mtl.json"
+_MAX_BYTES = 64 * 1024 * 1024
 FORMAT_VERSION = 3  # 1 had no heads, 2 no forms and no other repositories
 
 
@@ -131,6 +132,8 @@ class Manifest:
                 f"{folder} holds no {MANIFEST_FILE}; give the folder that save_model or `hf-mtl train` wrote."
             )
         try:
+            if file.stat().st_size > _MAX_BYTES:
+                raise ValueError(f"it is larger than {_MAX_BYTES} bytes")
             content = json.loads(file.read_text(encoding="utf-8"))
             version, base, tasks = (
                 content["format_version"],
