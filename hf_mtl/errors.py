@@ -22,6 +22,7 @@ __all__ = [
     "DataError",
     "HfMtlError",
     "RoutingError",
+    "SavedAdapterError",
     "TrainingError",
     "did_you_mean",
     "listing",
@@ -41,12 +42,7 @@ class ConfigError(HfMtlError):
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
-        super().__init__(self._text())
-
-    def _text(self) -> str:
-        if len(self.problems) == 1:
-            return self.problems[0]
-        return f"{len(self.problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(_as_text(self.problems))
 
 
 class DataError(HfMtlError):
@@ -61,6 +57,18 @@ class CheckpointError(HfMtlError):
     """A saved folder that is incomplete, foreign, or made by a newer version."""
 
 
+class SavedAdapterError(CheckpointError):
+    """Saved adapters that are refused; the model that they were meant for is as it was.
+
+    Args:
+        problems: What was found, over all the adapters that were asked for.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = tuple(problems)
+        super().__init__(_as_text(self.problems))
+
+
 class CheckpointDamagedError(CheckpointError):
     """A checkpoint whose files are not the ones that were written: missing, shortened or changed."""
 
@@ -71,6 +79,13 @@ class CheckpointWriteError(CheckpointError):
 
 class TrainingError(HfMtlError):
     """A run that cannot go on, and where it stands."""
+
+
+def _as_text(problems: Sequence[str]) -> str:
+    """One problem as it is, several one below the other."""
+    if len(problems) == 1:
+        return problems[0]
+    return f"{len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

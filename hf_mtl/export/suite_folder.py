@@ -10,7 +10,17 @@ from types import MappingProxyType
 from hf_mtl.errors import CheckpointError, listing
 from hf_mtl.export.adapter_folder import write_adapter_folder
 from hf_mtl.models import RoutedModel, load_base
-from hf_mtl.models.saved import HeadRecord, Manifest, folder_names, read_adapter_folder, restore_parameters
+from hf_mtl.models.saved import (
+    HeadRecord,
+    Manifest,
+    Source,
+    check_base,
+    fetch_suite,
+    folder_names,
+    parse_source,
+    place_adapters,
+    read_adapters,
+)
 from hf_mtl.tasks import Processor, Task, TaskForm
 
 __all__ = ["load_suite", "save_suite"]
@@ -54,7 +64,8 @@ def save_suite(
         if processor is not None:
             processor.save_pretrained(str(folder / place))
     heads = {name: head for name in folders if (head := head_record(model, name)) is not None}
-    forms = {name: TaskForm.of(tasks[name]) for name in folders if name in tasks}
+    forms = {name: form for name, form in model.forms.items() if name in folders}
+    forms |= {name: TaskForm.of(tasks[name]) for name in folders if name in tasks}
     manifest = Manifest(model.identity, folders, heads, forms)
     for name, place in folders.items():
         manifest.of_one(name).save(folder / place)
@@ -78,45 +89,55 @@ def _that_fold(model: RoutedModel, routes: Iterable[str]) -> list[str]:
 
 
 def load_suite(
-    folder: str | Path,
+    suite: str | Path,
     *,
     base: str | Path | None = None,
     dtype: str | None = None,
     quantization: str | None = None,
+    token: str | None = None,
 ) -> RoutedModel:
     """Load a base and all adapters of a saved suite.
 
     Args:
-        folder: The folder with `hf_mtl.json`.
-        base: Where the base is loaded from; default: where it was loaded from when the suite was saved.
+        suite: The folder with `hf_mtl.json`, or the suite's repository on the Hub, `user/suite` or
+            `user/suite@revision`.
+        base: Where the base is loaded from; default: where it was loaded from when the suite was saved, or its Hub
+            id if the suite comes from there.
         dtype: The base's dtype; default that of its files.
-        quantization: As in `load_base`; a suite trained on a quantised base needs it quantised in the same way.
+        quantization: As in `load_base`. On a base that is quantised in another way than that of the training,
+            answers differ by the rounding, and a warning says so.
+        token: For private repositories; default: that of `hf auth login`.
 
     Raises:
         CheckpointError: If a part is missing or broken, or the base's weights are not those that the adapters
             belong to.
     """
-    folder = Path(folder)
-    manifest = Manifest.load(folder)
-    source = base or manifest.base.source or manifest.base.hub_id
-    if source is None:
-        raise CheckpointError(f"{folder}: the manifest names no base that could be loaded; pass base=... .")
-    loaded, identity = load_base(source, dtype=dtype, hub_id=manifest.base.hub_id, quantization=quantization)
-    if identity.fingerprint != manifest.base.fingerprint:
-        raise CheckpointError(
-            f"{folder}: the adapters were trained on a base with the fingerprint {manifest.base.fingerprint}, but "
-            f"{str(source)!r} has {identity.fingerprint}: other weights, for which they were not made."
-            + (f" The base was: {manifest.base.note}." if manifest.base.note else "")
-        )
+    source = _suite_source(suite)
+    manifest, files = fetch_suite(source, token=token)
+    adapters = read_adapters(files)
+    own = manifest.base
+    named = own.source or own.hub_id if source.repo is None else own.hub_id or own.source
+    if base is None and named is None:
+        raise CheckpointError(f"{source}: the manifest names no base that could be loaded; pass base=... .")
+    loaded, identity = load_base(
+        base or named or "", dtype=dtype, hub_id=own.hub_id, quantization=quantization, token=token
+    )
+    check_base(own, identity, where=str(source))
     model = RoutedModel(loaded, identity=identity)
-    for name, place in manifest.tasks.items():
-        config, tensors = read_adapter_folder(folder / place)
-        head = manifest.heads.get(name)
-        model.add_adapter(name, config, head=None if head is None else head.spec)
-        if head is not None and head.labels is not None:
-            model.labels[name] = head.labels
-        restore_parameters(model.adapter_parameters(name), tensors, where=str(folder / place))
+    place_adapters(model, identity, adapters)
     return model
+
+
+def _suite_source(suite: str | Path) -> Source:
+    if isinstance(suite, Path):
+        return Source(folder=suite)
+    source = parse_source(suite)
+    if source.task is not None:
+        raise CheckpointError(
+            f"{source} names one task of a suite. RoutedModel.from_pretrained(base, {{'name': {str(source)!r}}}) loads "
+            f"one."
+        )
+    return source
 
 
 def head_record(model: RoutedModel, name: str) -> HeadRecord | None:

@@ -153,6 +153,8 @@ def load_base(
     dtype: str | torch.dtype | None = None,
     hub_id: str | None = None,
     quantization: str | BitsAndBytesConfig | None = None,
+    revision: str | None = None,
+    token: str | None = None,
 ) -> tuple[PreTrainedModel, BaseIdentity]:
     """Load a base and say what it is.
 
@@ -166,6 +168,8 @@ def load_base(
             came from.
         quantization: `"4bit"` (nf4 with double quantisation), `"8bit"`, or bitsandbytes settings of your own;
             needs `pip install hf-mtl[4bit]`. Default: as the files are.
+        revision: The branch, tag or commit of a Hub id; default: the main branch.
+        token: For a private repository on the Hub; default: that of `hf auth login`.
 
     Returns:
         The model, on the CPU, and its identity.
@@ -174,11 +178,19 @@ def load_base(
         ConfigError: If there is no such model, or it cannot be loaded.
     """
     located = _located(source)
-    options: dict[str, Any] = {"dtype": _dtype(dtype)}  # Any: what transformers takes
-    if quantization is not None:
-        options["quantization_config"] = quantisation_config(quantization, located, _dtype(dtype))
+    if revision is not None and Path(located).is_dir():
+        raise ConfigError(
+            f"revision={revision!r} is of a Hub id, and {str(source)!r} is a folder. Leave it out."
+        )
+    pinned = {"revision": revision or "main", "token": token}
+    wanted = _dtype(dtype)
+    options: dict[str, Any] = {"dtype": wanted, **pinned}  # Any: what transformers takes
     try:
-        auto = _auto_class(AutoConfig.from_pretrained(located))
+        config = AutoConfig.from_pretrained(located, **pinned)
+        if quantization is not None:
+            own = wanted if isinstance(wanted, torch.dtype) else config.dtype
+            options["quantization_config"] = quantisation_config(quantization, own)
+        auto = _auto_class(config)
         model: PreTrainedModel = auto.from_pretrained(located, **options)
     except (OSError, ValueError) as error:
         raise ConfigError(

@@ -21,6 +21,7 @@ from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import Head, HeadSpec, Pool, StockHead, stock_head
 from hf_mtl.models.architectures import Architecture, pool_of
 from hf_mtl.models.base_pass import BaseOutput
+from hf_mtl.models.stock_targets import shorten_targets
 
 __all__ = ["Heads", "PlacedHead", "states_at"]
 
@@ -56,6 +57,10 @@ class PlacedHead(nn.Module):
         if saved:
             vars(config)["modules_to_save"] = self.stock.without_own(list(saved))
         return config
+
+    def file_parameters(self, prefix: str) -> dict[str, nn.Parameter]:
+        """Its parameters by their keys in PEFT's files."""
+        return {prefix + key: own for key, own in self.head.file_parameters().items()}
 
     def forward(self, states_ND: Tensor, counts: Sequence[int]) -> Tensor:
         """See `hf_mtl.heads.Head`."""
@@ -121,6 +126,12 @@ class Heads(nn.Module):
             rows=sequences and arch.head_takes_rows,
         )
         return PlacedHead(spec, stock, head.to(self._dtype))
+
+    def on_own_trunk(self, config: PeftConfig, own: PlacedHead) -> PeftConfig:
+        """A config that may name layers as the head's class does, for the base."""
+        if own.stock.trunk in ("", self._own_trunk):
+            return config
+        return shorten_targets(config, own.stock.trunk, own.stock.paths, self._own_trunk)
 
     def place(self, inner: str, own: PlacedHead, device: torch.device) -> None:
         """Put a head in its place."""
@@ -207,15 +218,20 @@ class Heads(nn.Module):
 
     def file_path(self, inner: str, path: str) -> str | None:
         """The path of one of the base's layers in the class that an adapter's files are for; None if it has none."""
-        if inner not in self.placed:
-            return path
-        return self._of(inner).stock.path(path.removeprefix(self._own_trunk))
+        return self.path_in(self._of(inner) if inner in self.placed else None, path)
+
+    def path_in(self, own: PlacedHead | None, path: str) -> str | None:
+        """The path of one of the base's layers in the class of a head; None if that class has none."""
+        return path if own is None else own.stock.path(path.removeprefix(self._own_trunk))
+
+    def remove(self, inner: str) -> None:
+        """Take an adapter's head away, if it has one."""
+        if inner in self.placed:
+            del self.placed[inner]
 
     def file_parameters(self, inner: str, prefix: str) -> dict[str, nn.Parameter]:
         """The parameters of an adapter's head, by their keys in PEFT's files."""
-        if inner not in self.placed:
-            return {}
-        return {prefix + key: own for key, own in self._of(inner).head.file_parameters().items()}
+        return self._of(inner).file_parameters(prefix) if inner in self.placed else {}
 
     def _of(self, inner: str) -> PlacedHead:
         placed = self.placed[inner]

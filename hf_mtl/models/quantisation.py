@@ -5,26 +5,25 @@ from __future__ import annotations
 import importlib.util
 
 import torch
-from transformers import AutoConfig, BitsAndBytesConfig, PreTrainedModel
+from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.utils.quantization_config import QuantizationMethod
 
 from hf_mtl.errors import ConfigError, listing
 
-__all__ = ["QUANTIZATIONS", "quantisation_config", "quantisation_note"]
+__all__ = ["QUANTIZATIONS", "quantisation_config", "quantisation_note", "quantisation_of_note"]
 
 QUANTIZATIONS = ("4bit", "8bit")
 
+_BEGINNING = "quantised by "  # of the note on a quantised model
 
-def quantisation_config(
-    wanted: str | BitsAndBytesConfig, source: str, dtype: torch.dtype | str
-) -> BitsAndBytesConfig:
+
+def quantisation_config(wanted: str | BitsAndBytesConfig, dtype: torch.dtype | None) -> BitsAndBytesConfig:
     """The settings that `wanted` stands for.
 
     Args:
         wanted: `"4bit"` (nf4, double quantisation, computed in the base's dtype), `"8bit"`, or settings, which are
             taken as they are.
-        source: A folder or Hub id, asked for its dtype where `dtype` is `"auto"`.
-        dtype: The dtype that the base's other layers are loaded in.
+        dtype: The dtype that the base's other layers are loaded in; None is fp32.
 
     Raises:
         ConfigError: If bitsandbytes is not installed or `wanted` is unknown.
@@ -41,13 +40,11 @@ def quantisation_config(
         return wanted
     if wanted == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
-    if not isinstance(dtype, torch.dtype):
-        dtype = AutoConfig.from_pretrained(source).dtype or torch.float32
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_compute_dtype=dtype or torch.float32,
     )
 
 
@@ -58,8 +55,18 @@ def quantisation_note(model: PreTrainedModel) -> str | None:
         return None
     method = QuantizationMethod(settings["quant_method"])
     if method is not QuantizationMethod.BITS_AND_BYTES:
-        return f"quantised by {method.value}"
+        return f"{_BEGINNING}{method.value}"
     if settings["load_in_8bit"]:
-        return "quantised by bitsandbytes to 8 bits"
+        return f"{_BEGINNING}bitsandbytes to 8 bits"
     double = ", doubly" if settings["bnb_4bit_use_double_quant"] else ""
-    return f"quantised by bitsandbytes to 4 bits ({settings['bnb_4bit_quant_type']}{double})"
+    return f"{_BEGINNING}bitsandbytes to 4 bits ({settings['bnb_4bit_quant_type']}{double})"
+
+
+def quantisation_of_note(note: str | None) -> str | None:
+    """What a base's whole note says of how it is quantised; None if nothing.
+
+    >>> quantisation_of_note("a copy; quantised by bitsandbytes to 8 bits")
+    'quantised by bitsandbytes to 8 bits'
+    """
+    parts = (note or "").split("; ")
+    return next((part for part in parts if part.startswith(_BEGINNING)), None)

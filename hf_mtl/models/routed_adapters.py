@@ -18,9 +18,11 @@ from hf_mtl.heads import HeadSpec
 from hf_mtl.models.architectures import Architecture, check_kind
 from hf_mtl.models.folding import fold
 from hf_mtl.models.heads import Heads, PlacedHead
-from hf_mtl.models.routed_layers import RoutedLayers
+from hf_mtl.models.planned import PlannedAdapter
+from hf_mtl.models.routed_layers import RoutedLayers, file_keys
 from hf_mtl.models.routes import Routes
 from hf_mtl.models.virtual_stream import check_stack
+from hf_mtl.tasks import TaskForm
 
 __all__ = ["RoutedAdapters"]
 
@@ -36,6 +38,7 @@ class RoutedAdapters(nn.Module):
     Attributes:
         adapter_configs: By adapter, its PEFT config with everything resolved.
         labels: By adapter, the labels that its head was trained with, where known.
+        forms: By adapter, what is known of its task beside these, where it was loaded with that.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class RoutedAdapters(nn.Module):
         self.base = base
         self.adapter_configs: dict[str, PeftConfig] = {}
         self.labels: dict[str, tuple[str, ...]] = {}
+        self.forms: dict[str, TaskForm] = {}
         self._routes = Routes()
         self._layers = RoutedLayers(base)
         self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
@@ -83,26 +87,73 @@ class RoutedAdapters(nn.Module):
         Raises:
             ConfigError: If the name is taken, or the kind or an option of the config is not supported.
         """
+        self.place(name, self.prepare(name, config, seed=seed, head=head))
+
+    def prepare(
+        self, name: str, config: PeftConfig, *, seed: int = 0, head: HeadSpec | None = None
+    ) -> PlannedAdapter:
+        """Make an adapter without placing it: the model stays as it is.
+
+        Args:
+            name: As in `add_adapter`, as are the others.
+            config: A PEFT config object.
+            seed: For the initial weights.
+            head: The head of its own.
+
+        Raises:
+            ConfigError: As `add_adapter`.
+        """
         if name in self.adapter_configs:
             raise ConfigError(f"There is an adapter {name!r} already; names must differ.")
         try:
             check_kind(self.base, self.architecture, config)
             own = None if head is None else self._heads.make(head, seed=derived_seed(seed, "head", name))
-            config = config if own is None else own.without_modules(config)
+            config = config if own is None else self._heads.on_own_trunk(own.without_modules(config), own)
             with self._heads.with_pooler(), self._layers.taken_out():
                 plan = plan_adapter(self.base, config, seed=derived_seed(seed, "adapter", name))
             plan = self._heads.spare_pooler(plan, own)
         except ConfigError as error:
             raise ConfigError([f"adapter {name!r}: {problem}" for problem in error.problems]) from error
-        inner = self._routes.add(name)
+        if plan.virtual is not None:
+            parameters, prefix = dict(plan.virtual.file_parameters()), "base_model."
+        else:
+            parameters = file_keys(plan.updates, partial(self._heads.path_in, own))
+            prefix = "base_model.model."
+        return PlannedAdapter(plan, own, parameters | ({} if own is None else own.file_parameters(prefix)))
+
+    def place(self, name: str, planned: PlannedAdapter) -> None:
+        """Place an adapter that `prepare` has made."""
+        plan, inner = planned.plan, self._routes.add(name)
+        for update in plan.updates.values():
+            update.train(self.training)
         with self._heads.with_pooler():
             self._layers.place(inner, plan.updates)
         if plan.virtual is not None:
             self._virtual[inner] = plan.virtual
-        if own is not None:
-            self._heads.place(inner, own, self.device)
+        if planned.head is not None:
+            self._heads.place(inner, planned.head, self.device)
         self._heads.complete(inner, plan.config)
         self.adapter_configs[name] = plan.config
+
+    def remove_adapter(self, name: str) -> None:
+        """Take an adapter and its head away; the others are not touched, and the name is free again.
+
+        Args:
+            name: The adapter. The route of its name goes with it.
+
+        Raises:
+            ConfigError: If there is no such adapter, or routes of other names use it.
+        """
+        inner = self._routes.inner(name)
+        gone = {id(factor) for factor in self._routes.remove(name).values()}
+        self._scales = nn.ParameterList(scale for scale in self._scales if id(scale) not in gone)
+        with self._heads.with_pooler():
+            self._layers.remove(inner)
+        if inner in self._virtual:
+            del self._virtual[inner]
+        self._heads.remove(inner)
+        for known in (self.adapter_configs, self.labels, self.forms):
+            known.pop(name, None)
 
     def add_head(self, name: str, head: HeadSpec, *, seed: int = 0) -> None:
         """Place a head without an adapter of its own, for a route whose adapters others use too.

@@ -10,7 +10,26 @@ from transformers import PreTrainedModel
 
 from hf_mtl.adapters import LayerUpdate, RoutedLinear
 
-__all__ = ["RoutedLayers"]
+__all__ = ["RoutedLayers", "file_keys"]
+
+
+def file_keys(
+    updates: Mapping[str, LayerUpdate], file_path: Callable[[str], str | None]
+) -> dict[str, nn.Parameter]:
+    """An adapter's parameters, keyed as in PEFT's files.
+
+    Args:
+        updates: By the path of the layer that each changes.
+        file_path: From a layer's path in the base to that in the class that the files are for; None if that class
+            lacks the layer.
+    """
+    paths = {path: file_path(path) for path in updates}
+    return {
+        f"base_model.model.{paths[path]}.{ending}": parameter
+        for path, update in updates.items()
+        if paths[path] is not None
+        for ending, parameter in update.file_parameters().items()
+    }
 
 
 class RoutedLayers:
@@ -39,20 +58,21 @@ class RoutedLayers:
         return {path: layer.update(inner) for path, layer in self._by_path.items() if inner in layer.adapters}
 
     def file_parameters(self, inner: str, file_path: Callable[[str], str | None]) -> dict[str, nn.Parameter]:
-        """An adapter's parameters, keyed as in PEFT's files.
+        """The parameters of a placed adapter; see `file_keys`."""
+        return file_keys(self.updates(inner), file_path)
+
+    def remove(self, inner: str) -> None:
+        """Take an adapter's updates out; a layer that no adapter changes any more is the base's own again.
 
         Args:
             inner: The adapter's neutral name.
-            file_path: From a layer's path in the base to that in the class that the files are for; None if that class
-                lacks the layer.
         """
-        paths = {path: file_path(path) for path in self._by_path}
-        return {
-            f"base_model.model.{paths[path]}.{ending}": parameter
-            for path, update in self.updates(inner).items()
-            if paths[path] is not None
-            for ending, parameter in update.file_parameters().items()
-        }
+        for path in self.updates(inner):
+            layer = self._by_path[path]
+            del layer.adapters[inner]
+            if not layer.adapters:
+                self._base.set_submodule(path, layer.base_layer)
+                del self._by_path[path]
 
     @contextlib.contextmanager
     def taken_out(self) -> Iterator[None]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.adapters import (
     RoutedPass,
@@ -20,11 +22,12 @@ from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import Pool
 from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
-from hf_mtl.models.base import BaseIdentity, identify, refuse_compiled, switch_dropout_off
+from hf_mtl.models.base import BaseIdentity, identify, load_base, refuse_compiled, switch_dropout_off
 from hf_mtl.models.base_pass import BaseOutput, BasePass
 from hf_mtl.models.heads import states_at
 from hf_mtl.models.passes import packed_pass, padded_pass, pooler_pass
 from hf_mtl.models.routed_adapters import RoutedAdapters
+from hf_mtl.models.saved.loading import place_adapters, read_adapters
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
 from hf_mtl.models.virtual_stream import lay_out
 
@@ -60,6 +63,64 @@ class RoutedModel(RoutedAdapters):
         base.register_forward_pre_hook(prepend_virtual_tokens, with_kwargs=True)
         base.set_attn_implementation(PACKED)
         switch_dropout_off(base)
+
+    @classmethod
+    def from_pretrained(  # noqa: PLR0913  # the base's own options, by transformers' names, and one of the adapters
+        cls,
+        base: str | Path,
+        adapters: Mapping[str, str | Path],
+        *,
+        dtype: str | torch.dtype | None = None,
+        quantization: str | BitsAndBytesConfig | None = None,
+        hub_id: str | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        allow_other_base: bool = False,
+    ) -> Self:
+        """Load a base and adapters from the Hub or from folders, yours or other people's.
+
+        Args:
+            base: As in `load_base`, as are `dtype`, `quantization`, `hub_id` and `revision`.
+            adapters: By the name that each shall have, where it is: `user/repo`, `user/repo@revision`,
+                `user/suite:task`, `./folder` or `./suite:task`.
+            dtype: The base's dtype.
+            quantization: How the base is quantised.
+            hub_id: What the base is called on the Hub, where it comes from a folder.
+            revision: The base's revision.
+            token: For private repositories, the base's and the adapters'; default: that of `hf auth login`.
+            allow_other_base: As in `load_adapter`.
+
+        Returns:
+            The model on the CPU, in evaluation mode.
+
+        Raises:
+            ConfigError: If the base cannot be loaded, or its architecture is not supported.
+            SavedAdapterError: With the problems of all adapters; see `docs/loading.md`.
+        """
+        saved = read_adapters(adapters, token=token)
+        loaded, identity = load_base(
+            base, dtype=dtype, hub_id=hub_id, quantization=quantization, revision=revision, token=token
+        )
+        model = cls(loaded, identity=identity).eval()
+        place_adapters(model, identity, saved, allow_other_base=allow_other_base)
+        return model
+
+    def load_adapter(
+        self, name: str, source: str | Path, *, token: str | None = None, allow_other_base: bool = False
+    ) -> None:
+        """Load one more adapter; it is taken whole, or refused and the model is as it was.
+
+        Args:
+            name: Any text that is not taken.
+            source: Where it is, as in `from_pretrained`.
+            token: For a private repository; default: that of `hf auth login`.
+            allow_other_base: Whether to take an adapter that was made for another base, if only its shapes fit.
+
+        Raises:
+            SavedAdapterError: If it is refused, with the reasons.
+        """
+        saved = read_adapters({name: source}, token=token)
+        place_adapters(self, self.identity, saved, allow_other_base=allow_other_base)
 
     @property
     def config(self) -> PreTrainedConfig:

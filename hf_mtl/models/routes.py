@@ -39,15 +39,36 @@ class Routes:
         self.weights: dict[str, dict[str, float]] = {}
         self.factors: dict[str, dict[str, nn.Parameter]] = {}
         self._inner: dict[str, str] = {}
+        self._count = 0  # of all adapters that there have ever been: a neutral name is never given again
 
     def __contains__(self, adapter: str) -> bool:
         return adapter in self._inner
 
     def add(self, adapter: str) -> str:
         """Take up an adapter and give it a neutral name; it is a route of its own, unless there is one of its name."""
-        self._inner[adapter] = f"mtl_{len(self._inner)}"
+        self._inner[adapter] = f"mtl_{self._count}"
+        self._count += 1
         self.weights.setdefault(adapter, {adapter: 1.0})
         return self._inner[adapter]
+
+    def remove(self, adapter: str) -> Mapping[str, nn.Parameter]:
+        """Forget an adapter and the route of its name.
+
+        Returns:
+            The learned scalars of that route.
+
+        Raises:
+            ConfigError: If there is no such adapter, or other routes use it.
+        """
+        self.inner(adapter)
+        users = [route for route, weights in self.weights.items() if adapter in weights and route != adapter]
+        if users:
+            raise ConfigError(
+                f"The adapter {adapter!r} is used by the routes {listing(users)}. Give these others first, with "
+                f"add_route."
+            )
+        del self._inner[adapter], self.weights[adapter]
+        return self.factors.pop(adapter, NONE)
 
     def set(
         self, route: str, adapters: Mapping[str, float], factors: Mapping[str, nn.Parameter] = NONE

@@ -91,7 +91,7 @@ def test_broken_suites_are_refused(saved: Path) -> None:
     ):
         load_suite(saved)
     weights.write_bytes((saved / "weight" / "adapter_model.safetensors").read_bytes())
-    with pytest.raises(CheckpointError, match=r"has the shape \[4, 64\]; this base needs \[2, 64\]"):
+    with pytest.raises(CheckpointError, match=r"the ranks \[4, 5\], and its config declares \[2, 5\]"):
         load_suite(saved)
     weights.write_bytes((saved / "q-a" / "adapter_model.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match="missing none, surplus 'base_model.model"):

@@ -1,43 +1,21 @@
-"""One adapter's ordinary PEFT folder, read."""
+"""One adapter's ordinary PEFT folder: the names of its files, and its weights put into parameters."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
 
 import torch
-from peft import PeftConfig
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hf_mtl.errors import CheckpointError, listing
+from hf_mtl.models.saved.checks import check_finite
 
-__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "read_adapter_folder", "restore_parameters"]
+__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "restore_parameters"]
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
-
-def read_adapter_folder(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
-    """Read a PEFT folder.
-
-    Raises:
-        CheckpointError: If a file is missing or broken.
-    """
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            found = listing(p.name for p in folder.iterdir()) if folder.is_dir() else "no such folder"
-            raise CheckpointError(
-                f"{folder}: a PEFT adapter needs {CONFIG_FILE!r} and {WEIGHTS_FILE!r}; found {found}."
-            )
-    try:
-        config: PeftConfig = PeftConfig.from_pretrained(str(folder))
-        tensors: dict[str, Tensor] = load_file(folder / WEIGHTS_FILE)
-    except (SafetensorError, json.JSONDecodeError, TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder}: the adapter cannot be read: {error}") from error
-    return config, tensors
+_SHOWN = 5  # keys of a message
 
 
 def restore_parameters(
@@ -46,19 +24,38 @@ def restore_parameters(
     """Copy saved weights into parameters, after checking all of them.
 
     Raises:
-        CheckpointError: If keys or shapes differ; then nothing has been changed.
+        CheckpointError: If keys or shapes differ, or weights are not finite; then nothing has been changed.
     """
     if parameters.keys() != tensors.keys():
         missing, surplus = parameters.keys() - tensors.keys(), tensors.keys() - parameters.keys()
         raise CheckpointError(
-            f"{where}: the weights do not fit the adapter's config; missing {listing(missing) or 'none'}, "
-            f"surplus {listing(surplus) or 'none'}."
+            f"{where}: the weights do not fit the adapter's config on this base; missing {_some(missing)}, "
+            f"surplus {_some(surplus)}.{_hint(missing, surplus)}"
         )
     for key, parameter in parameters.items():
         if parameter.shape != tensors[key].shape:
             raise CheckpointError(
                 f"{where}: {key} has the shape {list(tensors[key].shape)}; this base needs {list(parameter.shape)}."
             )
+    check_finite(parameters, tensors, where=where)
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(tensors[key])
+
+
+def _some(keys: Collection[str]) -> str:
+    shown = listing(sorted(keys)[:_SHOWN]) or "none"
+    return shown if len(keys) <= _SHOWN else f"{shown} and {len(keys) - _SHOWN} more"
+
+
+def _hint(missing: Collection[str], surplus: Collection[str]) -> str:
+    """What the keys tell of the reason, where they do."""
+    if any(".embed_tokens." in key or "embeddings.weight" in key or ".wte." in key for key in surplus):
+        return " It brings an embedding of its own (a changed vocabulary), which one base for all tasks cannot have."
+    if any(".modules_to_save." in key or ".default." in key for key in surplus):
+        return " It was saved by hand, and not with save_pretrained: load it with PEFT and save it so."
+    if missing and not surplus and not any("lora" in key or "ia3" in key for key in missing):
+        return (
+            " A part of its head was not saved: name that part in modules_to_save where the adapter is made."
+        )
+    return ""

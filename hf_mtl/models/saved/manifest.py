@@ -23,6 +23,7 @@ from hf_mtl.tasks import TaskForm
 __all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest", "folder_names"]
 
 MANIFEST_FILE = "hf_mtl.json"
+_MAX_BYTES = 64 * 1024 * 1024
 FORMAT_VERSION = 3  # 1 had no heads, 2 no forms and no other repositories
 
 
@@ -131,11 +132,13 @@ class Manifest:
                 f"{folder} holds no {MANIFEST_FILE}; give the folder that save_model or `hf-mtl train` wrote."
             )
         try:
+            if file.stat().st_size > _MAX_BYTES:
+                raise ValueError(f"it is larger than {_MAX_BYTES} bytes")
             content = json.loads(file.read_text(encoding="utf-8"))
             version, base, tasks = (
                 content["format_version"],
                 BaseIdentity(**content["base"]),
-                dict(content["tasks"]),
+                {str(name): str(place) for name, place in content["tasks"].items()},
             )
             heads = {name: HeadRecord.of(head) for name, head in content.get("heads", {}).items()}
             if version > FORMAT_VERSION:
@@ -144,7 +147,9 @@ class Manifest:
                 )
             forms = {name: TaskForm.of_content(form) for name, form in content.get("forms", {}).items()}
             repos = {str(name): str(repo) for name, repo in content.get("repos", {}).items()}
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            if repos.keys() - tasks.keys():
+                raise ValueError(f"repositories of {sorted(repos.keys() - tasks.keys())}, which are no tasks")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
         outside = [path for path in tasks.values() if not _inside(folder, path)]
         if outside:
