@@ -38,11 +38,11 @@ def push(
     ] = None,
     layout: Annotated[
         Layout,
-        typer.Option(help="One repository with a folder per task, or one repository per task and one for the suite."),
+        typer.Option(
+            help="One repository with a folder per task, or one repository per task and one for the suite."
+        ),
     ] = Layout.folders,
-    private: Annotated[
-        bool, typer.Option("--private", help="Make new repositories private.")
-    ] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
 ) -> None:
     """Put the adapters of a run on the Hub, the manifest that links them last; only what has changed is sent.
 

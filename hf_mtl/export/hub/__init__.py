@@ -9,7 +9,7 @@
 
 from hf_mtl.export.hub.checks import check_account, check_places
 from hf_mtl.export.hub.client import Hub, RepoState
-from hf_mtl.export.hub.files import UploadFile
+from hf_mtl.export.hub.files import UploadFile, card_files
 from hf_mtl.export.hub.plan import LAYOUTS, Layout, Place, PushPlan, plan_push, repo_name
 from hf_mtl.export.hub.push import Pushed, Upload, push_suite, upload_plan
 from hf_mtl.export.hub.upload import Change, PushedRepo, bring_up_to_date, folder_change
@@ -27,6 +27,7 @@ __all__ = [
     "Upload",
     "UploadFile",
     "bring_up_to_date",
+    "card_files",
     "check_account",
     "check_places",
     "folder_change",

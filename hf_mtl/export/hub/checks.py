@@ -43,7 +43,9 @@ def check_account(account: Account, places: Sequence[Place], hub: Hub) -> None:
         )
 
 
-def check_places(hub: Hub, places: Sequence[Place], revision: str | None = None) -> dict[str, RepoState | None]:
+def check_places(
+    hub: Hub, places: Sequence[Place], revision: str | None = None
+) -> dict[str, RepoState | None]:
     """Check that each repository is missing, empty, or an earlier push of the same.
 
     Returns:
@@ -75,7 +77,11 @@ def _something_else(hub: Hub, place: Place, state: RepoState) -> str | None:
     if not set(place.tasks) & tasks:
         return f"its {MANIFEST_FILE!r} is of other tasks: {listing(tasks) or 'none'}"
     if place.single != (CONFIG_FILE in state.files):
-        return "it is a suite, not one task's adapter" if place.single else "it is one task's adapter, not a suite"
+        return (
+            "it is a suite, not one task's adapter"
+            if place.single
+            else "it is one task's adapter, not a suite"
+        )
     return None
 
 

@@ -143,9 +143,7 @@ class Hub:
     def _files(self, repo: str, commit: str) -> dict[str, RemoteFile]:
         entries = self._api.list_repo_tree(repo, recursive=True, revision=commit)
         return {
-            entry.path: RemoteFile(
-                entry.size, entry.blob_id, None if entry.lfs is None else entry.lfs.sha256
-            )
+            entry.path: RemoteFile(entry.size, entry.blob_id, None if entry.lfs is None else entry.lfs.sha256)
             for entry in entries
             if isinstance(entry, RepoFile)
         }
@@ -156,9 +154,7 @@ class Hub:
 
     def _read(self, repo: str, path: str, commit: str) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
-            return Path(
-                self._api.hf_hub_download(repo, path, revision=commit, local_dir=folder)
-            ).read_bytes()
+            return Path(self._api.hf_hub_download(repo, path, revision=commit, local_dir=folder)).read_bytes()
 
     def create(self, repo: str, *, private: bool | None) -> None:
         """Make a repository that is not there yet.

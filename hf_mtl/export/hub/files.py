@@ -55,10 +55,10 @@ class UploadFile:
         content: The file on this machine, or the bytes themselves.
 
     Example:
-        >>> file = UploadFile("note.txt", b"hello\\n")
-        >>> file.is_like(RemoteFile(6, "ce013625030ba8dba906f756967f9e9ca394464a"))
+        >>> file = UploadFile("note.txt", b"hello")
+        >>> file.is_like(RemoteFile(5, "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0"))
         True
-        >>> file.is_like(RemoteFile(6, "0" * 40))
+        >>> file.is_like(RemoteFile(5, "0" * 40))
         False
     """
 

@@ -100,7 +100,9 @@ def plan_push(folder: Path, namespace: str, name: str | None = None, layout: Lay
     if layout == "folders":
         files = [UploadFile(path.name, path) for path in card_files(folder)]
         for task, place in manifest.tasks.items():
-            own = None if place == ROOT else manifest.of_one(task)  # the suite's manifest is the adapter's there
+            own = (
+                None if place == ROOT else manifest.of_one(task)
+            )  # the suite's manifest is the adapter's there
             files += _adapter(folder / place, own, prefix="" if place == ROOT else f"{place}/")
         single = ROOT in manifest.tasks.values()
         plan = PushPlan(RepoPlan(Place(suite, tasks, single), _once(files)), {}, manifest)
@@ -146,7 +148,9 @@ def _once(files: list[UploadFile] | Iterator[UploadFile]) -> tuple[UploadFile, .
 def _public(manifest: Manifest) -> Manifest:
     """Without where this machine has the base: nobody else has it there."""
     base = manifest.base
-    source = base.source if base.hub_id is None and not Path(base.source or "").expanduser().exists() else None
+    source = (
+        base.source if base.hub_id is None and not Path(base.source or "").expanduser().exists() else None
+    )
     return replace(manifest, base=replace(base, source=source))
 
 
@@ -185,7 +189,9 @@ def _check_names(plan: PushPlan) -> None:
     lower = [place.repo.lower() for place in plan.places]
     for place in plan.places:
         if lower.count(place.repo.lower()) > 1:
-            problems.append(f"{place.repo!r} would be the repository of several tasks. Give them other names.")
+            problems.append(
+                f"{place.repo!r} would be the repository of several tasks. Give them other names."
+            )
         try:
             validate_repo_id(place.repo)
         except HFValidationError as error:

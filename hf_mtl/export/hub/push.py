@@ -126,12 +126,13 @@ def _tell(plan: PushPlan, states: Mapping[str, RepoState | None], private: bool 
     base = plan.manifest.base
     if base.hub_id is None:
         logger.warning(
-            "The base has no Hub id, so plain PEFT cannot find it: save the suite again with load_base(..., hub_id=...)."
+            "The base has no Hub id, so plain PEFT cannot find it; save the suite with load_base(..., hub_id=...)."
         )
     public = [repo for repo, state in states.items() if private and state is not None and not state.private]
     if public:
         logger.warning(
-            "private=True is for repositories that are made now; these are public already: %s", ", ".join(public)
+            "private=True is for repositories that are made now; these are public already: %s",
+            ", ".join(public),
         )
 
 
@@ -139,7 +140,9 @@ def _show(console: Console | None, pushed: PushedRepo) -> None:
     if console is None:
         return
     what = (
-        f"{len(pushed.sent)} files, {pushed.size:,} bytes sent" if pushed.sent else "nothing new, nothing sent"
+        f"{len(pushed.sent)} files, {pushed.size:,} bytes sent"
+        if pushed.sent
+        else "nothing new, nothing sent"
     )
     console.print(
         f"{pushed.url}  {what}, commit {pushed.commit[:8]}", markup=False, highlight=False, soft_wrap=True

@@ -62,9 +62,7 @@ def folder_change(
     return Change(files, message, only=target, revision=revision)
 
 
-def bring_up_to_date(
-    hub: Hub, repo: str, change: Change, *, known: RepoState | None = None
-) -> PushedRepo:
+def bring_up_to_date(hub: Hub, repo: str, change: Change, *, known: RepoState | None = None) -> PushedRepo:
     """Make a repository that exists hold what it must.
 
     Args:
