@@ -58,7 +58,7 @@ def _saved(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "notes.txt",
             "report.json",
         ):
-            (folder / place / name).write_text(name)
+            (folder / place / name).write_text(f"{name} of {place}")
     (folder / "checkpoint-2").mkdir()
     (folder / "checkpoint-2" / "checkpoint.json").write_text("{}")
     return folder

@@ -164,3 +164,4 @@ JOBS = {
 
 if __name__ == "__main__":
     serve(JOBS)
+    os._exit(0)  # at once: what was imported takes long to tidy up
