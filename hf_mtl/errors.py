@@ -21,6 +21,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "HfMtlError",
+    "HubError",
     "RoutingError",
     "SavedAdapterError",
     "TrainingError",
@@ -75,6 +76,10 @@ class CheckpointDamagedError(CheckpointError):
 
 class CheckpointWriteError(CheckpointError):
     """A checkpoint that could not be written; everything that was there before is still there."""
+
+
+class HubError(HfMtlError):
+    """What the Hub refused, or could not be asked; the message holds no token."""
 
 
 class TrainingError(HfMtlError):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from hf_mtl.cli import compare, evaluate, predict, recipes, relations, report, train, verify
+from hf_mtl.cli import compare, evaluate, predict, push, recipes, relations, report, train, verify
 from hf_mtl.errors import HfMtlError
 
 __all__ = ["app", "main"]
@@ -46,6 +46,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
+app.command("push")(push.push)
 app.command("report")(report.report)
 app.command("relations")(relations.relations)
 app.command("verify")(verify.verify)

@@ -50,6 +50,11 @@ def argument_problems(values: Mapping[str, object], report: Callable[[str, str],
     for name in _TOP_LEVEL:
         if name in right:
             note(name, f"write {name} at the recipe's top level.")
+    for name in [name for name in right if name.endswith("_token")]:
+        note(
+            name,
+            "a recipe is kept beside its results and shared; log in with `hf auth login`, or set HF_TOKEN.",
+        )
     field_problems(MultiTaskTrainingArguments, dict(right), _TOP_LEVEL, note)
     try:
         # The class itself knows which of its fields do not go together.

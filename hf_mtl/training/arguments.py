@@ -42,6 +42,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
     weights are, on one CPU thread, bit for bit those of the task trained alone. Without it they are the same up to
     the rounding of matrix products, which may depend on what else is in the batch.
 
+    `push_to_hub` and the `hub_*` fields mean what they mean in `transformers`, for the adapters of all tasks: one
+    repository, a folder per task, and the manifest. See `hf_mtl.training.pushing`.
+
     Args:
         token_budget: Most tokens of a micro-batch on one device. It changes memory, never results.
         max_chunk_tokens: Most tokens of one task that are computed together. It changes results by rounding.
@@ -138,7 +141,6 @@ class MultiTaskTrainingArguments(TrainingArguments):
         odd_optimizer = OptimizerNames(self.optim).value not in ELEMENTWISE_OPTIMIZERS
         by_loss = SchedulerType(self.lr_scheduler_type).value in SCHEDULES_BY_LOSS
         rules: list[tuple[str, bool, str]] = [
-            ("push_to_hub", self.push_to_hub, "pushing is not supported yet; upload the adapters' folders"),
             ("optim", odd_optimizer, f"choose one of {listing(ELEMENTWISE_OPTIMIZERS)}"),
             ("lr_scheduler_type", by_loss, "a schedule here is a function of the task's steps"),
             ("ignore_data_skip", self.ignore_data_skip, "a resume always goes on at the very next rows"),

@@ -126,9 +126,10 @@ class CheckpointingTrainer(Trainer, Parts):
             tensors, documents = snapshot(self, run=self._run_document(), more=more)
             for rank, (streams, document) in enumerate(random):
                 tensors[f"random-{rank}"], documents[f"random-{rank}"] = streams, document
-            write_checkpoint(
-                run_dir / f"checkpoint-{self.state.global_step}", tensors, documents, also=self._save_public
-            )
+            folder = run_dir / f"checkpoint-{self.state.global_step}"
+            write_checkpoint(folder, tensors, documents, also=self._save_public)
+            if self.args.push_to_hub:
+                self._push_from_checkpoint(str(folder))
             rotate_checkpoints(run_dir, self.args.save_total_limit, keep=())
         wait()
 

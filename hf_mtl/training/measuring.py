@@ -12,10 +12,9 @@ from transformers.trainer_utils import PredictionOutput
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator, means
-from hf_mtl.export import save_suite
-from hf_mtl.tasks import EncodedSplit, Processor, TaskSuite
-from hf_mtl.training.checkpointing import CheckpointingTrainer
+from hf_mtl.tasks import EncodedSplit, TaskSuite
 from hf_mtl.training.processes import gathered
+from hf_mtl.training.pushing import PushingTrainer
 from hf_mtl.training.sources import RowSource, StoredRows
 from hf_mtl.training.stock import stock_without_tasks
 
@@ -23,10 +22,9 @@ __all__ = ["MeasuringTrainer"]
 
 
 @stock_without_tasks
-class MeasuringTrainer(CheckpointingTrainer):
+class MeasuringTrainer(PushingTrainer):
     """Abstract: a trainer whose tasks are measured in shared passes."""
 
-    processing_class: Processor
     sources: Mapping[str, RowSource]
     _evaluator: Evaluator | None
 
@@ -126,12 +124,14 @@ class MeasuringTrainer(CheckpointingTrainer):
         return PredictionOutput(predictions=answers, label_ids=references, metrics=metrics)  # type: ignore[arg-type]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write every task's route as an ordinary PEFT folder, and the manifest `hf_mtl.json`; see `save_suite`."""
+        """Write every task's route as an ordinary PEFT folder, and the manifest `hf_mtl.json`; see `save_suite`.
+
+        With `push_to_hub` in the arguments it is pushed too, as in `Trainer`.
+        """
         if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir or ".")
-            save_suite(
-                self.model, folder, names=self.suite.names, processor=self.processing_class, tasks=self.suite
-            )
+            self.write_suite(Path(output_dir or self.args.output_dir or "."))
+        if self.args.push_to_hub and not _internal_call:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
 
     def splits(self) -> dict[str, dict[str, EncodedSplit]]:
         """By task, its stored `train` rows and its `eval` rows as sequences, where it has such."""

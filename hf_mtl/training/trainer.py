@@ -39,6 +39,7 @@ from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOpti
 from hf_mtl.training.owners import owners_of
 from hf_mtl.training.processes import Replica, wait
 from hf_mtl.training.progress import ProgressDisplay
+from hf_mtl.training.pushing import remove_stages
 from hf_mtl.training.rounds import Cut, Round, RoundLoader, RoundPlan
 from hf_mtl.training.settings import defaults_of_shared
 from hf_mtl.training.soft import SoftSharing
@@ -335,6 +336,7 @@ class MultiTaskTrainer(MeasuringTrainer):
         with RunLock(run_dir) if self.is_world_process_zero() else contextlib.nullcontext():
             if self.is_world_process_zero():
                 remove_partials(run_dir)
+                remove_stages(run_dir)
             wait()
             try:
                 yield

@@ -1,0 +1,200 @@
+"""What a push puts where: the folders of a saved suite as repositories of the Hub."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError, safe_open
+
+from hf_mtl.errors import CheckpointError, ConfigError, listing
+from hf_mtl.export.hub.files import UploadFile, adapter_files, card_files
+from hf_mtl.models.saved import CONFIG_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest, folder_names
+
+__all__ = ["LAYOUTS", "Layout", "Place", "PushPlan", "RepoPlan", "plan_push", "repo_name"]
+
+Layout = Literal["folders", "repositories"]
+LAYOUTS: tuple[Layout, ...] = ("folders", "repositories")
+
+ROOT = "."
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository, and what it is for.
+
+    Args:
+        repo: `user/name`.
+        tasks: The tasks whose adapters, or whose manifest, it holds.
+        single: Whether its root is one adapter.
+    """
+
+    repo: str
+    tasks: tuple[str, ...]
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class RepoPlan:
+    """A repository and the files that belong into it."""
+
+    place: Place
+    files: tuple[UploadFile, ...]
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """A whole push.
+
+    Args:
+        suite: The repository of the suite, without the manifest.
+        adapters: The tasks' own repositories, by task; none where the suite's holds a folder for each.
+        manifest: The manifest, as far as it is known before the tasks' repositories have their commits.
+    """
+
+    suite: RepoPlan
+    adapters: dict[str, RepoPlan]
+    manifest: Manifest
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All repositories, the suite's last."""
+        return (*(own.place for own in self.adapters.values()), self.suite.place)
+
+    def suite_with_manifest(self, commits: dict[str, str]) -> RepoPlan:
+        """The suite's repository with its manifest, as the last of its files.
+
+        Args:
+            commits: The commit of each task's own repository, by task.
+        """
+        repos = {task: f"{own.place.repo}@{commits[task]}" for task, own in self.adapters.items()}
+        file = UploadFile(MANIFEST_FILE, _text(replace(self.manifest, repos=repos)))
+        return replace(self.suite, files=(*self.suite.files, file))
+
+
+def plan_push(folder: Path, namespace: str, name: str | None = None, layout: Layout = "folders") -> PushPlan:
+    """Look at a saved suite and say what a push of it puts where.
+
+    Args:
+        folder: A folder with `hf_mtl.json`.
+        namespace: A user or an organisation of the Hub.
+        name: The suite's name there; default the folder's.
+        layout: "folders": one repository, a folder per task. "repositories": one per task, and one for the suite.
+
+    Raises:
+        CheckpointError: If the folder is no suite, or an adapter of it is not whole.
+        ConfigError: If a name cannot be one of the Hub's, or there is no such layout.
+    """
+    if layout not in LAYOUTS:
+        raise ConfigError(f"layout must be one of {listing(LAYOUTS)}, found {layout!r}.")
+    manifest = _public(Manifest.load(folder))
+    _check_whole(folder, manifest)
+    suite = f"{namespace}/{name or repo_name(folder.resolve().name)}"
+    tasks = tuple(manifest.tasks)
+    if layout == "folders":
+        files = [UploadFile(path.name, path) for path in card_files(folder)]
+        for task, place in manifest.tasks.items():
+            own = (
+                None if place == ROOT else manifest.of_one(task)
+            )  # the suite's manifest is the adapter's there
+            files += _adapter(folder / place, own, prefix="" if place == ROOT else f"{place}/")
+        single = ROOT in manifest.tasks.values()
+        plan = PushPlan(RepoPlan(Place(suite, tasks, single), _once(files)), {}, manifest)
+    else:
+        plan = _own_repositories(folder, manifest, suite)
+    _check_names(plan)
+    return plan
+
+
+def repo_name(text: str) -> str:
+    """A harmless form of a name, as the Hub takes it.
+
+    >>> repo_name("runs--of..mine ")
+    'runs-of-mine'
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", text)
+    return re.sub(r"[-.]{2,}", "-", plain).strip("-.") or "suite"
+
+
+def _own_repositories(folder: Path, manifest: Manifest, suite: str) -> PushPlan:
+    adapters = {}
+    for task, harmless in folder_names(manifest.tasks).items():
+        place = Place(f"{suite}-{repo_name(harmless)}", (task,), single=True)
+        files = _adapter(folder / manifest.tasks[task], manifest.of_one(task), prefix="")
+        adapters[task] = RepoPlan(place, _once(files))
+    cards = () if ROOT in manifest.tasks.values() else card_files(folder)
+    own = RepoPlan(Place(suite, tuple(manifest.tasks)), tuple(UploadFile(path.name, path) for path in cards))
+    return PushPlan(own, adapters, replace(manifest, tasks=dict.fromkeys(manifest.tasks, ROOT)))
+
+
+def _adapter(folder: Path, manifest: Manifest | None, *, prefix: str) -> Iterator[UploadFile]:
+    """An adapter's files, and a manifest with which it stands alone."""
+    for path in adapter_files(folder):
+        yield UploadFile(prefix + path.relative_to(folder).as_posix(), path)
+    if manifest is not None:
+        yield UploadFile(prefix + MANIFEST_FILE, _text(manifest))
+
+
+def _once(files: list[UploadFile] | Iterator[UploadFile]) -> tuple[UploadFile, ...]:
+    return tuple({file.path: file for file in files}.values())
+
+
+def _public(manifest: Manifest) -> Manifest:
+    """Without where this machine has the base: nobody else has it there."""
+    base = manifest.base
+    source = (
+        base.source if base.hub_id is None and not Path(base.source or "").expanduser().exists() else None
+    )
+    return replace(manifest, base=replace(base, source=source))
+
+
+def _text(manifest: Manifest) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        manifest.save(Path(folder))
+        return Path(folder, MANIFEST_FILE).read_bytes()
+
+
+def _check_whole(folder: Path, manifest: Manifest) -> None:
+    problems = [
+        f"  task {task!r}: {problem}"
+        for task, place in manifest.tasks.items()
+        if (problem := _adapter_problem(folder / place))
+    ]
+    if problems:
+        raise CheckpointError(
+            "\n".join([f"{folder} cannot be pushed, it is not whole; nothing was sent.", *problems])
+        )
+
+
+def _adapter_problem(folder: Path) -> str | None:
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            found = listing(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
+            return f"{folder} holds no {name!r}; found {found}"
+    try:
+        with safe_open(folder / WEIGHTS_FILE, "pt"):
+            return None
+    except (SafetensorError, OSError) as error:
+        return f"{folder / WEIGHTS_FILE} cannot be read: {error}"
+
+
+def _check_names(plan: PushPlan) -> None:
+    problems = []
+    lower = [place.repo.lower() for place in plan.places]
+    for place in plan.places:
+        if lower.count(place.repo.lower()) > 1:
+            problems.append(
+                f"{place.repo!r} would be the repository of several tasks. Give them other names."
+            )
+        try:
+            validate_repo_id(place.repo)
+        except HFValidationError as error:
+            problems.append(f"{place.repo!r} cannot be a name on the Hub: {error} Give another name.")
+    if problems:
+        raise ConfigError(problems)

@@ -1,0 +1,253 @@
+"""The part of the trainer that puts adapters and checkpoints on the Hub, in the places where the stock Trainer does.
+
+What is pushed while the run goes on is copied first: the next checkpoint, or the deletion of an old one, must not
+change files that are on their way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import CommitInfo
+from transformers.trainer_utils import HubStrategy, SaveStrategy
+from transformers.utils import PushInProgress
+
+from hf_mtl.errors import HfMtlError, HubError
+from hf_mtl.export import save_suite
+from hf_mtl.export.hub import (
+    Hub,
+    Place,
+    Pushed,
+    Upload,
+    bring_up_to_date,
+    card_files,
+    check_account,
+    check_places,
+    folder_change,
+    plan_push,
+    repo_name,
+    upload_plan,
+)
+from hf_mtl.tasks import Processor
+from hf_mtl.training.checkpointing import CheckpointingTrainer
+from hf_mtl.training.checkpoints import INDEX_FILE, read_checkpoint
+from hf_mtl.training.stock import stock_without_tasks
+
+__all__ = ["PushingTrainer", "remove_stages"]
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+STAGE = "_push-"  # folders in a run's folder
+
+
+@stock_without_tasks
+class PushingTrainer(CheckpointingTrainer):
+    """Abstract: a trainer whose adapters go to one repository of the Hub, a folder per task.
+
+    `hub_strategy` says what is pushed while the run goes on: nothing ("end"), at every checkpoint the adapters
+    ("every_save"), and with them the checkpoint itself, as `last-checkpoint` ("checkpoint") or under its own name
+    ("all_checkpoints"). A run resumes from such a folder.
+    """
+
+    processing_class: Processor
+    hub_model_id: str | None
+    push_in_progress: PushInProgress | None = None
+    _uploads: ThreadPoolExecutor | None = None  # one worker, so that uploads keep their order
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Make the repository, once everything that could keep a push from working has been looked at.
+
+        Args:
+            token: A token that may write; default `hub_token`.
+            private: Whether a repository that is made now is private; default `hub_private_repo`.
+
+        Raises:
+            ConfigError: If the token may not write there, or the name is taken by something else.
+            HubError: If the Hub cannot be asked.
+        """
+        if not self.is_world_process_zero():
+            return
+        hub = self._hub(token)
+        account = hub.account()
+        asked = self.args.hub_model_id or repo_name(Path(self.args.output_dir or ".").absolute().name)
+        repo = asked if "/" in asked else f"{account.user}/{asked}"
+        place = Place(repo, self.suite.names)
+        check_account(account, [place], hub)
+        if check_places(hub, [place])[repo] is None:
+            hub.create(repo, private=self.args.hub_private_repo if private is None else private)
+        self.hub_model_id = repo
+        self.push_in_progress = None
+
+    def write_suite(self, folder: Path) -> None:
+        """Write every task's adapter, and the manifest."""
+        save_suite(
+            self.model, folder, names=self.suite.names, processor=self.processing_class, tasks=self.suite
+        )
+
+    def push_to_hub(  # type: ignore[override]  # no model card is made here, so it has no arguments
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+    ) -> CommitInfo | Future[CommitInfo] | None:
+        """Write all adapters into `output_dir`, and put them on the Hub with the cards that lie there.
+
+        Args:
+            commit_message: Of the commit; there is none if the Hub has everything already.
+            blocking: Whether to wait for the end of the upload.
+            token: A token that may write; default `hub_token`.
+            revision: The branch; default `hub_revision`, or the main one.
+            private: Whether a repository that is made now is private; default `hub_private_repo`.
+
+        Returns:
+            The commit that holds the adapters, or its `Future`; None in all processes but the first.
+
+        Raises:
+            ConfigError: If the token may not write there, or the name is taken by something else.
+            HubError: If the Hub failed too often; call it again, and it goes on from there.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        if self.hub_model_id is None:
+            self.init_hf_repo(token, private)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self._finish_current_push()
+        hub, message = self._hub(token), commit_message or "End of training"
+        branch = revision or self.args.hub_revision
+        if blocking:
+            return _commit_info(self._push_suite(hub, self._run_dir, message, branch), message)
+        stage = self._stage()
+        return self._in_background(
+            stage, lambda: _commit_info(self._push_suite(hub, stage / "suite", message, branch), message)
+        )
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Push in the background what `hub_strategy` asks for, unless the last push is still under way."""
+        args = self.args
+        if not self.is_world_process_zero() or args.hub_strategy == HubStrategy.END:
+            return
+        busy = self.push_in_progress is not None and not self.push_in_progress.is_done()
+        if busy and not args.hub_always_push:
+            return
+        self.callback_handler.on_push_begin(args, self.state, self.control)
+        stage, hub, message = self._stage(), self._hub(), self._progress_message()
+        checkpoint = None
+        if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+            checkpoint = stage / Path(checkpoint_folder).name
+            shutil.copytree(checkpoint_folder, checkpoint, copy_function=_linked)
+
+        def push() -> None:
+            self._push_suite(hub, stage / "suite", message, args.hub_revision)
+            if checkpoint is not None:
+                self._push_checkpoint(hub, checkpoint, f"{message}, checkpoint")
+
+        job = self._in_background(stage, push)
+        job.add_done_callback(_tell_failure)
+        if busy and self.push_in_progress is not None:
+            self.push_in_progress.jobs.append(job)
+        else:
+            self.push_in_progress = PushInProgress([job])  # type: ignore[no-untyped-call, arg-type]
+
+    def _finish_current_push(self) -> None:
+        """Wait until what was begun is on the Hub, or has failed."""
+        if self.push_in_progress is not None and not self.push_in_progress.is_done():
+            logger.info("Waiting until the last checkpoint is on the Hub.")
+            self.push_in_progress.wait_until_done()
+
+    def _progress_message(self) -> str:
+        if self.args.save_strategy == SaveStrategy.STEPS:
+            return f"Training in progress, step {self.state.global_step}"
+        return f"Training in progress, epoch {int(self.state.epoch or 0)}"
+
+    @property
+    def _run_dir(self) -> Path:
+        return Path(self.args.output_dir or ".")
+
+    def _hub(self, token: str | None = None) -> Hub:
+        return Hub(token if token is not None else self.args.hub_token)
+
+    @property
+    def _repo(self) -> str:
+        if self.hub_model_id is None:
+            raise HubError("there is no repository to push to; call init_hf_repo first.")
+        return self.hub_model_id
+
+    def _push_suite(self, hub: Hub, folder: Path, message: str, revision: str | None) -> Pushed:
+        namespace, name = self._repo.split("/")
+        return upload_plan(hub, plan_push(folder, namespace, name), Upload(message, revision=revision))
+
+    def _push_checkpoint(self, hub: Hub, folder: Path, message: str) -> None:
+        last = self.args.hub_strategy == HubStrategy.CHECKPOINT
+        paths = [*read_checkpoint(folder).index.files, INDEX_FILE]
+        target = "last-checkpoint" if last else folder.name
+        bring_up_to_date(
+            hub, self._repo, folder_change(folder, paths, target, message, self.args.hub_revision)
+        )
+
+    def _stage(self) -> Path:
+        """A folder of its own with the adapters as they are now, and the cards that `output_dir` has for them."""
+        stage = Path(tempfile.mkdtemp(prefix=STAGE, dir=self._run_dir))
+        suite = stage / "suite"
+        self.write_suite(suite)
+        for folder in (suite, *(path for path in suite.iterdir() if path.is_dir())):
+            for card in card_files(self._run_dir / folder.relative_to(suite)):
+                shutil.copy(card, folder)
+        return stage
+
+    def _in_background(self, stage: Path, push: Callable[[], Result]) -> Future[Result]:
+        """Push, then delete what was copied for it."""
+        self._uploads = self._uploads or ThreadPoolExecutor(max_workers=1)
+
+        def run() -> Result:
+            try:
+                return push()
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+
+        return self._uploads.submit(run)
+
+
+def remove_stages(run_dir: Path) -> None:
+    """Delete the copies that a killed run had made for a push."""
+    for stage in run_dir.glob(f"{STAGE}*"):
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _commit_info(pushed: Pushed, message: str) -> CommitInfo:
+    suite = pushed.suite
+    return CommitInfo(
+        commit_url=f"{suite.url}/commit/{suite.commit}",
+        commit_message=message,
+        commit_description="",
+        oid=suite.commit,
+    )
+
+
+def _linked(source: str, target: str) -> str:
+    """A second name of a file that is never written to again; a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def _tell_failure(job: Future[None]) -> None:
+    """A run does not end because the Hub is away; but it is told."""
+    error = job.exception()
+    if isinstance(error, HfMtlError):
+        logger.warning("A push in the background failed, and the run goes on: %s", error)
+    elif error is not None:
+        logger.error("A push in the background failed, and the run goes on.", exc_info=error)

@@ -1,0 +1,167 @@
+"""What the tests have done with the real client, in processes of their own: `hub_control.HubClient` starts this."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from forked_writer import serve
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from peft import AutoPeftModelForCausalLM, PeftModel
+from rich.console import Console
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
+from hf_mtl.cli import app
+from hf_mtl.export import load_suite
+from hf_mtl.export.hub import push_suite
+from hf_mtl.models import load_base
+
+TOKENS = torch.tensor([[5, 6, 7, 8]])
+
+
+def push(folder: str, namespace: str, options: dict[str, Any]) -> object:
+    return asdict(push_suite(Path(folder), namespace, console=Console(), **options))
+
+
+def command(*arguments: str) -> object:
+    """The command line."""
+    app(list(arguments), prog_name="hf-mtl", standalone_mode=False)
+    return None
+
+
+def upload_base(folder: str, repo: str) -> object:
+    api = HfApi()
+    api.create_repo(repo)
+    return api.upload_folder(repo_id=repo, folder_path=folder).oid
+
+
+def plain_logits(base: str, sources: Mapping[str, list[str]]) -> object:
+    """Each adapter through plain PEFT: `[repository]`, or `[repository, folder in it]`."""
+    found = {}
+    for name, (repo, *subfolder) in sources.items():
+        model = AutoModelForCausalLM.from_pretrained(base)
+        options = {"subfolder": subfolder[0]} if subfolder else {}
+        found[name] = _logits(PeftModel.from_pretrained(model, repo, **options))
+    return found
+
+
+def auto_logits(repo: str) -> object:
+    """The two classes that need nothing but the adapter's name: the base is found by its Hub id."""
+    return [_logits(kind.from_pretrained(repo)) for kind in (AutoPeftModelForCausalLM, AutoModelForCausalLM)]
+
+
+def suite_logits(repo: str) -> object:
+    """All adapters of a repository through hf_mtl, with the base that the manifest names."""
+    model = load_suite(snapshot_download(repo))
+    found = {}
+    for name in model.adapter_names:
+        with model.route(name) as base:
+            found[name] = _logits(base)
+    return found
+
+
+def pinned_logits(repo: str) -> object:
+    """All adapters that a suite's manifest names by repository and commit."""
+    manifest = json.loads(Path(hf_hub_download(repo, "hf_mtl.json")).read_text())
+    found = {}
+    for name, pin in manifest["repos"].items():
+        source, commit = pin.split("@")
+        model = load_suite(snapshot_download(source, revision=commit))
+        assert model.adapter_names == (name,) and manifest["tasks"][name] == "."
+        with model.route(name) as base:
+            found[name] = _logits(base)
+    return found
+
+
+def _logits(model: PreTrainedModel | PeftModel) -> list[float]:
+    with torch.no_grad():
+        found: list[float] = model(TOKENS).logits[0, -1].tolist()
+    return found
+
+
+def train(
+    base: str, out: str, changes: dict[str, Any], resume: str | None = None, push: bool = False
+) -> object:
+    """Train two tasks for some rounds; returns sums of their weights."""
+    rows = Dataset.from_list([{"a": f"{i} word", "b": f"x{i % 3}"} for i in range(12)])
+    template = PromptCompletion("{a}", " {b}")
+    settings: dict[str, Any] = {
+        "max_steps": 4, "per_device_train_batch_size": 3, "learning_rate": 1e-2, "report_to": "none",
+        "disable_tqdm": True, "use_cpu": True, "save_strategy": "steps", "save_steps": 2,
+    }  # fmt: skip
+    model, identity = load_base(base, hub_id="ada/tiny-llama")
+    trainer = MultiTaskTrainer(
+        RoutedModel(model, identity=identity),
+        MultiTaskTrainingArguments(out, **(settings | changes)),
+        [Task(name, train=rows, template=template) for name in ("verbs", "q&a")],
+        processing_class=AutoTokenizer.from_pretrained(base),
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    pushed = None
+    if push:
+        trainer.save_model()
+        pushed = str(trainer.push_to_hub())
+    sums = {
+        name: [p.double().sum().item() for p in trainer.model.adapter_parameters(name).values()]
+        for name in trainer.suite.names
+    }
+    return {"weights": sums, "pushed": pushed}
+
+
+def fetch(repo: str, folder: str, pattern: str) -> object:
+    return snapshot_download(repo, allow_patterns=pattern, local_dir=folder)
+
+
+def _told(job: Callable[..., object]) -> Callable[..., str]:
+    """The job with its token in the environment, its waits shortened, and all that it prints in a file."""
+
+    def run(answer: str, token: str | None, *arguments: Any) -> str:
+        printed = Path(answer).with_suffix(".txt")
+        with printed.open("wb") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+        sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8")
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, force=True)
+        if token is not None:
+            os.environ["HF_TOKEN"] = token
+        pauses: list[float] = []
+        real = time.sleep
+        time.sleep = lambda seconds: (pauses.append(seconds), real(min(seconds, 0.01)))[1]  # type: ignore[assignment]
+        result, error = None, ""
+        try:
+            result = job(*arguments)
+        except BaseException as raised:  # noqa: BLE001  # the tests look at it
+            error = f"{type(raised).__name__}: {raised}"
+            traceback.print_exception(raised)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        text = printed.read_text(encoding="utf-8")
+        told = {"result": result, "error": error, "printed": text, "pauses": pauses}
+        Path(answer).write_text(json.dumps(told), encoding="utf-8")
+        return ""
+
+    return run
+
+
+JOBS = {
+    job.__name__: _told(job)
+    for job in (
+        push, command, upload_base, plain_logits, auto_logits, suite_logits, pinned_logits, train, fetch
+    )
+}  # fmt: skip
+
+if __name__ == "__main__":
+    serve(JOBS)
+    os._exit(0)  # at once: what was imported takes long to tidy up

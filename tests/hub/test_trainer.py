@@ -1,0 +1,164 @@
+"""The trainer's own pushes: `push_to_hub` and the strategies, with their meaning in transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_control import HubClient, HubControl
+from hub_store import READER
+
+from hf_mtl.recipe.arguments import argument_problems
+
+REPO = "ada/out"
+ADAPTERS = {
+    "hf_mtl.json",
+    "verbs/adapter_model.safetensors",
+    "q-a/adapter_model.safetensors",
+    "q-a/tokenizer.json",
+}
+
+
+def _checkpoints(hub: HubControl) -> set[str]:
+    return {path.split("/")[0] for path in hub.files(REPO) if "checkpoint" in path.split("/")[0]}
+
+
+def _no_stage(out: Path) -> bool:
+    return not list(out.glob("_push-*"))
+
+
+def test_a_push_by_hand(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = client.do("train", tiny_llama, out, {"save_strategy": "no", "max_steps": 1}, None, True).done
+    assert done["pushed"] == f"{hub.url}/{REPO}/commit/{hub.ask('repos')[REPO]['branches']['main']}"
+    files = hub.files(REPO)
+    assert ADAPTERS <= files.keys() and not _checkpoints(hub)
+    assert hub.commits(REPO) == ["End of training"]
+    assert set(json.loads(files["hf_mtl.json"])["forms"]) == {"verbs", "q&a"}
+    assert (out / "verbs" / "adapter_model.safetensors").read_bytes() == files[
+        "verbs/adapter_model.safetensors"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "checkpoints", "messages"),
+    [
+        ("end", set(), ["Model save"]),
+        ("every_save", set(), ["Training in progress, step 2", "Training in progress, step 4"]),
+        ("all_checkpoints", {"checkpoint-2", "checkpoint-4"}, None),
+    ],
+)
+def test_strategies(
+    hub: HubControl,
+    client: HubClient,
+    tiny_llama: Path,
+    tmp_path: Path,
+    strategy: str,
+    checkpoints: set[str],
+    messages: list[str] | None,
+) -> None:
+    changes = {
+        "push_to_hub": True,
+        "hub_strategy": strategy,
+        "hub_private_repo": True,
+        "hub_always_push": True,
+    }
+    changes |= {"hub_model_id": "out", "save_total_limit": 1}
+    client.do("train", tiny_llama, tmp_path / "run", changes, None, True).done  # noqa: B018
+    assert hub.ask("repos")[REPO]["private"] and ADAPTERS <= hub.files(REPO).keys()
+    assert _checkpoints(hub) == checkpoints
+    assert messages is None or hub.commits(REPO) == messages  # the last ones found nothing new
+    assert _no_stage(tmp_path / "run")
+    assert not [path for path in hub.files(REPO) if path.endswith(("training_args.bin", ".pt", ".bin"))]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_the_hub(
+    hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path
+) -> None:
+    """`last-checkpoint` of the middle of a run, fetched elsewhere, leads to where the run went itself."""
+    changes: dict[str, Any] = {"push_to_hub": True, "hub_strategy": "checkpoint", "hub_model_id": REPO}
+    through = client.do("train", tiny_llama, tmp_path / "through", {"max_steps": 4}).done
+    hub.fail(
+        r"POST /api/models/ada/out/commit/", times=10_000, skip=2, status=403
+    )  # only the first checkpoint arrives
+    outcome = client.do("train", tiny_llama, tmp_path / "out", changes)
+    assert outcome.done["weights"] == through["weights"]
+    assert (
+        "A push in the background failed, and the run goes on: Uploading to 'ada/out' failed"
+        in outcome.printed
+    )
+    assert hub.commits(REPO) == ["Training in progress, step 2", "Training in progress, step 2, checkpoint"]
+    assert _checkpoints(hub) == {"last-checkpoint"} and _no_stage(tmp_path / "out")
+    client.do("fetch", REPO, tmp_path / "here", "last-checkpoint/*").done  # noqa: B018
+    last = tmp_path / "here" / "last-checkpoint"
+    assert json.loads((last / "trainer_state.json").read_text())["global_step"] == 2
+    assert (
+        client.do("train", tiny_llama, tmp_path / "there", {}, str(last)).done["weights"]
+        == through["weights"]
+    )
+
+
+def test_a_push_under_way_is_not_disturbed(
+    hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path
+) -> None:
+    """The next checkpoint does not wait for it, and is left out; the run ends when it has arrived."""
+    hub.fail(r"POST /api/models/ada/out/preupload/", "stall")
+    changes = {"push_to_hub": True, "hub_strategy": "every_save", "hub_model_id": REPO, "hub_token": READER}
+    outcome = client.do("train", tiny_llama, tmp_path / "run", changes)
+    assert (
+        "the token of 'ada' may only read" in outcome.error
+    )  # `hub_token` goes before the one that is logged in
+    del changes["hub_token"]
+    client.start("train", tiny_llama, tmp_path / "run", changes)
+    hub.wait_for(lambda entry: entry["fault"] == "stall")
+    end = tmp_path / "run" / "checkpoint-4" / "checkpoint.json"
+    hub.wait_for(lambda _: end.exists())
+    assert not hub.commits(REPO)
+    hub.ask("heal")
+    outcome = client.end()
+    assert (
+        outcome is not None
+        and outcome.done
+        and "Waiting until the last checkpoint is on the Hub" in outcome.printed
+    )
+    assert hub.commits(REPO) == ["Training in progress, step 2"]
+
+
+def test_a_branch(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path) -> None:
+    hub.ask("put", {"repo": REPO, "files": {}})
+    hub.ask("branch", {"repo": REPO, "branch": "trial"})
+    changes = {"save_strategy": "no", "max_steps": 1, "hub_model_id": REPO, "hub_revision": "trial"}
+    client.do("train", tiny_llama, tmp_path / "run", changes, None, True).done  # noqa: B018
+    assert ADAPTERS <= hub.files(REPO, "trial").keys() and not hub.files(REPO)
+    outcome = client.do(
+        "train", tiny_llama, tmp_path / "run", changes | {"hub_revision": "trail"}, None, True
+    )
+    assert (
+        "HubError: Reading 'ada/out' on the Hub failed: it has no branch 'trail'; make it with"
+        in outcome.error
+    )
+
+
+def test_a_name_that_is_taken_is_found_before_training(
+    hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path
+) -> None:
+    hub.ask("put", {"repo": REPO, "files": {"model.safetensors": "theirs"}})
+    outcome = client.do("train", tiny_llama, tmp_path / "out", {"push_to_hub": True})
+    assert (
+        "ConfigError: 'ada/out' is taken by something else (it has no 'hf_mtl.json'; it holds"
+        in outcome.error
+    )
+    assert not (tmp_path / "out" / "checkpoint-2").exists()
+
+
+def test_a_recipe_holds_no_token() -> None:
+    problems: list[str] = []
+    argument_problems(
+        {"push_to_hub": True, "hub_token": "hf_secret"}, lambda name, text: problems.append(f"{name}: {text}")
+    )
+    assert problems == [
+        "hub_token: a recipe is kept beside its results and shared; log in with `hf auth login`, or set HF_TOKEN."
+    ]
