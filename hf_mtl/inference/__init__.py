@@ -1,5 +1,6 @@
-"""Answers from trained adapters."""
+"""Answers from trained adapters: `MultiTaskPipeline` for inputs of many tasks and kinds in any mix."""
 
+from hf_mtl.inference.pipeline import MultiTaskPipeline
 from hf_mtl.inference.predict import predict
 
-__all__ = ["predict"]
+__all__ = ["MultiTaskPipeline", "predict"]
