@@ -40,6 +40,8 @@ def load_model(
     for name, place in manifest.tasks.items():
         config, tensors = read_adapter_folder(folder / place)
         head = manifest.heads.get(name)
+        if head is not None:
+            config.task_type = None  # of the head's class, which the head gives it again
         model.add_adapter(name, config, head=None if head is None else head.spec)
         if head is not None and head.labels is not None:
             model.labels[name] = head.labels

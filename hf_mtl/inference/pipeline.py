@@ -11,7 +11,7 @@ pipe([
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.inference.forms import forms_of
 from hf_mtl.inference.loading import load_model, load_saved_processor
 from hf_mtl.inference.passes import run_heads
@@ -120,7 +120,7 @@ class MultiTaskPipeline:
     @overload
     def __call__(
         self,
-        inputs: list[Item] | tuple[Item, ...],
+        inputs: Sequence[Item],
         *,
         token_budget: int | None = None,
         progress: bool = False,
@@ -151,10 +151,21 @@ class MultiTaskPipeline:
                 expected.
         """
         budget = self.token_budget if token_budget is None else token_budget
-        if isinstance(inputs, list | tuple):
+        if isinstance(inputs, Sequence):
             with _bar(len(inputs), shown=progress) as bar:
                 return self._answers(enumerate(inputs, start=1), budget, bar)
         return self._lazily(inputs, budget, progress=progress)
+
+    def prompt(self, task: str, given: object) -> str:
+        """The text that an input becomes for an adapter that continues it.
+
+        Raises:
+            DataError: If the input cannot be used, or the task writes nothing.
+        """
+        [asked] = asked_of([(1, (task, given))], self._tasks)
+        if asked.query.prompt is None:
+            raise DataError(f"task {task!r} continues no prompts; its kind is {asked.task.kind.name!r}.")
+        return asked.query.prompt
 
     def _lazily(self, inputs: Iterable[Item], token_budget: int, *, progress: bool) -> Iterator[Result]:
         with _bar(None, shown=progress) as bar:
@@ -166,8 +177,7 @@ class MultiTaskPipeline:
     ) -> list[Result]:
         asked = asked_of(inputs, self._tasks)
         written = [own for own in asked if own.query.prompt is not None]
-        for own in written:
-            check_settings(own)
+        check_settings(written)
         _warn_of_truncation(asked)
         was_training = self.model.training
         self.model.eval()

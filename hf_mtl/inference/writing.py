@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -25,18 +25,22 @@ _GREEDY = (
 )  # what greedy decoding leaves alone
 
 
-def check_settings(asked: Asked) -> None:
+def check_settings(written: Iterable[Asked]) -> None:
     """Refuse settings that nothing here can follow.
 
     Raises:
         ConfigError: If a query asks for anything but greedy decoding.
     """
-    odd = [name for name in _GREEDY if asked.query.options.get(name)]
-    if odd:
-        raise ConfigError(
-            f"task {asked.task.name!r}, input {asked.number}: {listing(odd)} cannot be set: answers are decoded "
-            f"greedily. Leave it out."
-        )
+    problems = []
+    for asked in written:
+        odd = [name for name in _GREEDY if asked.query.options.get(name)]
+        if odd:
+            problems.append(
+                f"task {asked.task.name!r}, input {asked.number}: {listing(odd)} cannot be set: answers are decoded "
+                f"greedily. Leave it out."
+            )
+    if problems:
+        raise ConfigError(problems)
 
 
 def run_writing(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from answers import TAGGED, assert_same
 from kind_bases import picture
 from kind_cases import KINDS, LABELS, PAIRS, TEXTS, KindCase, Ours, ours, task_of
 from peft import PeftModel, PrefixTuningConfig
@@ -18,9 +19,6 @@ from transformers import PreTrainedModel, pipeline
 
 from hf_mtl import MultiTaskPipeline
 from hf_mtl.export import save_suite
-
-TAGS = ["O", "B-PER", "I-PER"]
-TAGGED = replace(KINDS["tags"], task={"labels": TAGS})
 
 
 @dataclass(frozen=True)
@@ -98,22 +96,6 @@ def merged(own: Ours, case: KindCase, base: Path, out: Path) -> PreTrainedModel:
         stock.config.id2label = dict(enumerate(case.task["labels"]))
     plain: PreTrainedModel = PeftModel.from_pretrained(stock, out / "t").merge_and_unload()
     return plain.eval()
-
-
-def assert_same(actual: Any, expected: Any) -> None:
-    """Equal, numbers to 1e-5 of 1."""
-    if isinstance(expected, Mapping):
-        assert actual.keys() == expected.keys()
-        for key in expected:
-            assert_same(actual[key], expected[key])
-    elif isinstance(expected, list):
-        assert isinstance(actual, list) and len(actual) == len(expected)
-        for one, other in zip(actual, expected, strict=True):
-            assert_same(one, other)
-    elif isinstance(actual, float):
-        assert actual == pytest.approx(float(expected), abs=1e-5)
-    else:
-        assert actual == expected
 
 
 @pytest.mark.filterwarnings("ignore:Tokenizer does not support real words:UserWarning")

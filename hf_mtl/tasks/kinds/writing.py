@@ -36,11 +36,7 @@ GENERATION: Mapping[str, Option] = {
     "top_k": count(None, or_none="all tokens"),
     "top_p": _number("a number above 0 and at most 1, or None", most=1.0),
     "repetition_penalty": _number("a number above 0, or None"),
-    "seed": Option(
-        None,
-        "a whole number, or None",
-        lambda value: value is None or (isinstance(value, int) and not isinstance(value, bool)),
-    ),
+    "seed": Option(0, "a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "stop": Option(
         (),
         "a list of texts",
