@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hf_mtl.data import Chat, PromptCompletion, read_rows
     from hf_mtl.errors import HfMtlError
+    from hf_mtl.inference import MultiTaskPipeline
     from hf_mtl.models import RoutedModel, load_base
     from hf_mtl.tasks import (
         CausalLM,
@@ -47,6 +48,7 @@ _HOMES = {
     "HfMtlError": "hf_mtl.errors",
     "ImageClassification": "hf_mtl.tasks",
     "LabelScoring": "hf_mtl.tasks",
+    "MultiTaskPipeline": "hf_mtl.inference",
     "MultiTaskTrainer": "hf_mtl.training",
     "MultiTaskTrainingArguments": "hf_mtl.training",
     "PromptCompletion": "hf_mtl.data",
@@ -68,6 +70,7 @@ __all__ = [
     "HfMtlError",
     "ImageClassification",
     "LabelScoring",
+    "MultiTaskPipeline",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
     "PromptCompletion",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,19 @@ def two_tasks(tmp_path: Path, two_tasks_rows: dict[str, str]) -> Path:
     for name, text in two_tasks_rows.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the folder of a tiny base by its name in `kind_bases.BASES`."""
+    from kind_bases import save_base
+
+    root = tmp_path_factory.mktemp("kind-bases")
+
+    def folder(name: str) -> Path:
+        own = root / name
+        if not own.is_dir():
+            save_base(name, own)
+        return own
+
+    return folder

@@ -6,7 +6,7 @@ from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.generation import generate
 from hf_mtl.models.lora_relations import learned_relations, lora_layers
 from hf_mtl.models.losses import losses_of
-from hf_mtl.models.placing import context_of, place_suite, place_task
+from hf_mtl.models.placing import base_problems, context_of, context_on, place_suite, place_task
 from hf_mtl.models.routed_model import RoutedModel
 
 __all__ = [
@@ -15,7 +15,9 @@ __all__ = [
     "Architecture",
     "BaseIdentity",
     "RoutedModel",
+    "base_problems",
     "context_of",
+    "context_on",
     "fingerprint",
     "generate",
     "identify",

@@ -7,9 +7,9 @@ from peft import PeftConfig
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import HeadSpec
 from hf_mtl.models.routed_model import RoutedModel
-from hf_mtl.tasks import KINDS, Context, Kind, Processor, Sharing, Task, TaskSuite
+from hf_mtl.tasks import KINDS, Context, Declared, Kind, Processor, Sharing, Task, TaskSuite
 
-__all__ = ["context_of", "place_suite", "place_task"]
+__all__ = ["base_problems", "context_of", "context_on", "place_suite", "place_task"]
 
 
 def place_suite(model: RoutedModel, suite: TaskSuite, sharing: Sharing, *, seed: int) -> None:
@@ -54,9 +54,7 @@ def place_task(model: RoutedModel, task: Task, *, seed: int) -> None:
 def _place(model: RoutedModel, task: Task, *, seed: int, config: PeftConfig | None) -> None:
     """A task's adapter and head; without a config its head alone, if it has one."""
     kind = task.own_kind
-    problems = _medium_problems(model, kind) or kind.base_problems(
-        encoder_decoder=bool(model.config.is_encoder_decoder), decodes=model.writes
-    )
+    problems = base_problems(model, kind)
     if problems:
         raise ConfigError([f"task {task.name!r}: {problem}" for problem in problems])
     head = kind.head(task.declared)
@@ -81,6 +79,13 @@ def _check_head(model: RoutedModel, task: Task, head: HeadSpec | None) -> None:
             f"trained."
         )
     _check_labels(model, task)
+
+
+def base_problems(model: RoutedModel, kind: Kind) -> list[str]:
+    """What is wrong with a model's base for a kind."""
+    return _medium_problems(model, kind) or kind.base_problems(
+        encoder_decoder=bool(model.config.is_encoder_decoder), decodes=model.writes
+    )
 
 
 def _medium_problems(model: RoutedModel, kind: Kind) -> list[str]:
@@ -120,9 +125,21 @@ def context_of(model: RoutedModel, task: Task, processor: Processor) -> Context:
         task: The task.
         processor: The base's tokenizer or image processor.
     """
+    return context_on(model, task.name, task.declared, processor)
+
+
+def context_on(model: RoutedModel, route: str, declared: Declared, processor: Processor) -> Context:
+    """What a kind must know of the base to answer through a route.
+
+    Args:
+        model: The routed model.
+        route: The route.
+        declared: What its task declares.
+        processor: The base's tokenizer or image processor.
+    """
     longest = _positions(model)
-    virtual = model.virtual_tokens(task.name)
-    return Context(task.declared, processor, model.pool, None if longest is None else longest - virtual)
+    virtual = model.virtual_tokens(route)
+    return Context(declared, processor, model.pool, None if longest is None else longest - virtual)
 
 
 def _positions(model: RoutedModel) -> int | None:

@@ -1,26 +1,22 @@
-"""A finished run, opened again: to measure its adapters, or to let one of them answer."""
+"""A finished run, opened again: to measure its adapters, or to let them answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import Chat, PromptCompletion
-from hf_mtl.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
+from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.evaluation import Report, build_report, report_table, transfer
 from hf_mtl.evaluation.page import TRANSFER
 from hf_mtl.export import Manifest, load_suite
-from hf_mtl.models import RoutedModel, generate, load_processor, load_tokenizer
-from hf_mtl.recipe.declared import kind_of_spec, template_of
+from hf_mtl.inference import MultiTaskPipeline
+from hf_mtl.models import RoutedModel, load_processor
 from hf_mtl.recipe.factory import build
 from hf_mtl.recipe.loading import load_recipe, read_resolved
 from hf_mtl.recipe.run import RECIPE_FILE, measure, model_info
-from hf_mtl.tasks import Context, Declared, prompt_text
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 
 __all__ = ["EVALUATION_FILE", "FinishedRun", "run_folder"]
@@ -56,8 +52,9 @@ class FinishedRun:
         self._source = self.recipe.model.source or self.recipe.model.id
 
     @cached_property
-    def _tokenizer(self) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self._source)
+    def pipeline(self) -> MultiTaskPipeline:
+        """All tasks' adapters, ready to answer."""
+        return MultiTaskPipeline(self.model, load_processor(self._source), self.manifest.forms)
 
     @cached_property
     def model(self) -> RoutedModel:
@@ -98,52 +95,3 @@ class FinishedRun:
             TRANSFER.write(self.folder, found)
         console.print(report_table(report))
         return report
-
-    def prompts(self, task: str, rows: Sequence[Mapping[str, object]]) -> list[str]:
-        """Return what the task's template makes of rows, up to the answer.
-
-        Args:
-            task: The task's name.
-            rows: With the fields that the template's prompt names; those of the answer are not needed.
-
-        Raises:
-            DataError: A row lacks a field; it is named.
-            ConfigError: The task has a head of its own and takes no prompts.
-        """
-        context = Context(Declared(template=self._template(task)), self._tokenizer)
-        prompts = []
-        for number, row in enumerate(rows, start=1):
-            try:
-                prompts.append(prompt_text(row, context))
-            except DataError as error:
-                raise DataError(f"task {task!r}, input row {number}: {error}") from error
-        return prompts
-
-    def predict(self, task: str, prompts: Sequence[str], *, max_new_tokens: int) -> list[str]:
-        """Return the answers of the task's adapter, decoded greedily, in the order of the prompts.
-
-        Raises:
-            ConfigError: The task has a head of its own and takes no prompts.
-        """
-        self._template(task)
-        return generate(
-            self.model, self._tokenizer, self._known(task), prompts, max_new_tokens=max_new_tokens
-        )
-
-    def _template(self, task: str) -> PromptCompletion | Chat:
-        spec = self.recipe.tasks[self._known(task)]
-        if spec.template is None:
-            raise ConfigError(
-                f"task {task!r} is of the kind {kind_of_spec(spec).name!r}, whose head takes no prompts; these are for "
-                f"language models. Load {str(self.folder / self.manifest.tasks[task])!r} with plain peft, or measure "
-                f"it with `hf-mtl evaluate`."
-            )
-        return template_of(spec.template)
-
-    def _known(self, task: str) -> str:
-        tasks = self.manifest.tasks
-        if task not in tasks:
-            raise ConfigError(
-                f"{self.folder} has no task {task!r}.{did_you_mean(task, tasks)} Tasks: {listing(tasks)}."
-            )
-        return task

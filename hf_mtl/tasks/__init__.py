@@ -9,7 +9,7 @@
 """
 
 from hf_mtl.tasks.declaring import declare
-from hf_mtl.tasks.encoding import EncodedSplit, RowEncoder, SplitFacts, encode_split
+from hf_mtl.tasks.encoding import EncodedSplit, RowEncoder, SplitFacts, encode_split, sequence_of
 from hf_mtl.tasks.form import TaskForm
 from hf_mtl.tasks.kinds import (
     KINDS,
@@ -17,13 +17,16 @@ from hf_mtl.tasks.kinds import (
     CausalLM,
     Context,
     Declared,
+    Found,
     ImageClassification,
     Kind,
     Labelled,
     LabelScoring,
     LanguageModelling,
+    Option,
     Outcome,
     Processor,
+    Query,
     QuestionAnswering,
     Regression,
     Seq2SeqLM,
@@ -47,13 +50,16 @@ __all__ = [
     "Context",
     "Declared",
     "EncodedSplit",
+    "Found",
     "ImageClassification",
     "Kind",
     "LabelScoring",
     "Labelled",
     "LanguageModelling",
+    "Option",
     "Outcome",
     "Processor",
+    "Query",
     "QuestionAnswering",
     "Regression",
     "RowEncoder",
@@ -71,6 +77,7 @@ __all__ = [
     "kind_of",
     "prompt_text",
     "register",
+    "sequence_of",
     "sharing_of",
     "suite_objective",
 ]

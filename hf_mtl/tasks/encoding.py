@@ -7,13 +7,51 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset
+from torch import Tensor
 
 from hf_mtl.data import Example, ImageSequence, Row, Sequence, encode_rows
 from hf_mtl.errors import ConfigError
-from hf_mtl.tasks.kinds import Context
+from hf_mtl.tasks.kinds import Context, Kind
 from hf_mtl.tasks.task import Task
 
-__all__ = ["EncodedSplit", "RowEncoder", "SplitFacts", "encode_split"]
+__all__ = ["EncodedSplit", "RowEncoder", "SplitFacts", "encode_split", "sequence_of"]
+
+
+def sequence_of(
+    kind: Kind,
+    route: str,
+    example: Mapping[str, Any],  # Any: the fields of `Example`
+    *,
+    row: int,
+    dropout_key: int = 0,
+    virtual: int = 0,
+    pixels: Tensor | None = None,
+) -> Sequence:
+    """A sequence as a batch takes it.
+
+    Args:
+        kind: The task's kind.
+        route: Whose adapters and head it uses.
+        example: The fields of an `Example`.
+        row: The row's number.
+        dropout_key: Names the row's random stream.
+        virtual: The virtual tokens that the route puts before it.
+        pixels: The image, for kinds that read one.
+    """
+    own: dict[str, Any] = {  # Any: the arguments of a sequence
+        "route": route,
+        "input_ids": example["input_ids"],
+        "label_positions": example["label_positions"],
+        "label_ids": example["label_ids"],
+        "row": row,
+        "dropout_key": dropout_key,
+        "virtual": virtual,
+        "head": kind.shape,
+        "token_types": example["token_types"],
+        "targets": tuple(example["targets"]),
+        "weight": example["weight"],
+    }
+    return Sequence(**own) if pixels is None else ImageSequence(**own, pixel_values=pixels)
 
 
 @dataclass(frozen=True)
@@ -55,23 +93,19 @@ class RowEncoder:
             source: The row itself, for kinds that read images.
         """
         kind = self.task.own_kind
-        own: dict[str, Any] = {  # Any: the arguments of a sequence
-            "route": self.task.name,
-            "input_ids": example["input_ids"],
-            "label_positions": example["label_positions"],
-            "label_ids": example["label_ids"],
-            "row": row,
-            "dropout_key": dropout_key,
-            "virtual": self.virtual,
-            "head": kind.shape,
-            "token_types": example["token_types"],
-            "targets": tuple(example["targets"]),
-            "weight": example["weight"],
-        }
+        pixels = None
         if kind.reads_images:
             assert source is not None
-            return ImageSequence(**own, pixel_values=kind.pixels(source, self.context))
-        return Sequence(**own)
+            pixels = kind.pixels(source, self.context)
+        return sequence_of(
+            kind,
+            self.task.name,
+            example,
+            row=row,
+            dropout_key=dropout_key,
+            virtual=self.virtual,
+            pixels=pixels,
+        )
 
 
 @dataclass(frozen=True)

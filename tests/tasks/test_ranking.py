@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hf_mtl.tasks.kinds.ranking import best_label, extra_prefixes
+from hf_mtl.tasks.kinds.ranking import extra_prefixes, likelihoods
 
 
 def test_one_token_labels_cost_nothing_extra() -> None:
@@ -14,5 +14,5 @@ def test_one_token_labels_cost_nothing_extra() -> None:
 def test_ranking_by_hand() -> None:
     after_prompt, after_1 = torch.tensor([-9.0, -1.0, -2.0]), torch.tensor([-9.0, -9.0, -3.0])
     outputs = [((1, 2), torch.stack([after_prompt, after_1, after_1]))]
-    assert best_label([(1, 2), (2,)], outputs) == 1  # -1 - 3 < -2
-    assert best_label([(1, 2), (0,)], outputs) == 0
+    assert likelihoods([(1, 2), (2,)], outputs) == [-4.0, -2.0]
+    assert likelihoods([(1, 2), (0,)], outputs) == [-4.0, -9.0]

@@ -23,7 +23,8 @@ from hf_mtl.tasks.kinds.causal_lm import CausalLM
 from hf_mtl.tasks.kinds.image_classification import ImageClassification
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Processor, Role
 from hf_mtl.tasks.kinds.label_scoring import LabelScoring
-from hf_mtl.tasks.kinds.language import LanguageModelling, prompt_text
+from hf_mtl.tasks.kinds.language import LanguageModelling
+from hf_mtl.tasks.kinds.query import Found, Option, Query
 from hf_mtl.tasks.kinds.question_answering import QuestionAnswering
 from hf_mtl.tasks.kinds.ranking import candidates_of
 from hf_mtl.tasks.kinds.registry import KINDS, kind_of, register
@@ -31,6 +32,7 @@ from hf_mtl.tasks.kinds.regression import Regression
 from hf_mtl.tasks.kinds.seq2seq_lm import Seq2SeqLM
 from hf_mtl.tasks.kinds.text_classification import TextClassification
 from hf_mtl.tasks.kinds.token_classification import TokenClassification
+from hf_mtl.tasks.kinds.writing import prompt_text
 
 __all__ = [
     "KINDS",
@@ -38,13 +40,16 @@ __all__ = [
     "CausalLM",
     "Context",
     "Declared",
+    "Found",
     "ImageClassification",
     "Kind",
     "LabelScoring",
     "Labelled",
     "LanguageModelling",
+    "Option",
     "Outcome",
     "Processor",
+    "Query",
     "QuestionAnswering",
     "Regression",
     "Role",

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from transformers import BatchEncoding
 
-from hf_mtl.data import IGNORED, Example, Row, fill_pattern
+from hf_mtl.data import IGNORED, Example, Row, fill_pattern, pattern_fields
 from hf_mtl.errors import DataError, did_you_mean, listing
 from hf_mtl.tasks.kinds.kind import Context, Role
 
-__all__ = ["part", "text", "texts", "whole", "words"]
+__all__ = ["asked_texts", "by_role", "part", "text", "texts", "whole", "words"]
 
 
 def part(row: Row, role: str, roles: Mapping[str, Role], columns: Mapping[str, str]) -> object:
@@ -54,6 +54,67 @@ def texts(row: Row, roles: Mapping[str, Role], columns: Mapping[str, str]) -> tu
     first = text(part(row, "text", roles, columns), "text")
     second = part(row, "text_pair", roles, columns)
     return first, None if second is None else text(second, "text_pair")
+
+
+def by_role(
+    given: Mapping[str, object], wanted: Sequence[str], roles: Mapping[str, Role], columns: Mapping[str, str]
+) -> dict[str, object]:
+    """What an input has for roles: under the columns that the task's rows have, or under the roles' own names.
+
+    >>> roles = {"text": Role("text", template=True), "text_pair": Role("text_pair", required=False)}
+    >>> by_role({"sentence": "a", "text_pair": "b"}, ("text", "text_pair"), roles, {"text": "sentence"})
+    {'text': 'a', 'text_pair': 'b'}
+
+    Raises:
+        DataError: If one that the task uses is under neither.
+    """
+    found: dict[str, object] = {}
+    for role in wanted:
+        used = role in columns or roles[role].required
+        column = columns.get(role, roles[role].column)
+        names = pattern_fields(column) if roles[role].template and "{" in column else (column,)
+        if used and all(name in given for name in names):
+            found[role] = part(given, role, roles, columns)
+        elif role in given:
+            found[role] = given[role]
+        elif used:
+            missing = next(name for name in names if name not in given)
+            other = "" if names == (role,) else f", nor {role!r} itself"
+            raise DataError(
+                f"the input has no {missing!r} for the {role}{other}; it has {listing(map(str, given)) or 'nothing'}."
+                f"{did_you_mean(missing, map(str, given))}"
+            )
+    return found
+
+
+def asked_texts(given: object, roles: Mapping[str, Role], context: Context) -> tuple[str, str | None]:
+    """The text, and the second text of a pair, that an input without a label gives.
+
+    Raises:
+        DataError: If it is none, or a pair is wanted and not given.
+    """
+    columns = context.declared.columns
+    if isinstance(given, Mapping):
+        found = by_role(given, ("text", "text_pair"), roles, columns)
+    elif isinstance(given, str):
+        found = {"text": given}
+    elif isinstance(given, Sequence) and len(given) == 2:
+        found = dict(zip(("text", "text_pair"), given, strict=True))
+    else:
+        raise DataError(
+            f"expected a text, a pair of texts, or a dict with {_used(roles, columns)}, found "
+            f"{type(given).__name__}: {given!r:.80}"
+        )
+    second = found.get("text_pair")
+    if second is None and "text_pair" in columns:
+        raise DataError(f"the task reads pairs of texts, and there is one text only: {given!r:.80}")
+    return text(found["text"], "text"), None if second is None else text(second, "text_pair")
+
+
+def _used(roles: Mapping[str, Role], columns: Mapping[str, str]) -> str:
+    """The columns of the task's texts, as messages list them."""
+    used = [role for role in ("text", "text_pair") if role in columns or roles[role].required]
+    return listing(columns.get(role, roles[role].column) for role in used)
 
 
 def whole(context: Context, first: str, second: str | None, targets: list[float], weight: float) -> Example:

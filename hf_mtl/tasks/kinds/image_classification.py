@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, final
 
 from torch import Tensor
 from transformers import BaseImageProcessor
@@ -16,9 +18,11 @@ from hf_mtl.data import IGNORED, Example, Row, pixel_values
 from hf_mtl.errors import ConfigError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.fields import part
+from hf_mtl.tasks.kinds.fields import by_role, part
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number
+from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled
+from hf_mtl.tasks.kinds.scores import label_names, labels_with_scores
 from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems, scored_labels
 
 __all__ = ["ImageClassification"]
@@ -42,6 +46,7 @@ class ImageClassification(Kind):
     roles: ClassVar[Mapping[str, Role]] = {"image": Role("image"), "label": Role("label")}
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     forms: ClassVar[tuple[Form, ...]] = ("labels", "scores")
+    options: ClassVar[Mapping[str, Option]] = {"top_k": count(5, or_none="all labels")}
 
     @property
     def label_role(self) -> str:
@@ -63,12 +68,7 @@ class ImageClassification(Kind):
 
     def pixels(self, row: Row, context: Context) -> Tensor:
         """As in `Kind`."""
-        if not isinstance(context.processor, BaseImageProcessor):
-            raise ConfigError(
-                f"image-classification reads images, and the base comes with a {type(context.processor).__name__} in "
-                f"the place of an image processor. Use a vision base, such as a ViTModel."
-            )
-        return pixel_values(part(row, "image", self.roles, context.declared.columns), context.processor)
+        return _pixels(part(row, "image", self.roles, context.declared.columns), context)
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[R]`."""
@@ -81,9 +81,35 @@ class ImageClassification(Kind):
         numbers = {row: self._number(rows[row], context.declared) for row in outcomes}
         return scored_labels(form, outcomes, {row: own for row, own in numbers.items() if own is not None})
 
+    def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
+        """As in `Kind`: an image, an array, a file's path, or a row; the image is read again when it is due."""
+        if isinstance(given, Mapping) and not {"bytes", "path"} & set(given):
+            given = by_role(given, ("image",), self.roles, context.declared.columns)["image"]
+        value = {"path": str(given)} if isinstance(given, str | Path) else given
+        _pixels(value, context)
+        example = Example([], [0], [IGNORED], [], 0.0)
+        read = partial(_pixels, value, context)
+        return Query(settled(options, self.options, self.name), (example,), pixels=read)
+
+    def reply(
+        self, query: Query, found: Found, context: Context
+    ) -> list[dict[str, Any]]:  # Any: texts and numbers
+        """As in `Kind`: `[{"label", "score"}]`, the likeliest first."""
+        scores = found.logits[0][0].double().softmax(-1)
+        return labels_with_scores(label_names(context.declared), scores, query.options["top_k"])
+
     def _number(self, row: Row, declared: Declared) -> int | None:
         value = part(row, "label", self.roles, declared.columns)
         return None if is_missing(value) else label_number(value, declared, what="label")
 
     def _loss(self, declared: Declared) -> ClassLoss:
         return ClassLoss(class_weights(self.class_weights, declared), self.label_smoothing)
+
+
+def _pixels(value: object, context: Context) -> Tensor:
+    if not isinstance(context.processor, BaseImageProcessor):
+        raise ConfigError(
+            f"image-classification reads images, and the base comes with a {type(context.processor).__name__} in "
+            f"the place of an image processor. Use a vision base, such as a ViTModel."
+        )
+    return pixel_values(value, context.processor)

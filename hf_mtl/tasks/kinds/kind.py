@@ -18,6 +18,7 @@ from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec, Pool
 from hf_mtl.metrics import Form
+from hf_mtl.tasks.kinds.query import Found, Option, Query
 
 __all__ = ["Answers", "Context", "Declared", "Kind", "Labelled", "Outcome", "Processor", "Role"]
 
@@ -164,6 +165,7 @@ class Kind(ABC):
         roles: The parts that its rows have; empty for kinds whose rows go through a template.
         metrics: What is usually measured.
         forms: The forms of predictions that it gives, the first one to metrics that do not care.
+        options: What an input may say of its answer.
     """
 
     name: ClassVar[str]
@@ -171,6 +173,7 @@ class Kind(ABC):
     roles: ClassVar[Mapping[str, Role]] = {}
     metrics: ClassVar[tuple[str | Mapping[str, object], ...]] = ()
     forms: ClassVar[tuple[Form, ...]] = ()
+    options: ClassVar[Mapping[str, Option]] = {}
 
     @property
     def default_metrics(self) -> tuple[str | Mapping[str, object], ...]:
@@ -264,3 +267,17 @@ class Kind(ABC):
             rows: The rows that have a label.
             context: The task on its base.
         """
+
+    def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
+        """An input without a label, made ready to be run.
+
+        Raises:
+            DataError: If the input or an option cannot be used; the message says what was expected.
+        """
+        raise ConfigError(
+            f"a task of the kind {self.name!r} gives no answers: its class has no query and reply."
+        )
+
+    def reply(self, query: Query, found: Found, context: Context) -> Any:
+        """The answer to a query, in the form that `transformers.pipeline` gives for such tasks."""
+        raise NotImplementedError

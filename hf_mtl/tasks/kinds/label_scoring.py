@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
+import torch
+
+from hf_mtl.data import Example, Piece, Rendered, encode_rendered
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.kind import Declared
+from hf_mtl.tasks.kinds.kind import Context, Declared
 from hf_mtl.tasks.kinds.language import LanguageModelling
+from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled
+from hf_mtl.tasks.kinds.ranking import completions_of, label_likelihoods
+from hf_mtl.tasks.kinds.scores import labels_with_scores
+from hf_mtl.tasks.kinds.writing import check_room, prompt_of
 
 __all__ = ["LabelScoring"]
 
@@ -24,6 +32,7 @@ class LabelScoring(LanguageModelling):
     name: ClassVar[str] = "label-scoring"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     forms: ClassVar[tuple[Form, ...]] = ("labels", "texts", "likelihoods")
+    options: ClassVar[Mapping[str, Option]] = {"top_k": count(None, or_none="all labels")}
 
     def problems(self, declared: Declared) -> list[str]:
         """As in `Kind`."""
@@ -31,3 +40,18 @@ class LabelScoring(LanguageModelling):
             [] if declared.labels else ["labels are missing: name the labels that are ranked (labels=[...])."]
         )
         return missing + super().problems(declared)
+
+    def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
+        """As in `Kind`: a whole prompt, or a row with the template's fields."""
+        chosen = settled(options, self.options, self.name)
+        pieces = Piece(prompt_of(given, context).text, False), Piece(completions_of(context)[0], True)
+        encoded = encode_rendered(Rendered(pieces, special_tokens=True), context.tokenizer)
+        check_room(len(encoded.input_ids), 0, context)
+        return Query(chosen, (Example.next_token(encoded),))
+
+    def reply(
+        self, query: Query, found: Found, context: Context
+    ) -> list[dict[str, Any]]:  # Any: texts and numbers
+        """As in `Kind`: `[{"label", "score"}]`, the likelihoods of the labels' completions, which sum to 1."""
+        likelihoods = torch.tensor(label_likelihoods(found.asked, found.logits, context), dtype=torch.float64)
+        return labels_with_scores(context.labels, likelihoods.softmax(-1), query.options["top_k"])

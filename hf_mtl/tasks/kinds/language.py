@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -27,10 +27,17 @@ from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError
 from hf_mtl.metrics import Form
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome
-from hf_mtl.tasks.kinds.ranking import Tokens, best_label, candidates_of, check_completion, extra_prefixes
+from hf_mtl.tasks.kinds.query import Found, Option, Query, settled
+from hf_mtl.tasks.kinds.ranking import (
+    candidates_of,
+    check_completion,
+    extra_prefixes,
+    label_likelihoods,
+)
 from hf_mtl.tasks.kinds.single_label import ClassLoss
+from hf_mtl.tasks.kinds.writing import WRITING, check_room, prompt_ids, prompt_of, told
 
-__all__ = ["LanguageModelling", "Read", "prompt_text"]
+__all__ = ["LanguageModelling", "Read"]
 
 OTHER = (
     "\0"  # stands for whatever greedy decoding gives in the place of the reference; no text is equal to it
@@ -64,6 +71,7 @@ class LanguageModelling(Kind):
     label_smoothing: float = 0.0
 
     forms: ClassVar[tuple[Form, ...]] = ("texts", "labels", "likelihoods")
+    options: ClassVar[Mapping[str, Option]] = WRITING
 
     def problems(self, declared: Declared) -> list[str]:
         """As in `Kind`."""
@@ -137,12 +145,10 @@ class LanguageModelling(Kind):
         """As in `Kind`."""
         predicted = tuple(logits[0].argmax(dim=-1).tolist())
         reference = tuple(asked[0].label_ids)
-        candidates = candidates_of(context)
         ranked = None
-        if candidates:
-            ends: list[Tokens] = [reference, *(tuple(each.label_ids[:-1]) for each in asked[1:])]
-            log_probabilities = [own.float().log_softmax(-1) for own in logits]
-            ranked = best_label(candidates, list(zip(ends, log_probabilities, strict=True)))
+        if candidates_of(context):
+            likelihoods = label_likelihoods(asked, logits, context)
+            ranked = likelihoods.index(max(likelihoods))
         return Read(predicted == reference, predicted, reference, ranked)
 
     def answers(
@@ -159,6 +165,19 @@ class LanguageModelling(Kind):
         references = self.references(outcomes, context)
         texts = [text if each.output.exact else OTHER for each, text in zip(own, references, strict=True)]
         return Answers(texts, references)
+
+    def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
+        """As in `Kind`: a whole prompt, a row with the template's fields, or chat messages."""
+        chosen = settled(options, self.options, self.name)
+        prompt = prompt_of(given, context)
+        check_room(len(prompt_ids(prompt.text, context)), chosen["max_new_tokens"], context)
+        return Query(chosen, prompt=prompt.text, source=prompt)
+
+    def reply(
+        self, query: Query, found: Found, context: Context
+    ) -> list[dict[str, Any]]:  # Any: texts and numbers
+        """As in `Kind`: `[{"generated_text": ...}]`."""
+        return told(query.source, found.text, full=query.options["return_full_text"])
 
     def references(self, outcomes: Mapping[int, Sequence[Outcome]], context: Context) -> list[str]:
         """The completions as texts; of a chat the last answer, for that is what is generated."""
@@ -177,15 +196,3 @@ def _last_answer(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
     text = next((own for own in reversed(ended) if str(tokenizer.decode(own)).strip()), ended[-1])
     decoded = str(tokenizer.decode(text, skip_special_tokens=True))
     return decoded if text is answers[0] else decoded.lstrip("\n")
-
-
-def prompt_text(row: Row, context: Context) -> str:
-    """The text that the model is given for a row when it is to answer."""
-    template = context.declared.template
-    if isinstance(template, PromptCompletion):
-        return template.prompt_text(row)
-    if isinstance(template, Chat):
-        return template.prompt_text(row, context.tokenizer)
-    pieces = render(template, row, context.tokenizer).pieces
-    last = max(i for i, piece in enumerate(pieces) if piece.learned)
-    return "".join(piece.text for piece in pieces[:last])

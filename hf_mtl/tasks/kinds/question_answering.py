@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 import torch
@@ -22,8 +22,10 @@ from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.fields import part, text
+from hf_mtl.tasks.kinds.fields import by_role, part, text
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
+from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled, truth
+from hf_mtl.tasks.kinds.spans import spans_of
 from hf_mtl.tasks.kinds.windows import MOST_TOKENS, Window, borders, null_place, windows
 
 __all__ = ["Candidate", "QuestionAnswering"]
@@ -68,6 +70,12 @@ class QuestionAnswering(Kind):
     }
     metrics: ClassVar[tuple[str, ...]] = ("squad",)
     forms: ClassVar[tuple[Form, ...]] = ("answers",)
+    options: ClassVar[Mapping[str, Option]] = {
+        "top_k": count(1),
+        "handle_impossible_answer": truth(None),
+        "max_answer_len": count(None),
+        "align_to_words": truth(True),
+    }
 
     @property
     def default_metrics(self) -> tuple[str, ...]:
@@ -102,18 +110,7 @@ class QuestionAnswering(Kind):
         if answers is None:
             return []
         own = list(self._windows(row, context))
-        return [
-            Example(
-                window.input_ids,
-                list(range(len(window.input_ids))),
-                [IGNORED] * len(window.input_ids),
-                borders(window, answers, context),
-                1.0,
-                window.types,
-                truncated=len(own) > 1,
-            )
-            for window in own
-        ]
+        return [_example(window, borders(window, answers, context), len(own)) for window in own]
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[R]`."""
@@ -144,6 +141,39 @@ class QuestionAnswering(Kind):
             texts, starts = zip(*gold, strict=True) if gold else ((), ())
             references.append({"id": key, "answers": {"text": list(texts), "answer_start": list(starts)}})
         return Answers(predictions, references)
+
+    def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
+        """As in `Kind`: a question and a context, as a dict, a pair or a row.
+
+        `handle_impossible_answer` is by default what the task's `unanswerable` says, `max_answer_len` its
+        `max_answer_length`.
+        """
+        if isinstance(given, Mapping):
+            found = by_role(given, ("question", "context"), self.roles, context.declared.columns)
+        elif isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
+            found = dict(zip(("question", "context"), given, strict=True))
+        else:
+            raise DataError(
+                f'expected {{"question": ..., "context": ...}} or a pair of the two, found {type(given).__name__}: '
+                f"{given!r:.80}"
+            )
+        known = dict(self.options)
+        known["handle_impossible_answer"] = truth(self.unanswerable is True)
+        known["max_answer_len"] = count(self.max_answer_length)
+        chosen = settled(options, known, self.name)
+        body = text(found["context"], "context")
+        asked = text(found["question"], "question").strip()
+        own = list(windows(asked, body, context, stride=self.doc_stride))
+        return Query(chosen, tuple(_example(window, [], len(own)) for window in own), source=(body, own))
+
+    def reply(
+        self, query: Query, found: Found, context: Context
+    ) -> dict[str, Any] | list[dict[str, Any]]:  # Any: texts and numbers
+        """As in `Kind`: `{"score", "start", "end", "answer"}`, a list of them if `top_k` is above 1."""
+        body, own = query.source
+        nulls = [null_place(window, context) for window in own]
+        answers = spans_of(body, own, found.logits, nulls, query.options, null_threshold=self.null_threshold)
+        return answers[0] if query.options["top_k"] == 1 else answers
 
     def candidates(
         self, row: Row, logits: Sequence[np.ndarray], context: Context
@@ -217,3 +247,17 @@ class QuestionAnswering(Kind):
                     f"{body[max(0, start) : start + max(1, len(answer))]!r} there."
                 )
         return list(zip(texts, starts, strict=True))
+
+
+def _example(window: Window, targets: list[float], windows_in_all: int) -> Example:
+    """A window all of whose tokens are read."""
+    tokens = len(window.input_ids)
+    return Example(
+        window.input_ids,
+        list(range(tokens)),
+        [IGNORED] * tokens,
+        targets,
+        1.0,
+        window.types,
+        truncated=windows_in_all > 1,
+    )

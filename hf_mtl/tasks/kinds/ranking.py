@@ -13,10 +13,19 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from hf_mtl.data import PromptCompletion
+from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError, DataError, did_you_mean
 from hf_mtl.tasks.kinds.kind import Context
 
-__all__ = ["Tokens", "best_label", "candidates_of", "check_completion", "extra_prefixes"]
+__all__ = [
+    "Tokens",
+    "candidates_of",
+    "check_completion",
+    "completions_of",
+    "extra_prefixes",
+    "label_likelihoods",
+    "likelihoods",
+]
 
 Tokens = tuple[int, ...]
 
@@ -39,14 +48,14 @@ def check_completion(text: str, tokens: Tokens, context: Context) -> None:
     candidates = candidates_of(context)
     if not candidates or tokens in candidates:
         return
-    texts = _texts(context)
+    texts = completions_of(context)
     cut = f" It was cut off at max_length={context.declared.max_length}." if text in texts else ""
     raise DataError(
         f"the completion {text!r} is none of the labels' completions {texts!r}.{cut or did_you_mean(text, texts)}"
     )
 
 
-def _texts(context: Context) -> list[str]:
+def completions_of(context: Context) -> list[str]:
     """Each label's completion."""
     template, labels = context.declared.template, context.declared.labels or ()
     return [template.candidate(each) if isinstance(template, PromptCompletion) else each for each in labels]
@@ -55,7 +64,8 @@ def _texts(context: Context) -> list[str]:
 def _candidates(context: Context) -> tuple[Tokens, ...]:
     declared = context.declared
     candidates = tuple(
-        tuple(context.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in _texts(context)
+        tuple(context.tokenizer(text, add_special_tokens=False)["input_ids"])
+        for text in completions_of(context)
     )
     if len(set(candidates)) < len(candidates) or () in candidates:
         raise ConfigError(f"two of the labels {list(declared.labels or ())!r} become the same tokens.")
@@ -76,8 +86,8 @@ def extra_prefixes(candidates: Sequence[Tokens], reference: Tokens) -> list[Toke
     return [p for p in needed if not any(other != p and other[: len(p)] == p for other in needed)]
 
 
-def best_label(candidates: Sequence[Tokens], outputs: Sequence[tuple[Tokens, Tensor]]) -> int:
-    """Return the number of the candidate with the highest sum of log-probabilities over its tokens.
+def likelihoods(candidates: Sequence[Tokens], outputs: Sequence[tuple[Tokens, Tensor]]) -> list[float]:
+    """Of each candidate, the sum of the log-probabilities of its tokens.
 
     Args:
         candidates: Their tokens.
@@ -88,5 +98,20 @@ def best_label(candidates: Sequence[Tokens], outputs: Sequence[tuple[Tokens, Ten
     for tokens, log_probabilities_NV in outputs:
         for i in range(len(log_probabilities_NV)):
             after.setdefault(tokens[:i], log_probabilities_NV[i])
-    scores = [sum(float(after[tokens[:i]][token]) for i, token in enumerate(tokens)) for tokens in candidates]
-    return scores.index(max(scores))
+    return [sum(float(after[tokens[:i]][token]) for i, token in enumerate(tokens)) for tokens in candidates]
+
+
+def label_likelihoods(
+    asked: Sequence[TokenSequence], logits: Sequence[Tensor], context: Context
+) -> list[float]:
+    """The log-likelihood of each label's completion.
+
+    Args:
+        asked: A row's own sequence, and behind it those that ranking takes besides.
+        logits: Of each, `[N, V]`.
+        context: The task on its base.
+    """
+    own = tuple(asked[0].label_ids)
+    ends: list[Tokens] = [own, *(tuple(each.label_ids[:-1]) for each in asked[1:])]
+    log_probabilities = [each.float().log_softmax(-1) for each in logits]
+    return likelihoods(candidates_of(context), list(zip(ends, log_probabilities, strict=True)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -19,9 +19,10 @@ from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.fields import part, texts, whole
+from hf_mtl.tasks.kinds.fields import asked_texts, part, texts, whole
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
 from hf_mtl.tasks.kinds.labels import is_missing
+from hf_mtl.tasks.kinds.query import Found, Query, settled
 
 __all__ = ["Regression"]
 
@@ -80,6 +81,18 @@ class Regression(Kind):
         if self.outputs > 1:
             return Answers(predictions, references)
         return Answers([own[0] for own in predictions], [own[0] for own in references])
+
+    def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
+        """As in `Kind`: a text, a pair of texts, or a row."""
+        first, second = asked_texts(given, self.roles, context)
+        return Query(settled(options, self.options, self.name), (whole(context, first, second, [], 0.0),))
+
+    def reply(
+        self, query: Query, found: Found, context: Context
+    ) -> list[dict[str, Any]]:  # Any: texts and numbers
+        """As in `Kind`: `[{"label": "LABEL_0", "score": value}]`, one for each output, in their order."""
+        values = found.logits[0][0].double().tolist()
+        return [{"label": f"LABEL_{i}", "score": value} for i, value in enumerate(values)]
 
     def _values(self, row: Row, declared: Declared) -> list[float] | None:
         value = part(row, "label", self.roles, declared.columns)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ from hf_mtl.data import Example, Row
 from hf_mtl.errors import listing
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.fields import part, texts, whole
+from hf_mtl.tasks.kinds.fields import asked_texts, part, texts, whole
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number, label_vector
+from hf_mtl.tasks.kinds.query import TOP_K, Found, Option, Query, settled
+from hf_mtl.tasks.kinds.scores import label_names, labels_with_scores
 from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems, scored_labels
 
 __all__ = ["TextClassification"]
@@ -59,6 +61,7 @@ class TextClassification(Kind):
     }
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     forms: ClassVar[tuple[Form, ...]] = ("labels", "scores")
+    options: ClassVar[Mapping[str, Option]] = {"top_k": TOP_K}
 
     @property
     def label_role(self) -> str:
@@ -119,6 +122,19 @@ class TextClassification(Kind):
         if form == "labels":
             return Answers((logits[whole] > 0).astype(int).tolist(), references)
         return Answers(list(torch.from_numpy(logits[whole]).double().sigmoid().numpy()), references)
+
+    def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
+        """As in `Kind`: a text, a pair of texts, or a row."""
+        first, second = asked_texts(given, self.roles, context)
+        return Query(settled(options, self.options, self.name), (whole(context, first, second, [], 0.0),))
+
+    def reply(
+        self, query: Query, found: Found, context: Context
+    ) -> list[dict[str, Any]]:  # Any: texts and numbers
+        """As in `Kind`: `[{"label", "score"}]`, the likeliest first."""
+        logits = found.logits[0][0].double()
+        scores = logits.sigmoid() if self.multi_label else logits.softmax(-1)
+        return labels_with_scores(label_names(context.declared), scores, query.options["top_k"])
 
     def _loss(self, declared: Declared) -> ClassLoss:
         return ClassLoss(class_weights(self.class_weights, declared), self.label_smoothing)

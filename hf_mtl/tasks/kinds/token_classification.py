@@ -10,23 +10,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 from torch import Tensor
 
-from hf_mtl.data import Example, Row
+from hf_mtl.data import IGNORED, Example, Row
 from hf_mtl.data import Sequence as TokenSequence
-from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.fields import part, words
+from hf_mtl.tasks.kinds.entities import AGGREGATIONS, entities_of
+from hf_mtl.tasks.kinds.fields import by_role, part, text, words
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number
+from hf_mtl.tasks.kinds.query import Found, Option, Query, one_of, settled
+from hf_mtl.tasks.kinds.scores import label_names
+from hf_mtl.tasks.kinds.sentences import sentence_of
 from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems
 
 __all__ = ["TokenClassification"]
 
 _OUTSIDE = "O"
+_IGNORED = Option(
+    (_OUTSIDE,),
+    "a list of labels",
+    lambda value: isinstance(value, list | tuple) and all(isinstance(each, str) for each in value),
+)
 
 
 @final
@@ -47,6 +56,10 @@ class TokenClassification(Kind):
     roles: ClassVar[Mapping[str, Role]] = {"tokens": Role("tokens"), "tags": Role("tags")}
     metrics: ClassVar[tuple[str, ...]] = ("seqeval",)
     forms: ClassVar[tuple[Form, ...]] = ("tags", "labels")
+    options: ClassVar[Mapping[str, Option]] = {
+        "aggregation_strategy": one_of(*AGGREGATIONS),
+        "ignore_labels": _IGNORED,
+    }
 
     @property
     def label_role(self) -> str:
@@ -103,6 +116,34 @@ class TokenClassification(Kind):
         flat = ([tag for row in table for tag in row] for table in (predictions, references))
         return Answers(*flat)
 
+    def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
+        """As in `Kind`: a sentence, a list of words, or a row; words are told as they stand, joined by blanks."""
+        if isinstance(given, Mapping):
+            given = by_role(given, ("tokens",), self.roles, context.declared.columns)["tokens"]
+        ends = None
+        if not isinstance(given, str):
+            own = words(given, "tokens")
+            ends = [stop - 1 for stop in _stops(own)]
+            given = " ".join(own)
+        sentence = sentence_of(text(given, "sentence"), context)
+        places = [place for place, special in enumerate(sentence.special) if not special]
+        example = Example(
+            sentence.input_ids, places, [IGNORED] * len(places), [], 0.0, [], sentence.truncated
+        )
+        # A text of which the tokenizer makes nothing has no entities, and nothing is to be run.
+        examples = (example,) if places else ()
+        return Query(settled(options, self.options, self.name), examples, source=(sentence, ends))
+
+    def reply(
+        self, query: Query, found: Found, context: Context
+    ) -> list[dict[str, Any]]:  # Any: texts and numbers
+        """As in `Kind`: see `hf_mtl.tasks.kinds.entities`."""
+        sentence, ends = query.source
+        if not found.logits:
+            return []
+        names = label_names(context.declared)
+        return entities_of(sentence, ends, found.logits[0], names, context.tokenizer, query.options)
+
     def _loss(self, declared: Declared) -> ClassLoss:
         return ClassLoss(class_weights(self.class_weights, declared), self.label_smoothing)
 
@@ -135,28 +176,23 @@ def _aligned(tokens: Sequence[str], context: Context) -> tuple[list[int], list[i
     Returns:
         Token ids `[S]`; one place per word, None for one that was cut off or became no token; whether any were cut off.
     """
-    tokenizer = context.tokenizer
-    if not tokenizer.is_fast:
-        raise ConfigError(
-            f"token-classification needs a fast tokenizer, which tells the characters of its tokens; "
-            f"{type(tokenizer).__name__} is none."
-        )
-    ends = list(accumulate(len(word) + 1 for word in tokens))
-    encoded = tokenizer(" ".join(tokens), return_offsets_mapping=True, truncation=False, verbose=False)
-    most = context.max_length
-    truncated = most is not None and len(encoded["input_ids"]) > most
-    if truncated:
-        encoded = tokenizer(" ".join(tokens), return_offsets_mapping=True, truncation=True, max_length=most)
+    ends = _stops(tokens)
+    sentence = sentence_of(" ".join(tokens), context)
     firsts: list[int | None] = [None] * len(tokens)
     word = 0
-    for place, (start, stop) in enumerate(encoded["offset_mapping"]):
+    for place, (start, stop) in enumerate(sentence.offsets):
         if start == stop:
             continue  # a special token
         while word < len(tokens) and stop >= ends[word]:
             word += 1
         if word < len(tokens) and firsts[word] is None:
             firsts[word] = place
-    return list(encoded["input_ids"]), firsts, truncated
+    return sentence.input_ids, firsts, sentence.truncated
+
+
+def _stops(tokens: Sequence[str]) -> list[int]:
+    """The first character of the word behind each."""
+    return list(accumulate(len(word) + 1 for word in tokens))
 
 
 def _beginning(items: Sequence[object]) -> str:

@@ -15,11 +15,19 @@ _CONTEXT = 1  # the number of the second text of a pair
 
 
 class Window(NamedTuple):
-    """Tokens of one window; `offsets` are the context's characters of each, (-1, -1) for what is not context."""
+    """Tokens of one window.
+
+    Args:
+        input_ids: Token ids `[S]`.
+        types: Token types `[S]`; empty if all are 0.
+        offsets: The context's characters of each, (-1, -1) for what is not context.
+        words: The number of the word that each belongs to, in the tokenizer's own sense.
+    """
 
     input_ids: list[int]
     types: list[int]
     offsets: list[tuple[int, int]]
+    words: list[int | None]
 
 
 def windows(question: str, body: str, context: Context, *, stride: int) -> Iterator[Window]:
@@ -69,7 +77,8 @@ def windows(question: str, body: str, context: Context, *, stride: int) -> Itera
             for span, text_number in zip(encoded["offset_mapping"][i], encoded.sequence_ids(i), strict=True)
         ]
         typed = [*types[i], *(0 for _ in end)] if any(types[i]) else []
-        yield Window([*input_ids, *end], typed, [*offsets, *((-1, -1) for _ in end)])
+        own = [*encoded.word_ids(i), *(None for _ in end)]
+        yield Window([*input_ids, *end], typed, [*offsets, *((-1, -1) for _ in end)], own)
 
 
 def _end(context: Context) -> list[int]:

@@ -1,0 +1,155 @@
+"""Prompts that are to be continued: what an input becomes, and how what is written is told.
+
+The forms are those of `transformers`' text generation: `[{"generated_text": ...}]`, the prompt with what was written
+behind it; for a chat the messages with the answer behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hf_mtl.data import Chat, PromptCompletion, render
+from hf_mtl.errors import DataError
+from hf_mtl.tasks.kinds.kind import Context
+from hf_mtl.tasks.kinds.query import Option, count, truth
+
+__all__ = ["GENERATION", "WRITING", "Prompt", "check_room", "prompt_ids", "prompt_of", "prompt_text", "told"]
+
+Messages = list[dict[str, Any]]  # Any: a message's content is whatever the chat template takes
+
+
+def _number(expected: str, *, most: float = float("inf")) -> Option:
+    """A number above 0, or None."""
+
+    def fits(value: object) -> bool:
+        if value is None:
+            return True
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+
+    return Option(None, expected, fits)
+
+
+GENERATION: Mapping[str, Option] = {
+    "max_new_tokens": count(32),
+    "temperature": _number("a number above 0, or None for the likeliest token"),
+    "top_k": count(None, or_none="all tokens"),
+    "top_p": _number("a number above 0 and at most 1, or None", most=1.0),
+    "repetition_penalty": _number("a number above 0, or None"),
+    "seed": Option(0, "a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "stop": Option(
+        (),
+        "a list of texts",
+        lambda value: (
+            isinstance(value, list | tuple) and all(isinstance(each, str) and each for each in value)
+        ),
+    ),
+}
+"""How text is written; by default always the likeliest token."""
+
+WRITING: Mapping[str, Option] = {**GENERATION, "return_full_text": truth(True)}
+
+
+class Prompt(NamedTuple):
+    """A text to be continued, and the messages that it stands for, if it is a chat."""
+
+    text: str
+    messages: Messages | None = None
+
+
+def prompt_text(row: Mapping[str, Any], context: Context) -> str:
+    """The text that the model is given for a row when it is to answer."""
+    template = context.declared.template
+    if isinstance(template, PromptCompletion):
+        return template.prompt_text(row)
+    if isinstance(template, Chat):
+        return template.prompt_text(row, context.tokenizer)
+    pieces = render(template, row, context.tokenizer).pieces
+    last = max(i for i, piece in enumerate(pieces) if piece.learned)
+    return "".join(piece.text for piece in pieces[:last])
+
+
+def prompt_of(given: object, context: Context) -> Prompt:
+    """What an input asks to be continued.
+
+    Args:
+        given: A whole prompt, which is used as it is; a row with the fields of the task's template; or chat messages.
+        context: The task on its base.
+
+    Raises:
+        DataError: If it is something else, or a field is missing.
+    """
+    template = context.declared.template
+    if isinstance(given, str):
+        prompt = Prompt(given)
+    elif isinstance(given, Mapping):
+        text = prompt_text(given, context)
+        prompt = Prompt(text, _asked(given[template.messages]) if isinstance(template, Chat) else None)
+    elif isinstance(given, Sequence) and given and all(isinstance(each, Mapping) for each in given):
+        prompt = _chat(given, context)
+    else:
+        raise DataError(
+            f"expected a prompt, a dict with {_fields(context)}, or chat messages, found {type(given).__name__}: "
+            f"{given!r:.80}"
+        )
+    if not prompt.text:
+        raise DataError("the prompt is empty; expected text that can be continued.")
+    return prompt
+
+
+def _chat(given: Sequence[Mapping[str, Any]], context: Context) -> Prompt:
+    template = context.declared.template
+    whole = PromptCompletion("{prompt}", "{completion}")  # of an adapter of which nothing else is known
+    if template != whole and not isinstance(template, Chat):
+        raise DataError(
+            f"the task reads no chat; expected a prompt or a dict with {_fields(context)}, found a list of "
+            f"{len(given)} messages."
+        )
+    text = Chat().prompt_text({"messages": given}, context.tokenizer)
+    if given[-1]["role"] == "assistant":
+        raise DataError(
+            "the chat ends with the assistant's own turn, so there is nothing to answer; leave that turn out."
+        )
+    return Prompt(text, _asked(given))
+
+
+def _asked(messages: Sequence[Mapping[str, Any]]) -> Messages:
+    """The messages up to the answer that is to come."""
+    asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
+    return [dict(message) for message in asked]
+
+
+def _fields(context: Context) -> str:
+    template = context.declared.template
+    if isinstance(template, PromptCompletion):
+        return f"the fields of {template.prompt!r}"
+    return repr(template.messages) if isinstance(template, Chat) else "the columns of the task's rows"
+
+
+def prompt_ids(prompt: str, context: Context) -> list[int]:
+    """A prompt's tokens as they are in training: a chat template writes its begin token itself."""
+    tokenizer = context.tokenizer
+    begun = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
+    return list(tokenizer(prompt, add_special_tokens=not begun, verbose=False)["input_ids"])
+
+
+def check_room(tokens: int, new: int, context: Context) -> None:
+    """Refuse what the base has no positions for.
+
+    Raises:
+        DataError: If there are more tokens than positions.
+    """
+    if context.longest is not None and tokens + new > context.longest:
+        raise DataError(
+            f"the prompt has {tokens} tokens, and {new} more are to follow, but the base has positions for "
+            f"{context.longest}. Shorten the prompt" + (" or lower max_new_tokens." if new > 1 else ".")
+        )
+
+
+def told(prompt: Prompt, text: str, *, full: bool) -> list[dict[str, Any]]:  # Any: a text or messages
+    """What was written, in the form of `transformers`' text generation."""
+    if not full:
+        return [{"generated_text": text}]
+    if prompt.messages is not None:
+        return [{"generated_text": [*prompt.messages, {"role": "assistant", "content": text}]}]
+    return [{"generated_text": prompt.text + text}]
