@@ -6,6 +6,7 @@ from peft import PeftConfig
 
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import HeadSpec
+from hf_mtl.models.architectures import positions_of
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.tasks import KINDS, Context, Kind, Processor, Sharing, Task, TaskSuite
 
@@ -120,15 +121,6 @@ def context_of(model: RoutedModel, task: Task, processor: Processor) -> Context:
         task: The task.
         processor: The base's tokenizer or image processor.
     """
-    longest = _positions(model)
+    longest = positions_of(model.base, model.architecture)
     virtual = model.virtual_tokens(task.name)
     return Context(task.declared, processor, model.pool, None if longest is None else longest - virtual)
-
-
-def _positions(model: RoutedModel) -> int | None:
-    """Most tokens that the base has positions for; None where they are relative."""
-    config = model.config.to_dict()
-    positions: int | None = config.get("max_position_embeddings") or config.get("n_positions")
-    if positions is None or model.config.is_encoder_decoder:
-        return None
-    return positions - (config["pad_token_id"] + 1 if model.architecture.positions_after_padding else 0)
