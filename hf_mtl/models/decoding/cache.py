@@ -1,8 +1,8 @@
 """Keys and values of the rows that are being written: compact, and found by the attention through the pass in flight.
 
 Each layer has `[rows, H_kv, columns, D]` of keys and of values. A row's columns are its positions, virtual tokens
-included; its first `length` columns are in use. Rows are compact: where one leaves, the last one moves in. Storage grows
-by doubling and is given back when no row is left.
+included; its first `length` columns are in use. Rows are compact: where one leaves, the last one moves in. Storage
+grows by doubling and is given back when no row is left.
 """
 
 from __future__ import annotations

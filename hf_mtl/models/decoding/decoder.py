@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.errors import ConfigError, DataError
@@ -65,6 +65,9 @@ class Decoder:
         self._token_budget = token_budget
         self._end_ids = _end_ids(model, tokenizer)
         self._penalty = _penalty(model)
+        embeddings = model.base.get_input_embeddings()
+        assert isinstance(embeddings, nn.Embedding)
+        self._vocabulary = embeddings.num_embeddings
         self._positions = positions_of(model.base, model.architecture)
         self._packed = PackedRows(model) if model.architecture.packed else None
         self._waiting: deque[Row] = deque()
@@ -190,7 +193,7 @@ class Decoder:
             raise DataError(
                 f"{where} has an empty prompt. Give at least one token, for example the begin token."
             )
-        size = self._model.base.get_input_embeddings().weight.shape[0]
+        size = self._vocabulary
         odd = [token for token in ids if not 0 <= token < size]
         if odd:
             raise DataError(

@@ -11,8 +11,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria
-from transformers.generation import GenerationMixin, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from hf_mtl.adapters import RoutedPass, install
 from hf_mtl.data import Segment
@@ -52,13 +58,11 @@ def write_padded(model: RoutedModel, rows: Sequence[Row], *, pad_id: int, penalt
     segments = [
         Segment(row.request.route, i, i + 1) for i, row in enumerate(rows) if row.request.route is not None
     ]
-    base = model.base
-    assert isinstance(base, GenerationMixin)
     with install(RoutedPass(spans=model.spans(_joined(segments)), rows=len(rows), widths=(width, 1))):
-        base.generate(
+        model.base.generate(  # type: ignore[operator]  # nn.Module types attributes loosely
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
-            generation_config=_bare_config(base, rows, pad_id),
+            generation_config=_bare_config(model.base, rows, pad_id),
             logits_processor=LogitsProcessorList([chooser]),
             stopping_criteria=StoppingCriteriaList([_AllEnded(rows)]),
         )
@@ -76,7 +80,7 @@ def _joined(segments: Sequence[Segment]) -> list[Segment]:
     return joined
 
 
-def _bare_config(base: GenerationMixin, rows: Sequence[Row], pad_id: int) -> GenerationConfig:
+def _bare_config(base: PreTrainedModel, rows: Sequence[Row], pad_id: int) -> GenerationConfig:
     """Nothing but lengths and the decoder's first token: the rest is each row's own."""
     own = base.generation_config
     return GenerationConfig(
@@ -97,7 +101,7 @@ class _Chooser(LogitsProcessor):
         self._rows, self._penalty, self._with_prompts = rows, penalty, with_prompts
         self.events: list[Event] = []
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]  # theirs names LongTensor
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         going = [i for i, row in enumerate(self._rows) if row.finish is None]
         rows = [self._rows[i] for i in going]
         chosen = choose(scores[going], rows, penalty=self._penalty, with_prompts=self._with_prompts)
@@ -115,5 +119,5 @@ class _AllEnded(StoppingCriteria):
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: object) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: object) -> Tensor:
         return torch.tensor([row.finish is not None for row in self._rows], device=input_ids.device)
