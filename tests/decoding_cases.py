@@ -28,14 +28,17 @@ def letters() -> PreTrainedTokenizerFast:
 
 
 def configs(case: Case) -> dict[str, PeftConfig]:
-    """One adapter of each kind; two LoRAs of different ranks, one of them on the vocabulary head too (GPT-2's is tied)."""
+    """One adapter of each kind; two LoRAs of different ranks, one of them on the vocabulary head where it is not tied."""
     layers = case.layers
     attention, feedforward = list(layers.attention), [layers.feedforward]
     transposed = "fan_in_fan_out" in dict(case.adapter)
     return {
         "mlp": LoraConfig(r=2, lora_alpha=8, init_lora_weights=False, **dict(case.adapter)),
         "wide": LoraConfig(
-            r=5, lora_alpha=10, init_lora_weights=False, target_modules=[*attention, layers.other, *([] if transposed else ["lm_head"])]
+            r=5,
+            lora_alpha=10,
+            init_lora_weights=False,
+            target_modules=[*attention, layers.other, *([] if transposed else ["lm_head"])],
         ),
         "dora": LoraConfig(
             r=3, use_dora=True, init_lora_weights=False, target_modules=attention, fan_in_fan_out=transposed

@@ -7,8 +7,8 @@ of them; what is not its own is set to zero between the two products:
 .. math:: y = x W^T + b + (x A_{all}^T \circ M) B_{all}^T
 
 with `A_all [R, D_in]`, `B_all [R, D_out]` (each LoRA's scale and weight in it), `R` the sum of the ranks, and
-`M [T, R]` the mask. For inference only: there are no gradients. A LoRA whose weights are not finite would reach its neighbours
-(`0 * NaN`); a layer with such a one is computed the ordinary way.
+`M [T, R]` the mask. For inference only: there are no gradients. A LoRA whose weights are not finite would reach its
+neighbours (`0 * NaN`); a layer with such a one is computed the ordinary way.
 """
 
 from __future__ import annotations
