@@ -3,12 +3,11 @@
     python benchmarks/generation.py            # writes benchmarks/results/generation.json; some minutes
     python benchmarks/generation.py --quick    # 8 new tokens, one round, nothing written
 
-SmolLM2-135M-Instruct with 8 LoRAs of rank 8 on all linear layers, 8 requests of each, greedy, no end token, so that each
-writes the same number of tokens; prompts have 4 to 16 words. `set_adapter` runs each task's 8 requests as one padded batch; `adapter_names` runs
-one batch of all 64 rows, padded, through PEFT's own mixed batches. Process CPU time of everything from token ids to
-token ids, one thread, in one process, the ways taking turns, another one first in each round; wall time is told beside
-it. In fp32 all must write the
-same tokens; in bf16 the share of equal tokens is told.
+SmolLM2-135M-Instruct with 8 LoRAs of rank 8 on all linear layers, 8 requests of each, greedy, no end token, so that
+each writes the same number of tokens; prompts have 4 to 16 words. `set_adapter` runs each task's 8 requests as one
+padded batch; `adapter_names` runs one batch of all 64 rows, padded, through PEFT's own mixed batches. Process CPU time
+of everything from token ids to token ids, one thread, in one process, the ways taking turns, another one first in each
+round; wall time is told beside it. The share of tokens that equal those of `set_adapter` is told too.
 """
 
 from __future__ import annotations
@@ -42,7 +41,11 @@ BARS = {
     "float32": {"set_adapter": 2.5, "adapter_names": 1.4},
     "bfloat16": {"set_adapter": 3.5, "adapter_names": 1.4},
 }
-TEXT = ["The", "committee", "met", "on", "a", "rainy", "morning", "to", "decide", "which", "of", "the", "proposals", "would", "be", "funded.", "Some", "members", "had", "read", "all", "of", "them,", "others", "only", "the", "summaries,", "and", "one", "had", "lost", "the", "papers", "on", "the", "train.", "They", "began", "with", "the", "question", "of", "whether", "a", "library", "belongs", "at", "the", "river,", "and", "came", "back", "to", "it", "again", "and", "again", "until", "the", "afternoon."]
+TEXT = (
+    "The committee met on a rainy morning to decide which of the proposals would be funded. Some members had read all "
+    "of them, others only the summaries, and one had lost the papers on the train. They began with the question of "
+    "whether a library belongs at the river, and came back to it again and again until the afternoon."
+)
 
 Tokens = list[tuple[int, ...]]
 Prompts = list[tuple[str, tuple[int, ...]]]
@@ -51,12 +54,13 @@ Prompts = list[tuple[str, tuple[int, ...]]]
 def prompts(tokenizer: PreTrainedTokenizerBase) -> Prompts:
     """A task and a prompt for each request, 4 to 16 words, tasks in turn."""
     generator = torch.Generator().manual_seed(0)
+    words = TEXT.split()
     rows = []
     for i in range(TASKS * REQUESTS):
-        start = int(torch.randint(0, len(TEXT), (), generator=generator))
+        start = int(torch.randint(0, len(words), (), generator=generator))
         length = int(torch.randint(4, 17, (), generator=generator))
-        words = (TEXT * 3)[start : start + length]
-        rows.append((f"task{i % TASKS}", tuple(tokenizer(" ".join(words))["input_ids"])))
+        chosen = (words * 2)[start : start + length]
+        rows.append((f"task{i % TASKS}", tuple(tokenizer(" ".join(chosen))["input_ids"])))
     return rows
 
 

@@ -28,7 +28,7 @@ def letters() -> PreTrainedTokenizerFast:
 
 
 def configs(case: Case) -> dict[str, PeftConfig]:
-    """One adapter of each kind; two LoRAs of different ranks, one of them on the vocabulary head where it is not tied."""
+    """One adapter of each kind; two LoRAs of different ranks, one also on the vocabulary head where it is not tied."""
     layers = case.layers
     attention, feedforward = list(layers.attention), [layers.feedforward]
     transposed = "fan_in_fan_out" in dict(case.adapter)

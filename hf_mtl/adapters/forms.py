@@ -9,7 +9,7 @@
 | low-rank products | bf16, CPU, other spans | each span by itself, in bf16 | the matrix unit pays off |
 | low-rank products | bf16, CUDA | `grouped_mm` over all spans | few kernels; written, not yet run on a GPU |
 | sums over a span's tokens | fp32, CPU, from 128 tokens | `(h^T g)^T` for `g^T h` | about half the time |
-| low-rank products | one token a sequence | one product of the joint rank (`stacked`) | calls cost more than arithmetic |
+| low-rank products | one token a sequence | one product of the joint rank (`stacked`) | calls outweigh arithmetic |
 | attention | half precision, CPU, up to 512 tokens | in fp32 | the bf16 backward is 2 to 5 times slower |
 
 A span's form in training follows from its own size, the layer and the device, never from its neighbours: so a task's
