@@ -58,7 +58,7 @@ class Row:
             self.finish = "length"
         piece = ""
         if self._writer is not None:
-            piece = self._writer.take(self.token_ids, last=self.finish is not None)
+            piece = self._writer.take(self._told(), last=self.finish is not None)
             if self._writer.stopped:
                 self.finish = "stop"
             self._pieces.append(piece)
@@ -68,8 +68,12 @@ class Row:
         """The answer, when it has ended."""
         assert self.finish is not None
         if self._writer is None:
-            text = self._tokenizer.decode(self.token_ids, skip_special_tokens=True)
+            text = self._tokenizer.decode(self._told(), skip_special_tokens=True)
             assert isinstance(text, str)
         else:
             text = "".join(self._pieces)
         return Generation(tuple(self.token_ids), self.finish, text)
+
+    def _told(self) -> list[int]:
+        """The tokens that make the text: not the one that ends it, which a tokenizer may not know as special."""
+        return self.token_ids[:-1] if self.token_ids[-1] in self._end_ids else self.token_ids
