@@ -21,8 +21,17 @@ from hf_mtl.adapters.prefix import Prefix
 from hf_mtl.adapters.prompt import Prompt
 from hf_mtl.adapters.quantised import keep_trainable, quantisation_scales, quantised_layers
 from hf_mtl.adapters.routed_linear import RoutedLinear
-from hf_mtl.adapters.routing import KeysValues, RoutedPass, Span, current_pass, install, recompute_contexts
+from hf_mtl.adapters.routing import (
+    KeysValues,
+    PassMemory,
+    RoutedPass,
+    Span,
+    current_pass,
+    install,
+    recompute_contexts,
+)
 from hf_mtl.adapters.segment_linear import Term, segment_delta, segment_linear
+from hf_mtl.adapters.stacked import StackedLoras
 from hf_mtl.adapters.update import AdapterPlan, LayerUpdate, OwnEffect
 from hf_mtl.adapters.virtual import VirtualTokens
 
@@ -33,11 +42,13 @@ __all__ = [
     "LayerUpdate",
     "LoraUpdate",
     "OwnEffect",
+    "PassMemory",
     "Prefix",
     "Prompt",
     "RoutedLinear",
     "RoutedPass",
     "Span",
+    "StackedLoras",
     "Term",
     "VirtualTokens",
     "add_closeness",

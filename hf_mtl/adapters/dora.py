@@ -62,10 +62,7 @@ class DoraUpdate(OwnEffect):
         """What direction and magnitude change, in the magnitude's dtype; the products are in the base's dtype."""
         dtype = y_LO.dtype
         weight_OI = full_weight(base_layer)
-        with torch.no_grad():
-            changed_OI = weight_OI.to(self.lora_A.dtype) + self.scale * (self.lora_B @ self.lora_A)
-            norm_O = torch.linalg.vector_norm(changed_OI, dim=1)
-        gain_O = self.magnitude / norm_O
+        gain_O = self.magnitude / self._norm(weight_OI, routed)
         x_LI = x_LI.to(dtype)
         if self.training and self.dropout > 0:
             x_LI = x_LI * keyed_multiplier(routed, span.start, span.stop, x_LI, p=self.dropout, key=self._key)
@@ -75,6 +72,18 @@ class DoraUpdate(OwnEffect):
         low_rank_LO = linear(linear(x_LI, self.lora_A.to(dtype)), self.lora_B.to(dtype))
         effect_LO: Tensor = (gain_O - 1) * product_LO + (gain_O * self.scale) * low_rank_LO
         return effect_LO * span.weight
+
+    @torch.no_grad()
+    def _norm(self, weight_OI: Tensor, routed: RoutedPass) -> Tensor:
+        """The norms of the changed weight's rows, `[D_out]`; they cost more than all the rest of a short pass."""
+        known = None if routed.constants is None else routed.constants.get(self)
+        if known is not None:
+            return known
+        changed_OI = weight_OI.to(self.lora_A.dtype) + self.scale * (self.lora_B @ self.lora_A)
+        norm_O: Tensor = torch.linalg.vector_norm(changed_OI, dim=1)
+        if routed.constants is not None:
+            routed.constants[self] = norm_O
+        return norm_O
 
     def extra_repr(self) -> str:
         """Rank, scale and dropout, for `print(model)`."""

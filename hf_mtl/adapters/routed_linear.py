@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from hf_mtl.adapters.forms import uses_grouped_mm
@@ -58,6 +59,10 @@ class RoutedLinear(nn.Module):
         """
         routed = (current_pass().at_head() if self.at_head else current_pass()).over(x.shape[:-1])
         tokens = x.shape[:-1].numel()
+        if routed.form is not None:
+            made = routed.form.output(self, x.reshape(tokens, x.shape[-1]), routed)
+            if made is not None:
+                return made.view(*x.shape[:-1], made.shape[-1])
         found = [(s, self.update(s.adapter)) for s in routed.spans if s.adapter in self.adapters]
         if not found:
             return self.base_layer(x)  # type: ignore[no-any-return]  # modules are untyped callables
@@ -72,6 +77,14 @@ class RoutedLinear(nn.Module):
         else:
             y = self._beside(stream, low_rank, others, routed)
         return y.view(*x.shape[:-1], y.shape[-1])
+
+    def base_output(self, x: Tensor) -> Tensor:
+        """What the base layer gives for `[T, D_in]`, computed as it is below the updates."""
+        weight = self._own_weight(x)
+        if weight is None:
+            return self.base_layer(x)  # type: ignore[no-any-return]
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return linear(x, weight if isinstance(weight, Tensor) else weight(), bias)
 
     def _beside(
         self,

@@ -22,14 +22,23 @@ import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from hf_mtl.adapters.virtual import VirtualTokens
 from hf_mtl.errors import RoutingError
 
-__all__ = ["KeysValues", "RoutedPass", "Span", "current_pass", "install", "recompute_contexts"]
+__all__ = [
+    "KeysValues",
+    "LayerForm",
+    "PassMemory",
+    "RoutedPass",
+    "Span",
+    "current_pass",
+    "install",
+    "recompute_contexts",
+]
 
 
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
@@ -45,6 +54,41 @@ class Span(NamedTuple):
     weight: float = 1.0
     factor: Tensor | None = None  # a learned scalar
     route: str = ""  # on whose behalf
+
+
+class PassMemory(Protocol):
+    """Keys and values that outlive the pass, as text is written token by token."""
+
+    def attend(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        window: int | None,
+        scaling: float | None,
+    ) -> Tensor | None:
+        """Keep a layer's new keys and values; attend to all that are kept, where that is this pass's affair.
+
+        Args:
+            layer: The attention layer's number.
+            query: `[1, H, T, D]`.
+            key: `[1, H_kv, T + P, D]`, prefixes joined in.
+            value: `[1, H_kv, T + P, D]`.
+            window: A token sees those at a distance below this; None sees all.
+            scaling: Multiplies the scores; None is `1 / sqrt(D)`.
+
+        Returns:
+            `[1, T, H, D]`, or None where the sequences attend to themselves, as without a memory.
+        """
+
+
+class LayerForm(Protocol):
+    """Another way of computing routed layers, for passes that it was made for."""
+
+    def output(self, layer: nn.Module, x_TI: Tensor, routed: RoutedPass) -> Tensor | None:
+        """The routed layer's output `[T, D_out]`, or None where the ordinary way is to be taken."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +111,10 @@ class RoutedPass:
         rows: For a padded batch, its number of rows; `spans` then count rows, and cover all the tokens of
             theirs in every layer, however wide its input is. 0 for any other batch.
         widths: For a padded batch, the widths of its token streams (an encoder's and a decoder's differ).
+        memory: Where a packed pass keeps its keys and values; None if it keeps none.
+        form: How routed layers are computed in this pass, if not the ordinary way.
+        constants: What updates compute from their weights alone and need not compute again while the same dictionary is
+            handed in; None if nothing is to be kept.
     """
 
     spans: tuple[Span, ...] = ()
@@ -78,6 +126,9 @@ class RoutedPass:
     virtual: VirtualTokens | None = None
     rows: int = 0
     widths: tuple[int, ...] = ()
+    memory: PassMemory | None = None
+    form: LayerForm | None = None
+    constants: dict[nn.Module, Tensor] | None = None
 
     def at_head(self) -> RoutedPass:
         """What the vocabulary head must know about this pass."""

@@ -2,6 +2,7 @@
 
 from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
 from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor, load_tokenizer
+from hf_mtl.models.decoding import Decoder, Event, Generation, GenerationRequest, GenerationSettings
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.generation import generate
 from hf_mtl.models.lora_relations import learned_relations, lora_layers
@@ -14,6 +15,11 @@ __all__ = [
     "PACKABLE",
     "Architecture",
     "BaseIdentity",
+    "Decoder",
+    "Event",
+    "Generation",
+    "GenerationRequest",
+    "GenerationSettings",
     "RoutedModel",
     "base_problems",
     "context_of",

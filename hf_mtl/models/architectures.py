@@ -26,6 +26,7 @@ __all__ = [
     "check_kind",
     "layout_of",
     "pool_of",
+    "positions_of",
 ]
 
 logger = logging.getLogger(__name__)
@@ -171,6 +172,15 @@ def pool_of(base: PreTrainedModel, architecture: Architecture) -> Pool | None:
     """Which states a head on sequences reads."""
     averages = base.config.to_dict().get("classifier_pooling") == "mean"  # ModernBERT's own choice
     return Pool.MEAN if averages else architecture.pool
+
+
+def positions_of(base: PreTrainedModel, architecture: Architecture) -> int | None:
+    """Most tokens that a base has positions for; None where they are relative."""
+    config = base.config.to_dict()
+    positions: int | None = config.get("max_position_embeddings") or config.get("n_positions")
+    if positions is None or base.config.is_encoder_decoder:
+        return None
+    return positions - (config["pad_token_id"] + 1 if architecture.positions_after_padding else 0)
 
 
 def layout_of(base: PreTrainedModel, architecture: Architecture) -> Layout:

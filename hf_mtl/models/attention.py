@@ -3,8 +3,9 @@
 Registered under `PACKED` through the official extension points of `transformers` (`AttentionInterface`,
 `AttentionMaskInterface`). It reads the sequences' lengths from the pass in flight, so no mask is built at all
 and no product between two sequences is computed. What the base says of its attention (causal or not, a
-window) holds within each sequence. Outside a packed pass (padded rows, generation with a cache) it hands
-over to the stock SDPA attention.
+window) holds within each sequence. A pass that writes text keeps its keys and values in its `memory`, which attends
+to those of earlier passes. Outside a packed pass (padded rows, the base's own `generate`) it hands over to the
+stock SDPA attention.
 """
 
 from __future__ import annotations
@@ -159,6 +160,12 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
             )
     kernel = _flash if query.device.type == "cuda" and query.dtype.itemsize == 2 else _one_by_one
     key, value, key_lengths = join_prefixes(module, key, value, routed)
+    if routed.memory is not None:
+        layer = module.layer_idx
+        assert isinstance(layer, int)
+        seen = routed.memory.attend(layer, query, key, value, window=sliding_window, scaling=scaling)
+        if seen is not None:
+            return seen, None
     causal = bool(module.is_causal) if is_causal is None else is_causal
     form = _Form(causal, sliding_window, scaling)
     attended = kernel(query, key, value, (routed.lengths, key_lengths), form)

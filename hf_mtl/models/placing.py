@@ -6,6 +6,7 @@ from peft import PeftConfig
 
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import HeadSpec
+from hf_mtl.models.architectures import positions_of
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.tasks import KINDS, Context, Declared, Kind, Processor, Sharing, Task, TaskSuite
 
@@ -137,15 +138,6 @@ def context_on(model: RoutedModel, route: str, declared: Declared, processor: Pr
         declared: What its task declares.
         processor: The base's tokenizer or image processor.
     """
-    longest = _positions(model)
+    longest = positions_of(model.base, model.architecture)
     virtual = model.virtual_tokens(route)
     return Context(declared, processor, model.pool, None if longest is None else longest - virtual)
-
-
-def _positions(model: RoutedModel) -> int | None:
-    """Most tokens that the base has positions for; None where they are relative."""
-    config = model.config.to_dict()
-    positions: int | None = config.get("max_position_embeddings") or config.get("n_positions")
-    if positions is None or model.config.is_encoder_decoder:
-        return None
-    return positions - (config["pad_token_id"] + 1 if model.architecture.positions_after_padding else 0)

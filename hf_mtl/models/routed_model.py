@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,12 +13,14 @@ from torch import Tensor
 from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.adapters import (
+    PassMemory,
     RoutedPass,
+    Span,
     install,
     keep_trainable,
     recompute_contexts,
 )
-from hf_mtl.data import PackedBatch, PaddedBatch, route_parts, without_labels_of
+from hf_mtl.data import PackedBatch, PaddedBatch, Segment, route_parts, without_labels_of
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import Pool
 from hf_mtl.models.architectures import architecture_of, layout_of
@@ -29,7 +32,7 @@ from hf_mtl.models.passes import packed_pass, padded_pass, pooler_pass
 from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.saved.loading import place_adapters, read_adapters
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
-from hf_mtl.models.virtual_stream import lay_out
+from hf_mtl.models.virtual_stream import VirtualStream, lay_out
 
 __all__ = ["RoutedModel"]
 
@@ -200,10 +203,47 @@ class RoutedModel(RoutedAdapters):
             on_labels = self._base_pass.head_on_labels
             with install(padded_pass(batch, self._routes.spans, head_on_labels=on_labels)):
                 return self._base_pass.padded(batch, logits=logits, states=states)
-        owned = {route: self._virtual_of(route) for route in {segment.route for segment in batch.segments}}
-        stream = lay_out(batch, {route: virtual for route, virtual in owned.items() if virtual is not None})
+        stream = self._stream(batch)
         with install(packed_pass(stream, self._routes.spans)):
             return self._base_pass.packed(stream, logits=logits, states=states)
+
+    def _stream(self, batch: PackedBatch) -> VirtualStream:
+        """The batch with the virtual tokens of its routes."""
+        owned = {route: self._virtual_of(route) for route in {segment.route for segment in batch.segments}}
+        return lay_out(batch, {route: virtual for route, virtual in owned.items() if virtual is not None})
+
+    def remembering(self, batch: PackedBatch, memory: PassMemory) -> Tensor:
+        """As `forward`, of a base with a vocabulary head, and the pass keeps its keys and values.
+
+        Args:
+            batch: Whole sequences; tokens that no segment covers go through the bare base.
+            memory: Takes the keys and values, those of virtual tokens included.
+
+        Returns:
+            Logits `[N, V]` at the label positions.
+        """
+        stream = self._stream(batch)
+        with install(replace(packed_pass(stream, self._routes.spans), memory=memory)):
+            return _logits(self._base_pass.packed(stream, logits=True, states=False))
+
+    def continuing(self, batch: PackedBatch, routed: RoutedPass) -> Tensor:
+        """Logits `[N, V]` of sequences that go on from what a pass's memory holds.
+
+        Args:
+            batch: The next token of each sequence, labelled, at its own position.
+            routed: The pass, with `spans` of the batch's segments, and its memory.
+        """
+        with install(routed):
+            stream = VirtualStream(batch, batch.lengths)
+            return _logits(self._base_pass.packed(stream, logits=True, states=False))
+
+    def spans(self, segments: Iterable[Segment]) -> tuple[Span, ...]:
+        """Which adapters the routes of `segments` put where, in tokens of a stream or in padded rows.
+
+        Raises:
+            ConfigError: If there is no such route.
+        """
+        return self._routes.spans(segments)
 
     @contextlib.contextmanager
     def route(self, name: str | None) -> Iterator[PreTrainedModel]:
@@ -240,3 +280,8 @@ class RoutedModel(RoutedAdapters):
         self.base.activation_checkpointing_enable(
             activation_checkpointing_kwargs=options, every_n_layers=every_n_layers, offload=offload
         )
+
+
+def _logits(output: BaseOutput) -> Tensor:
+    assert output.logits is not None
+    return output.logits
