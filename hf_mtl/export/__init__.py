@@ -6,7 +6,8 @@
 """
 
 from hf_mtl.export.adapter_folder import write_adapter_folder
-from hf_mtl.export.suite_folder import load_suite, save_suite
+from hf_mtl.export.suite_folder import save_suite
+from hf_mtl.models import load_suite
 from hf_mtl.models.saved import (
     MANIFEST_FILE,
     Manifest,

@@ -24,12 +24,11 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.inference.forms import forms_of
-from hf_mtl.inference.loading import load_model, load_saved_processor
+from hf_mtl.inference.loading import processor_for
 from hf_mtl.inference.passes import run_heads
 from hf_mtl.inference.queries import Answerer, Asked, asked_of
-from hf_mtl.inference.writing import check_settings, run_writing
-from hf_mtl.models import RoutedModel, context_on
-from hf_mtl.models.saved import MANIFEST_FILE, Manifest
+from hf_mtl.inference.writing import requests_of, run_writing
+from hf_mtl.models import GenerationRequest, RoutedModel, context_on, load_suite
 from hf_mtl.tasks import Found, Processor, Task, TaskForm
 
 __all__ = ["MultiTaskPipeline"]
@@ -85,37 +84,32 @@ class MultiTaskPipeline:
     @classmethod
     def from_pretrained(
         cls,
-        folder: str | Path,
+        suite: str | Path,
         *,
         base: str | Path | None = None,
         dtype: str | None = None,
         quantization: str | None = None,
+        token: str | None = None,
         token_budget: int = TOKEN_BUDGET,
     ) -> MultiTaskPipeline:
-        """Open the folder of a run, of a suite or of one of its adapters; on the GPU if there is one.
+        """Open a suite: the folder of a run, of a suite or of one adapter, or one on the Hub; on the GPU if there is one.
 
         Args:
-            folder: The folder with `hf_mtl.json`.
-            base: Where the base is loaded from; default: where it was when the adapters were saved.
+            suite: The folder with `hf_mtl.json`, or `user/suite` or `user/suite@revision`.
+            base: Where the base is loaded from; default: where it was when the adapters were saved, or its Hub id.
             dtype: The base's dtype; default that of its files.
-            quantization: As in `load_base`; adapters trained on a quantised base need it quantised in the same way.
+            quantization: As in `load_base`.
+            token: For private repositories; default: that of `hf auth login`.
             token_budget: Most tokens of a pass.
 
         Raises:
             CheckpointError: If a part is missing or broken, or the base is not the one of the adapters.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise ConfigError(
-                f"there is no folder {str(folder)!r}; expected one with {MANIFEST_FILE}, such as `hf-mtl train` writes."
-            )
-        manifest = Manifest.load(folder)
-        model = load_model(folder, manifest, base=base, dtype=dtype, quantization=quantization)
-        source = base or manifest.base.source or manifest.base.hub_id or folder
-        processor = load_saved_processor(folder, manifest, source)
+        model = load_suite(suite, base=base, dtype=dtype, quantization=quantization, token=token)
+        processor = processor_for(model, suite)
         if torch.cuda.is_available():
             model.to("cuda")
-        return cls(model, processor, manifest.forms, token_budget=token_budget)
+        return cls(model, processor, model.forms, token_budget=token_budget)
 
     @overload
     def __call__(
@@ -177,13 +171,13 @@ class MultiTaskPipeline:
     ) -> list[Result]:
         asked = asked_of(inputs, self._tasks)
         written = [own for own in asked if own.query.prompt is not None]
-        check_settings(written)
+        requests = self._requests(written)
         _warn_of_truncation(asked)
         was_training = self.model.training
         self.model.eval()
         results: dict[int, Result] = {}
         try:
-            for own, found in chain(self._by_heads(asked, token_budget), self._by_writing(written)):
+            for own, found in chain(self._by_heads(asked, token_budget), self._by_writing(written, requests)):
                 results[own.number] = own.task.kind.reply(own.query, found, own.task.context)
                 bar.advance(bar.task_ids[0])
         finally:
@@ -196,10 +190,18 @@ class MultiTaskPipeline:
         for window in _windows(iter(run)):
             yield from run_heads(self.model, window, token_budget)
 
-    def _by_writing(self, written: list[Asked]) -> Iterator[tuple[Asked, Found]]:
+    def _requests(self, written: list[Asked]) -> list[GenerationRequest]:
+        if not written:
+            return []
+        assert isinstance(self.processor, PreTrainedTokenizerBase)  # which has made the prompts
+        return requests_of(self.model, self.processor, written)
+
+    def _by_writing(
+        self, written: list[Asked], requests: list[GenerationRequest]
+    ) -> Iterator[tuple[Asked, Found]]:
         if written:
-            assert isinstance(self.processor, PreTrainedTokenizerBase)  # which has made the prompts
-            yield from run_writing(self.model, self.processor, written)
+            assert isinstance(self.processor, PreTrainedTokenizerBase)
+            yield from run_writing(self.model, self.processor, written, requests)
 
 
 def _windows(items: Iterator[Each]) -> Iterator[list[Each]]:

@@ -4,11 +4,12 @@ from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
 from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor, load_tokenizer
 from hf_mtl.models.decoding import Decoder, Event, Generation, GenerationRequest, GenerationSettings
 from hf_mtl.models.fingerprint import fingerprint
-from hf_mtl.models.generation import generate
+from hf_mtl.models.generation import generate, prompt_ids
 from hf_mtl.models.lora_relations import learned_relations, lora_layers
 from hf_mtl.models.losses import losses_of
 from hf_mtl.models.placing import base_problems, context_of, context_on, place_suite, place_task
 from hf_mtl.models.routed_model import RoutedModel
+from hf_mtl.models.suites import load_suite
 
 __all__ = [
     "ARCHITECTURES",
@@ -30,9 +31,11 @@ __all__ = [
     "learned_relations",
     "load_base",
     "load_processor",
+    "load_suite",
     "load_tokenizer",
     "lora_layers",
     "losses_of",
     "place_suite",
     "place_task",
+    "prompt_ids",
 ]

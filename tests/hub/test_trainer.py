@@ -34,7 +34,7 @@ def test_a_push_by_hand(hub: HubControl, client: HubClient, tiny_llama: Path, tm
     done = client.do("train", tiny_llama, out, {"save_strategy": "no", "max_steps": 1}, None, True).done
     assert done["pushed"] == f"{hub.url}/{REPO}/commit/{hub.ask('repos')[REPO]['branches']['main']}"
     files = hub.files(REPO)
-    assert ADAPTERS <= files.keys() and not _checkpoints(hub)
+    assert files.keys() >= ADAPTERS and not _checkpoints(hub)
     assert hub.commits(REPO) == ["End of training"]
     assert set(json.loads(files["hf_mtl.json"])["forms"]) == {"verbs", "q&a"}
     assert (out / "verbs" / "adapter_model.safetensors").read_bytes() == files[
@@ -67,7 +67,7 @@ def test_strategies(
     }
     changes |= {"hub_model_id": "out", "save_total_limit": 1}
     client.do("train", tiny_llama, tmp_path / "run", changes, None, True).done  # noqa: B018
-    assert hub.ask("repos")[REPO]["private"] and ADAPTERS <= hub.files(REPO).keys()
+    assert hub.ask("repos")[REPO]["private"] and hub.files(REPO).keys() >= ADAPTERS
     assert _checkpoints(hub) == checkpoints
     assert messages is None or hub.commits(REPO) == messages  # the last ones found nothing new
     assert _no_stage(tmp_path / "run")
@@ -132,7 +132,7 @@ def test_a_branch(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path
     hub.ask("branch", {"repo": REPO, "branch": "trial"})
     changes = {"save_strategy": "no", "max_steps": 1, "hub_model_id": REPO, "hub_revision": "trial"}
     client.do("train", tiny_llama, tmp_path / "run", changes, None, True).done  # noqa: B018
-    assert ADAPTERS <= hub.files(REPO, "trial").keys() and not hub.files(REPO)
+    assert hub.files(REPO, "trial").keys() >= ADAPTERS and not hub.files(REPO)
     outcome = client.do(
         "train", tiny_llama, tmp_path / "run", changes | {"hub_revision": "trail"}, None, True
     )
