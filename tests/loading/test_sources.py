@@ -256,3 +256,4 @@ def test_the_page_runs(
     names: dict[str, Any] = {}
     exec(block.replace("HuggingFaceTB/SmolLM2-135M-Instruct", str(base("llama"))), names)
     assert names["model"].adapter_names == ("sentiment", "qa", "ner", "tags")
+    assert set(names["model"].labels) == {"sentiment", "tags"}

@@ -141,7 +141,8 @@ def fetch(source: Source, *, token: str | None = None) -> AdapterFiles:
         assert source.folder is not None
         return _in_folder(source.folder, source, token)
     if source.task is None:
-        return _picked(_downloaded(source, ["."], token), source, token)
+        folder = _downloaded(source, ["."], token)
+        return _picked(folder, source, _found(folder, source, ".", token))
     root = download(source.repo, source.revision, [MANIFEST_FILE], token=token)
     pinned = replace(source, revision=root.name)  # one commit, whatever is pushed in between
     manifest = Manifest.load(root) if (root / MANIFEST_FILE).is_file() else None
@@ -149,22 +150,29 @@ def fetch(source: Source, *, token: str | None = None) -> AdapterFiles:
     if manifest is not None and source.task in manifest.repos:
         return _elsewhere(manifest, source.task, token)
     folder = _downloaded(pinned, [place], token) / place
-    return AdapterFiles(str(source), folder, manifest, source.task, _found(folder, pinned, place, token))
+    found = _found(folder, pinned, place, token)
+    return _known(folder, source, manifest, found)
 
 
 def _in_folder(folder: Path, source: Source, token: str | None) -> AdapterFiles:
     if source.task is None:
-        return _picked(folder, source, token)
+        return _picked(folder, source, _names(folder))
     manifest = Manifest.load(folder) if (folder / MANIFEST_FILE).is_file() else None
     place = _place_of(manifest, source)
     if manifest is not None and source.task in manifest.repos and not (folder / place).is_dir():
         return _elsewhere(manifest, source.task, token)
-    return AdapterFiles(str(source), folder / place, manifest, source.task, _names(folder / place))
+    return _known(folder / place, source, manifest, _names(folder / place))
 
 
-def _picked(folder: Path, source: Source, token: str | None) -> AdapterFiles:
+def _known(folder: Path, source: Source, manifest: Manifest | None, found: tuple[str, ...]) -> AdapterFiles:
+    """A task's folder with what its suite's manifest knows of it; without one, what its own does."""
+    if manifest is None:
+        return _picked(folder, source, found)
+    return AdapterFiles(str(source), folder, manifest, source.task, found)
+
+
+def _picked(folder: Path, source: Source, found: tuple[str, ...]) -> AdapterFiles:
     """The one adapter that lies in a folder itself."""
-    found = _found(folder, source, ".", token)
     if not (folder / MANIFEST_FILE).is_file():
         return AdapterFiles(str(source), folder, found=found)
     manifest = Manifest.load(folder)
