@@ -140,9 +140,10 @@ def check_room(tokens: int, new: int, context: Context) -> None:
         DataError: If there are more tokens than positions.
     """
     if context.longest is not None and tokens + new > context.longest:
+        follow = f", and {new} more are to follow" if new else " with its completion"
         raise DataError(
-            f"the prompt has {tokens} tokens, and {new} more are to follow, but the base has positions for "
-            f"{context.longest}. Shorten the prompt" + (" or lower max_new_tokens." if new > 1 else ".")
+            f"the prompt has {tokens} tokens{follow}, but the base has positions for {context.longest}. Shorten the "
+            f"prompt{' or lower max_new_tokens' if new else ''}."
         )
 
 
