@@ -81,6 +81,8 @@ def run_recipe(
     if trainer.is_world_process_zero():
         _save(run, trainer, report)
         _show(run, trainer, report, console)
+        if run.args.push_to_hub:
+            trainer.push_to_hub()  # with what was written after the adapters: cards and their pictures
     return report
 
 

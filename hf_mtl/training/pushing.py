@@ -11,13 +11,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
 from huggingface_hub import CommitInfo
 from transformers.trainer_utils import HubStrategy, SaveStrategy
-from transformers.utils import PushInProgress
 
 from hf_mtl.errors import HfMtlError, HubError
 from hf_mtl.export import save_suite
@@ -59,8 +58,8 @@ class PushingTrainer(CheckpointingTrainer):
     """
 
     processing_class: Processor
-    hub_model_id: str | None
-    push_in_progress: PushInProgress | None = None
+    hub_model_id: str | None  # type: ignore[assignment]  # the parent begins with None, and says no more
+    _jobs: tuple[Future[None], ...] = ()  # pushes of checkpoints that may still be under way
     _uploads: ThreadPoolExecutor | None = None  # one worker, so that uploads keep their order
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
@@ -85,7 +84,6 @@ class PushingTrainer(CheckpointingTrainer):
         if check_places(hub, [place])[repo] is None:
             hub.create(repo, private=self.args.hub_private_repo if private is None else private)
         self.hub_model_id = repo
-        self.push_in_progress = None
 
     def write_suite(self, folder: Path) -> None:
         """Write every task's adapter, and the manifest."""
@@ -138,8 +136,8 @@ class PushingTrainer(CheckpointingTrainer):
         args = self.args
         if not self.is_world_process_zero() or args.hub_strategy == HubStrategy.END:
             return
-        busy = self.push_in_progress is not None and not self.push_in_progress.is_done()
-        if busy and not args.hub_always_push:
+        self._jobs = tuple(job for job in self._jobs if not job.done())
+        if self._jobs and not args.hub_always_push:
             return
         self.callback_handler.on_push_begin(args, self.state, self.control)
         stage, hub, message = self._stage(), self._hub(), self._progress_message()
@@ -155,16 +153,13 @@ class PushingTrainer(CheckpointingTrainer):
 
         job = self._in_background(stage, push)
         job.add_done_callback(_tell_failure)
-        if busy and self.push_in_progress is not None:
-            self.push_in_progress.jobs.append(job)
-        else:
-            self.push_in_progress = PushInProgress([job])  # type: ignore[no-untyped-call, arg-type]
+        self._jobs += (job,)
 
     def _finish_current_push(self) -> None:
         """Wait until what was begun is on the Hub, or has failed."""
-        if self.push_in_progress is not None and not self.push_in_progress.is_done():
+        if not all(job.done() for job in self._jobs):
             logger.info("Waiting until the last checkpoint is on the Hub.")
-            self.push_in_progress.wait_until_done()
+            wait(self._jobs)
 
     def _progress_message(self) -> str:
         if self.args.save_strategy == SaveStrategy.STEPS:

@@ -25,6 +25,7 @@ FLAGS = {
     ("evaluate",): {"RUN_OR_RECIPE", "--transfer", "--help"},
     ("compare",): {"RECIPE", "--set", "--seed", "--output-dir", "--smoke", "--help"},
     ("predict",): {"RUN", "--task", "--input", "--prompt", "--output", "--max-new-tokens", "--help"},
+    ("push",): {"RUN", "--namespace", "--name", "--layout", "--private", "--help"},
     ("report",): {"RUN", "--output", "--help"},
     ("relations",): {"RUN", "--by", "--tau", "--output", "--help"},
     ("verify",): {"RECIPE", "--set", "--rounds", "--json", "--help"},

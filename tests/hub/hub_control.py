@@ -145,6 +145,10 @@ class HubClient:
         assert outcome is not None
         return outcome
 
+    def must(self, job: str, *arguments: object, token: str | None = WRITER) -> Any:
+        """The result of a job that has to work."""
+        return self.do(job, *arguments, token=token).done
+
     @property
     def _answer(self) -> Path:
         return self._home / f"answer-{os.getpid()}-{self._count}.json"

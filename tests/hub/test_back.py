@@ -33,15 +33,15 @@ def test_eight_adapters_there_and_back(
     hub: HubControl, client: HubClient, suite: Path, tiny_llama: Path, layout: str
 ) -> None:
     wanted = _here(suite, tiny_llama)
-    client.do("upload_base", tiny_llama, "ada/tiny-llama").done  # noqa: B018
-    client.do("push", suite, "ada", {"layout": layout, "name": layout}).done  # noqa: B018
+    client.must("upload_base", tiny_llama, "ada/tiny-llama")
+    client.must("push", suite, "ada", {"layout": layout, "name": layout})
     if layout == "folders":
         sources = {name: ["ada/folders", place] for name, place in folder_names(NAMES).items()}
-        by_hf_mtl = client.do("suite_logits", "ada/folders", token=None).done
+        by_hf_mtl = client.must("suite_logits", "ada/folders", token=None)
     else:
         sources = {name: [f"ada/repositories-{place}"] for name, place in folder_names(NAMES).items()}
-        by_hf_mtl = client.do("pinned_logits", "ada/repositories", token=None).done
-        for logits in client.do("auto_logits", "ada/repositories-mlp", token=None).done:
+        by_hf_mtl = client.must("pinned_logits", "ada/repositories", token=None)
+        for logits in client.must("auto_logits", "ada/repositories-mlp", token=None):
             _assert_equal({**by_hf_mtl, "mlp": logits}, wanted, 1e-5)
     _assert_equal(by_hf_mtl, wanted, 0.0)
-    _assert_equal(client.do("plain_logits", "ada/tiny-llama", sources, token=None).done, wanted, 1e-5)
+    _assert_equal(client.must("plain_logits", "ada/tiny-llama", sources, token=None), wanted, 1e-5)

@@ -91,7 +91,7 @@ def test_a_lost_answer_makes_no_second_commit(
     hub: HubControl, client: HubClient, suite: Path, layout: str
 ) -> None:
     hub.fail(COMMIT, "lost", times=3)
-    assert client.do("push", suite, "ada", {"layout": layout}).done
+    assert client.must("push", suite, "ada", {"layout": layout})
     _sent_once(hub)
     _named_is_there(hub)
 
@@ -136,7 +136,7 @@ def test_a_push_that_is_killed_goes_on(
     assert client.end() is None
     hub.ask("heal")
     assert "hf_mtl.json" not in hub.files("ada/my-suite") if "ada/my-suite" in hub.ask("repos") else True
-    assert client.do("push", suite, "ada", {"layout": layout}).done
+    assert client.must("push", suite, "ada", {"layout": layout})
     _named_is_there(hub)
     _sent_once(hub)
     commits = [entry for entry in hub.log() if entry.get("commit")]
@@ -147,7 +147,7 @@ def test_a_push_that_is_killed_goes_on(
 def test_an_update_that_fails_leaves_the_suite_as_it_was(
     hub: HubControl, client: HubClient, suite: Path
 ) -> None:
-    client.do("push", suite, "ada", {"layout": "repositories"}).done  # noqa: B018
+    client.must("push", suite, "ada", {"layout": "repositories"})
     before = hub.files("ada/my-suite")
     for name in ("mlp", "weight"):
         file = suite / name / "adapter_model.safetensors"
@@ -160,6 +160,6 @@ def test_an_update_that_fails_leaves_the_suite_as_it_was(
     assert hub.files("ada/my-suite") == before  # and it names the commits from before
     _named_is_there(hub)
     hub.ask("heal")
-    client.do("push", suite, "ada", {"layout": "repositories"}).done  # noqa: B018
+    client.must("push", suite, "ada", {"layout": "repositories"})
     assert len(hub.commits("ada/my-suite-mlp")) == len(hub.commits("ada/my-suite-weight")) == 2
     assert hub.files("ada/my-suite") != before

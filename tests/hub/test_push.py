@@ -31,7 +31,7 @@ def _commits(hub: HubControl) -> list[tuple[str, list[str]]]:
 
 
 def test_one_repository_with_a_folder_per_task(hub: HubControl, client: HubClient, suite: Path) -> None:
-    pushed = client.do("push", suite, "ada", {}).done
+    pushed = client.must("push", suite, "ada", {})
     files, folders = hub.files("ada/my-suite"), folder_names(NAMES)
     assert pushed["sources"] == {name: f"ada/my-suite:{name}" for name in NAMES}
     assert len(_commits(hub)) == 1 and _commits(hub)[0][1][-1] == "hf_mtl.json"
@@ -50,9 +50,9 @@ def test_one_repository_with_a_folder_per_task(hub: HubControl, client: HubClien
 
 
 def test_one_repository_per_task(hub: HubControl, client: HubClient, suite: Path) -> None:
-    pushed = client.do(
+    pushed = client.must(
         "push", suite, "bell-labs", {"layout": "repositories", "name": "eight", "private": True}
-    ).done
+    )
     repos = {name: f"bell-labs/eight-{place}" for name, place in folder_names(NAMES).items()}
     assert pushed["sources"] == repos
     commits = _commits(hub)
@@ -70,13 +70,13 @@ def test_one_repository_per_task(hub: HubControl, client: HubClient, suite: Path
 
 @pytest.mark.parametrize("layout", ["folders", "repositories"])
 def test_only_what_changed_is_sent(hub: HubControl, client: HubClient, suite: Path, layout: str) -> None:
-    first = client.do("push", suite, "ada", {"layout": layout}).done
+    first = client.must("push", suite, "ada", {"layout": layout})
     hub.log(clear=True)
-    again = client.do("push", suite, "ada", {"layout": layout}).done
+    again = client.must("push", suite, "ada", {"layout": layout})
     assert not _writes(hub)
     assert again["suite"]["commit"] == first["suite"]["commit"] and not again["suite"]["sent"]
     (suite / "mlp" / "README.md").write_text("---\ntags: [new]\n---\n")
-    client.do("push", suite, "ada", {"layout": layout}).done  # noqa: B018
+    client.must("push", suite, "ada", {"layout": layout})
     if layout == "folders":
         assert _commits(hub) == [("ada/my-suite", ["mlp/README.md"])]
     else:  # the manifest names the new commit
@@ -85,7 +85,7 @@ def test_only_what_changed_is_sent(hub: HubControl, client: HubClient, suite: Pa
 
 
 def test_private_is_for_what_is_made(hub: HubControl, client: HubClient, suite: Path) -> None:
-    client.do("push", suite, "ada", {}).done  # noqa: B018
+    client.must("push", suite, "ada", {})
     outcome = client.do("push", suite, "ada", {"private": True})
     assert not hub.ask("repos")["ada/my-suite"]["private"]
     assert "private=True is for repositories that are made now; these are public already" in outcome.printed
@@ -139,7 +139,7 @@ def test_a_token_that_cannot_be_one(hub: HubControl, client: HubClient, suite: P
 
 
 def test_a_fine_grained_token_that_may_write(hub: HubControl, client: HubClient, suite: Path) -> None:
-    assert client.do("push", suite, "Bell-Labs".lower(), {}, token=FINE_WRITER).done["suite"]["sent"]
+    assert client.must("push", suite, "bell-labs", {}, token=FINE_WRITER)["suite"]["sent"]
 
 
 def test_names_that_are_taken(hub: HubControl, client: HubClient, suite: Path) -> None:
@@ -160,7 +160,7 @@ def test_names_that_are_taken(hub: HubControl, client: HubClient, suite: Path) -
 
 
 def test_an_adapter_is_no_suite(hub: HubControl, client: HubClient, suite: Path) -> None:
-    client.do("push", suite, "ada", {"layout": "repositories"}).done  # noqa: B018
+    client.must("push", suite, "ada", {"layout": "repositories"})
     hub.log(clear=True)
     outcome = client.do("push", suite, "ada", {"name": "my-suite-mlp"})
     assert "taken by something else (it is one task's adapter, not a suite)" in outcome.error

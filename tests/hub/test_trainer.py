@@ -31,7 +31,7 @@ def _no_stage(out: Path) -> bool:
 
 def test_a_push_by_hand(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = client.do("train", tiny_llama, out, {"save_strategy": "no", "max_steps": 1}, None, True).done
+    done = client.must("train", tiny_llama, out, {"save_strategy": "no", "max_steps": 1}, None, True)
     assert done["pushed"] == f"{hub.url}/{REPO}/commit/{hub.ask('repos')[REPO]['branches']['main']}"
     files = hub.files(REPO)
     assert files.keys() >= ADAPTERS and not _checkpoints(hub)
@@ -66,7 +66,7 @@ def test_strategies(
         "hub_always_push": True,
     }
     changes |= {"hub_model_id": "out", "save_total_limit": 1}
-    client.do("train", tiny_llama, tmp_path / "run", changes, None, True).done  # noqa: B018
+    client.must("train", tiny_llama, tmp_path / "run", changes, None, True)
     assert hub.ask("repos")[REPO]["private"] and hub.files(REPO).keys() >= ADAPTERS
     assert _checkpoints(hub) == checkpoints
     assert messages is None or hub.commits(REPO) == messages  # the last ones found nothing new
@@ -80,7 +80,8 @@ def test_a_run_goes_on_from_the_hub(
 ) -> None:
     """`last-checkpoint` of the middle of a run, fetched elsewhere, leads to where the run went itself."""
     changes: dict[str, Any] = {"push_to_hub": True, "hub_strategy": "checkpoint", "hub_model_id": REPO}
-    through = client.do("train", tiny_llama, tmp_path / "through", {"max_steps": 4}).done
+    changes |= {"hub_always_push": True}
+    through = client.must("train", tiny_llama, tmp_path / "through", {"max_steps": 4})
     hub.fail(
         r"POST /api/models/ada/out/commit/", times=10_000, skip=2, status=403
     )  # only the first checkpoint arrives
@@ -92,12 +93,11 @@ def test_a_run_goes_on_from_the_hub(
     )
     assert hub.commits(REPO) == ["Training in progress, step 2", "Training in progress, step 2, checkpoint"]
     assert _checkpoints(hub) == {"last-checkpoint"} and _no_stage(tmp_path / "out")
-    client.do("fetch", REPO, tmp_path / "here", "last-checkpoint/*").done  # noqa: B018
+    client.must("fetch", REPO, tmp_path / "here", "last-checkpoint/*")
     last = tmp_path / "here" / "last-checkpoint"
     assert json.loads((last / "trainer_state.json").read_text())["global_step"] == 2
     assert (
-        client.do("train", tiny_llama, tmp_path / "there", {}, str(last)).done["weights"]
-        == through["weights"]
+        client.must("train", tiny_llama, tmp_path / "there", {}, str(last))["weights"] == through["weights"]
     )
 
 
@@ -131,7 +131,7 @@ def test_a_branch(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path
     hub.ask("put", {"repo": REPO, "files": {}})
     hub.ask("branch", {"repo": REPO, "branch": "trial"})
     changes = {"save_strategy": "no", "max_steps": 1, "hub_model_id": REPO, "hub_revision": "trial"}
-    client.do("train", tiny_llama, tmp_path / "run", changes, None, True).done  # noqa: B018
+    client.must("train", tiny_llama, tmp_path / "run", changes, None, True)
     assert hub.files(REPO, "trial").keys() >= ADAPTERS and not hub.files(REPO)
     outcome = client.do(
         "train", tiny_llama, tmp_path / "run", changes | {"hub_revision": "trail"}, None, True

@@ -44,7 +44,6 @@ def test_real_subclasses() -> None:
         ({"torch_compile": True}, "torch_compile=True is refused"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor=0.1 is refused"),
         ({"optim": "adafactor"}, "optim=.*adafactor.* is refused: choose one of 'adagrad'"),
-        ({"push_to_hub": True}, "push_to_hub=True is refused"),
         ({"token_budget": 0}, "token_budget must be greater than 0, found 0"),
         ({"token_budget": 100}, "token_budget=100 cannot hold a chunk of max_chunk_tokens=1024"),
     ],

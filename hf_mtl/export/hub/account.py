@@ -52,10 +52,6 @@ class Account:
         """The user's own and those of the organisations."""
         return (self.user, *self.organisations)
 
-    def own_namespace(self, name: str) -> str | None:
-        """How the Hub writes a namespace of this account; None if it is none. Case does not matter."""
-        return next((own for own in self.namespaces if own.lower() == name.lower()), None)
-
     def write_problem(self, repo: str) -> str | None:
         """What keeps the token from writing to a repository of one of the namespaces, if anything."""
         namespace = repo.split("/")[0]

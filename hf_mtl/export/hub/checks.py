@@ -25,14 +25,15 @@ def check_account(account: Account, places: Sequence[Place], hub: Hub) -> None:
         ConfigError: If it may not, or the namespace is not one of the account's.
     """
     namespace = places[0].repo.split("/")[0]
-    if account.own_namespace(namespace) is None:
+    if namespace not in account.namespaces:
         exists = hub.namespace_exists(namespace)
         problem = "is somebody else's" if exists else "does not exist on the Hub"
         raise ConfigError(
             f"the namespace {namespace!r} {problem}; {account.user!r} may give one of "
             f"{listing(account.namespaces)}.{did_you_mean(namespace, account.namespaces)}"
         )
-    problems = dict.fromkeys(problem for place in places if (problem := account.write_problem(place.repo)))
+    found = (account.write_problem(place.repo) for place in places)
+    problems = dict.fromkeys(problem for problem in found if problem is not None)
     if problems:
         raise ConfigError(
             [
