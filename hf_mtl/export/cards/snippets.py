@@ -1,0 +1,286 @@
+"""How to use an adapter, as code that runs: with plain PEFT, with hf_mtl, with vLLM."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+
+from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
+from hf_mtl.export.cards.places import Place, Places
+
+__all__ = ["Snippet", "snippets_of"]
+
+_ANSWER_TOKENS = 32
+_VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+_PLACEHOLDER = "An example."
+_NO_BASE = "path/to/the/base"
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of code.
+
+    Args:
+        title: What it is for.
+        language: Of the code.
+        code: The code.
+    """
+
+    title: str
+    language: str
+    code: str
+
+
+def snippets_of(facts: SuiteFacts, task: TaskFacts, places: Places) -> tuple[Snippet, ...]:
+    """The snippets of an adapter; vLLM's only where vLLM can take it."""
+    place = places.of(facts, task)
+    made = [
+        Snippet("With plain PEFT", "python", _plain_peft(facts, task, place)),
+        Snippet("With hf_mtl", "python", _hf_mtl(facts, task, place)),
+    ]
+    if task.served_by_vllm and facts.base.hub_id:
+        made.append(Snippet("With vLLM", "bash", _vllm(facts, task, place)))
+    return tuple(made)
+
+
+# ---- plain PEFT ----
+
+
+def _plain_peft(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
+    image = task.kind == "image-classification"
+    processor = "AutoImageProcessor" if image else "AutoTokenizer"
+    base = facts.base.hub_id or _NO_BASE
+    lines = [
+        "import torch",
+        "from peft import PeftModel",
+        *(["from PIL import Image"] if image else []),
+        f"from transformers import {', '.join(sorted((task.auto_class, processor)))}",
+        "",
+        *_base_lines(facts, base),
+        f"base = {task.auto_class}.from_pretrained(BASE{_outputs(task)})",
+        f"model = PeftModel.from_pretrained(base, {_quoted(place.repository)}{_subfolder(place)}).eval()",
+        f"{'processor' if image else 'tokenizer'} = {processor}.from_pretrained(BASE)",
+        "",
+        *_use(task),
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _base_lines(facts: SuiteFacts, base: str) -> list[str]:
+    if facts.base.hub_id is None and facts.base.asset is not None:
+        return [
+            "from hf_mtl.data import resolve_asset  # the base is not on the Hub",
+            "",
+            f"BASE = resolve_asset({_quoted(facts.base.asset)})",
+        ]
+    return [f"BASE = {_quoted(base)}"]
+
+
+def _outputs(task: TaskFacts) -> str:
+    return "" if task.outputs is None or task.kind == "question-answering" else f", num_labels={task.outputs}"
+
+
+def _subfolder(place: Place) -> str:
+    return "" if place.subfolder is None else f", subfolder={_quoted(place.subfolder)}"
+
+
+def _use(task: TaskFacts) -> list[str]:
+    """What is done with `model` and `tokenizer`."""
+    if task.kind in _USES:
+        return _USES[task.kind](task)
+    return (
+        _generate(task) if task.outputs is None else ["# model(...).logits are the outputs of its own head"]
+    )
+
+
+def _generate(task: TaskFacts) -> list[str]:
+    encoder_decoder = task.auto_class == "AutoModelForSeq2SeqLM"
+    answer = "output[0]" if encoder_decoder else 'output[0, inputs["input_ids"].shape[1] :]'
+    return [
+        *_prompt_lines(task),
+        "with torch.no_grad():",
+        f"    output = model.generate(**inputs, max_new_tokens={_ANSWER_TOKENS}, do_sample=False)",
+        f"print(tokenizer.decode({answer}, skip_special_tokens=True))",
+    ]
+
+
+def _prompt_lines(task: TaskFacts) -> list[str]:
+    if task.template and "messages" in task.template:
+        return [
+            f"messages = {_example_turns(task)!r}",
+            "inputs = tokenizer.apply_chat_template(",
+            '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
+            ")",
+        ]
+    return [
+        f"prompt = {_quoted(example_prompt(task))}",
+        'inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)',
+    ]
+
+
+def _example_turns(task: TaskFacts) -> list[dict[str, str]]:
+    """The turns of the first sample row before the answer, or one that asks anything."""
+    column = (task.template or {})["messages"]
+    try:
+        turns = json.loads(task.samples[0][column])
+        found = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns[:-1]]
+    except (IndexError, KeyError, TypeError, ValueError):  # no sample, or one that was cut
+        found = []
+    return found or [{"role": "user", "content": _PLACEHOLDER}]
+
+
+def example_prompt(task: TaskFacts) -> str:
+    """A prompt of the task: of its first sample row, or with dots in the place of a row's fields."""
+    pattern = (task.template or {}).get("prompt")
+    if pattern is None:
+        return _PLACEHOLDER
+    jinja = (task.template or {}).get("engine") == "jinja"
+    place = re.compile(r"\{\{\s*(\w+)[^}]*\}\}" if jinja else r"\{(\w+)\}")
+    row = task.samples[0] if task.samples else {}
+    filled = place.sub(lambda found: row.get(found[1], "..."), pattern)
+    return filled if jinja else filled.replace("{{", "{").replace("}}", "}")
+
+
+def _classify(task: TaskFacts) -> list[str]:
+    lines = [
+        f'inputs = tokenizer({_quoted(_sample(task, "text"))}, return_tensors="pt")',
+        "with torch.no_grad():",
+        "    logits = model(**inputs).logits[0]",
+    ]
+    return [*lines, *_named(task)]
+
+
+def _named(task: TaskFacts) -> list[str]:
+    """From logits to what they mean."""
+    if task.kind == "regression":
+        return ["print(logits.tolist())"]
+    if task.multi_label:
+        return [
+            _labels(task),
+            "print([label for label, score in zip(LABELS, logits.sigmoid().tolist()) if score > 0.5])",
+        ]
+    return [_labels(task), "print(LABELS[int(logits.argmax())], float(logits.softmax(-1).max()))"]
+
+
+def _tag(task: TaskFacts) -> list[str]:
+    return [
+        f"words = {_quoted(_sample(task, 'tokens'))}.split()",
+        'inputs = tokenizer(words, is_split_into_words=True, return_tensors="pt")',
+        "with torch.no_grad():",
+        "    logits = model(**inputs).logits[0]",
+        _labels(task),
+        "for number, word in enumerate(words):",
+        "    first = inputs.word_ids(0).index(number)  # a word's first token has its tag",
+        "    print(word, LABELS[int(logits[first].argmax())])",
+    ]
+
+
+def _answer(task: TaskFacts) -> list[str]:
+    row = task.samples[0] if task.samples else {}
+    question, context = row.get("question", "Who wrote it?"), row.get("context", "Somebody wrote it.")
+    return [
+        f"question = {_quoted(question)}",
+        f"context = {_quoted(context)}",
+        'inputs = tokenizer(question, context, truncation="only_second", return_tensors="pt")',
+        "with torch.no_grad():",
+        "    outputs = model(**inputs)",
+        "start, end = int(outputs.start_logits.argmax()), int(outputs.end_logits.argmax())",
+        'print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))',
+    ]
+
+
+def _see(task: TaskFacts) -> list[str]:
+    mode, size = task.image_mode or "RGB", task.image_size or (224, 224)
+    return [
+        f"image = Image.new({_quoted(mode)}, {size})  # yours: Image.open(...).convert({_quoted(mode)})",
+        'inputs = processor(image, return_tensors="pt")',
+        "with torch.no_grad():",
+        "    logits = model(**inputs).logits[0]",
+        *_named(task),
+    ]
+
+
+_USES = {
+    "text-classification": _classify,
+    "regression": _classify,
+    "token-classification": _tag,
+    "question-answering": _answer,
+    "image-classification": _see,
+}
+
+
+# ---- hf_mtl ----
+
+
+def _hf_mtl(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
+    """The adapter on a routed base, beside which others may be."""
+    folder = "folder" if place.subfolder is None else "folder + " + _quoted("/" + place.subfolder)
+    patterns = "" if place.subfolder is None else f", allow_patterns={_quoted(place.subfolder + '/*')}"
+    lines = [
+        "from huggingface_hub import snapshot_download",
+        *(["from transformers import AutoTokenizer", ""] if task.outputs is None else [""]),
+        "from hf_mtl.export import load_suite",
+        *(["from hf_mtl.models import generate"] if task.outputs is None else []),
+        "",
+        f"folder = snapshot_download({_quoted(place.repository)}{patterns})",
+        f"model = load_suite({folder}, base={_quoted(_source(facts))})",
+    ]
+    name = _quoted(task.name)
+    if task.outputs is not None:
+        return "\n".join([*lines, f"print(model.labels.get({name}), model.auto_class({name}))"])
+    return "\n".join(
+        [
+            *lines,
+            f"tokenizer = AutoTokenizer.from_pretrained({folder})",
+            f"prompt = {_quoted(example_prompt(task))}",
+            f"print(generate(model, tokenizer, {name}, [prompt], max_new_tokens={_ANSWER_TOKENS}))",
+        ]
+    )
+
+
+def _source(facts: SuiteFacts) -> str:
+    """The very weights that the adapters were trained on, which the manifest's fingerprint asks for."""
+    return f"asset:{facts.base.asset}" if facts.base.asset else facts.base.hub_id or _NO_BASE
+
+
+# ---- vLLM ----
+
+
+def _vllm(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
+    rank = next((rank for rank in _VLLM_RANKS if rank >= (task.rank or 0)), task.rank)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", task.name).strip("-") or "adapter"
+    source, before = place.repository, []
+    if place.subfolder is not None:  # vLLM takes no folder of a repository
+        before = [
+            f"hf download {shlex.quote(place.repository)} --include {shlex.quote(place.subfolder + '/*')} "
+            f"--local-dir adapters"
+        ]
+        source = f"./adapters/{place.subfolder}"
+    served = shlex.quote(facts.base.hub_id or "")
+    line = f"vllm serve {served} --enable-lora --max-lora-rank {rank} --lora-modules {shlex.quote(f'{name}={source}')}"
+    return "\n".join([*before, line])
+
+
+# ---- values ----
+
+
+def _sample(task: TaskFacts, column: str) -> str:
+    row = task.samples[0] if task.samples else {}
+    return row.get(column) or next(iter(row.values()), None) or _PLACEHOLDER
+
+
+def _labels(task: TaskFacts) -> str:
+    return f"LABELS = [{', '.join(_quoted(label) for label in task.labels)}]"
+
+
+def _quoted(text: str) -> str:
+    r"""Text as Python writes it, in double quotes where that is plain.
+
+    >>> print(_quoted('say "hi"\n'))
+    'say "hi"\n'
+    """
+    written = repr(text)
+    plain = written.startswith("'") and '"' not in text
+    return f'"{written[1:-1]}"' if plain and "\\'" not in written else written
