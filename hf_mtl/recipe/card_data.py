@@ -104,11 +104,9 @@ def this_environment() -> dict[str, str]:
     """Versions and device, beside what a report says of them; nothing that tells whose machine it is."""
     versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
     cuda = torch.cuda.is_available()
-    device = (
-        torch.cuda.get_device_name()
-        if cuda
-        else f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    on_cpu = f"{platform.machine()} CPU, {threads} thread{'' if threads == 1 else 's'}"
+    device = torch.cuda.get_device_name() if cuda else on_cpu
     return {"python": platform.python_version(), **versions, "hardware": device}
 
 

@@ -145,6 +145,7 @@ class _Task:
             about=spec.card.about,
             multi_label=form.kind.multi_label,
             labels=form.declared.labels or (),
+            columns=dict(form.declared.columns),
             template=form.content()["template"],
             max_length=form.declared.max_length,
             outputs=None if head is None else head.spec.outputs,

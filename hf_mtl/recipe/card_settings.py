@@ -42,6 +42,7 @@ _NO_SETTING = frozenset(
         "runtime_config", "task_type",
     }
 )  # fmt: skip
+_MANY_LAYERS = 10
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,19 @@ def adapter_facts(folder: Path) -> AdapterFacts:
         peft_type=config.peft_type.value,
         rank=max(ranks) if lora else None,
         served_by_vllm=lora and not any(map(content.get, _NOT_FOR_VLLM)) and content.get("bias") == "none",
-        settings=_differing(told, {name: defaults.get(name) for name in told}),
+        settings=_differing(
+            {name: _shortened(value) for name, value in told.items()},
+            {name: defaults.get(name) for name in told},
+        ),
     )
+
+
+def _shortened(value: object) -> object:
+    """Of many layers' full names, the last part of each, once."""
+    if not isinstance(value, list | set | tuple) or len(value) <= _MANY_LAYERS:
+        return value
+    last = sorted({str(each).rpartition(".")[2] for each in value})
+    return f"{', '.join(last)} ({len(value)} layers)"
 
 
 # vLLM refuses the first two; it does not know that a layer may have a rank or scale of its own.

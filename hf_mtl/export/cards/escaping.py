@@ -61,6 +61,7 @@ def code(text: object) -> Verbatim:
 
 def fenced(text: str, language: str = "") -> Verbatim:
     """A block of code, whose fence is longer than any in the text."""
+    text = "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return Verbatim(f"{fence}{language}\n{text}\n{fence}")

@@ -142,6 +142,7 @@ class TaskFacts:
         kind: The kind of task.
         multi_label: Whether a row may have several labels.
         labels: The labels' names.
+        columns: By the parts of the kind's rows, the columns or `{field}` patterns that the task names itself.
         template: Prompt and completion, or the column of messages.
         max_length: Most tokens of a row.
         auto_class: The auto class of transformers that the adapter goes with.
@@ -177,6 +178,7 @@ class TaskFacts:
     about: str | None = None
     multi_label: bool = False
     labels: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
     template: Mapping[str, str] | None = None
     max_length: int | None = None
     outputs: int | None = None

@@ -84,7 +84,7 @@ def source(rows: RowsFacts) -> Verbatim:
     told = [("configuration", rows.config), ("split", rows.hub_split), ("revision", rows.revision)]
     details = [f"{name} {code(value)}" for name, value in told if value]
     details += [str(escaped(rows.drawn))] if rows.drawn else []
-    details += [f"licence {escaped(rows.licence)}"] if rows.licence else ["licence not stated"]
+    details += [f"licence: {escaped(rows.licence)}"] if rows.licence else ["licence not stated"]
     if rows.nearest is not None:
         details.append(f"nearest on the Hub: {hub_link(rows.nearest, kind='datasets/')}")
     note = f" {escaped(rows.note[:1].upper() + rows.note[1:])}." if rows.note else ""
@@ -94,12 +94,12 @@ def source(rows: RowsFacts) -> Verbatim:
 def effort(task: TaskFacts) -> str | None:
     """Steps, rows, tokens and time."""
     parts = [
-        (task.steps, "optimizer steps"),
-        (task.examples, "rows, counted with repetitions"),
-        (task.tokens, "tokens"),
+        (task.steps, "{:,} optimizer steps"),
+        (task.examples, "{:,} rows with repetitions"),
+        (task.tokens, "{:,} tokens"),
+        (task.seconds, "{:,.0f} seconds of the run's training time, by its share of the tokens"),
     ]
-    told = [f"{count:,} {what}" for count, what in parts if count is not None]
-    told += [f"{task.seconds:,.0f} seconds as its share of the run"] if task.seconds is not None else []
+    told = [form.format(count) for count, form in parts if count is not None]
     return f"{', '.join(told)}." if told else None
 
 

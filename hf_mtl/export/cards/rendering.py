@@ -9,8 +9,8 @@ from huggingface_hub import ModelCard
 from jinja2 import Environment, StrictUndefined, Template
 
 from hf_mtl.export.cards import prose, tables
-from hf_mtl.export.cards.escaping import Verbatim, code, escaped, fenced, table
-from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
+from hf_mtl.export.cards.escaping import Verbatim, code, escaped, fenced
+from hf_mtl.export.cards.facts import Setting, SuiteFacts, TaskFacts
 from hf_mtl.export.cards.metadata import suite_metadata, task_metadata
 from hf_mtl.export.cards.phrases import what_it_does
 from hf_mtl.export.cards.places import Places
@@ -47,11 +47,11 @@ def task_card(facts: SuiteFacts, task: TaskFacts, places: Places) -> str:
         labels=tables.label_counts(task),
         samples=tables.samples_table(task),
         effort=prose.effort(task),
-        settings=_settings_table([*task.adapter, *task.settings, *facts.settings]),
+        settings=_settings_table(_settings_of(facts, task)),
         losses=prose.losses(task),
         results=tables.results_table(task) if task.figures else None,
         results_caption=prose.results_caption([task]),
-        sisters=[_sister(facts, task, other, places) for other in others],
+        sisters=[_sister(task, other, places) for other in others],
         suite_link=_suite_link(facts, places),
         environment=_environment(facts),
         limits=prose.limits(facts, [task]),
@@ -121,18 +121,29 @@ def _prompt_block(template: Mapping[str, str] | None) -> Verbatim | None:
     return fenced(f"{template['prompt']}⟦{template['completion']}⟧")
 
 
-def _settings_table(settings: Sequence[object]) -> Verbatim | None:
-    return tables.settings_table(settings) if settings else None  # type: ignore[arg-type]
+def _settings_of(facts: SuiteFacts, task: TaskFacts) -> list[Setting]:
+    """An adapter's settings, its task's, and those of all tasks that it does not make itself."""
+    own = {setting.name for setting in task.settings}
+    own |= {"per_device_train_batch_size"} if "batch_size" in own else set()
+    return [
+        *task.adapter,
+        *task.settings,
+        *(setting for setting in facts.settings if setting.name not in own),
+    ]
+
+
+def _settings_table(settings: Sequence[Setting]) -> Verbatim | None:
+    return tables.settings_table(settings) if settings else None
 
 
 def _environment(facts: SuiteFacts) -> Verbatim | None:
-    if not facts.environment:
-        return None
-    return table(["", ""], [[name, code(value)] for name, value in facts.environment.items()])
+    told = [f"{escaped(name)} {code(value)}" for name, value in facts.environment.items()]
+    return Verbatim(f"{', '.join(told)}.") if told else None
 
 
-def _sister(facts: SuiteFacts, task: TaskFacts, other: TaskFacts, places: Places) -> Verbatim:
-    return Verbatim(f"{_link_to(other, places, up='../' if task.folder else '')}: {what_it_does(other)[3:]}")
+def _sister(task: TaskFacts, other: TaskFacts, places: Places) -> Verbatim:
+    told = escaped(other.about) if other.about else what_it_does(other).removeprefix("It ")
+    return Verbatim(f"{_link_to(other, places, up='../' if task.folder else '')}: {told}")
 
 
 def _from_suite(task: TaskFacts, places: Places) -> Verbatim:

@@ -144,8 +144,11 @@ def example_prompt(task: TaskFacts) -> str:
 
 
 def _classify(task: TaskFacts) -> list[str]:
+    texts = [
+        _quoted(_part(task, role)) for role in ("text", "text_pair") if role == "text" or role in task.columns
+    ]
     lines = [
-        f'inputs = tokenizer({_quoted(_sample(task, "text"))}, return_tensors="pt")',
+        f'inputs = tokenizer({", ".join(texts)}, return_tensors="pt")',
         "with torch.no_grad():",
         "    logits = model(**inputs).logits[0]",
     ]
@@ -166,7 +169,7 @@ def _named(task: TaskFacts) -> list[str]:
 
 def _tag(task: TaskFacts) -> list[str]:
     return [
-        f"words = {_quoted(_sample(task, 'tokens'))}.split()",
+        f"words = {_quoted(_part(task, 'tokens'))}.split()",
         'inputs = tokenizer(words, is_split_into_words=True, return_tensors="pt")',
         "with torch.no_grad():",
         "    logits = model(**inputs).logits[0]",
@@ -178,8 +181,8 @@ def _tag(task: TaskFacts) -> list[str]:
 
 
 def _answer(task: TaskFacts) -> list[str]:
-    row = task.samples[0] if task.samples else {}
-    question, context = row.get("question", "Who wrote it?"), row.get("context", "Somebody wrote it.")
+    question = _part(task, "question", "Who wrote it?")
+    context = _part(task, "context", "Somebody wrote it.")
     return [
         f"question = {_quoted(question)}",
         f"context = {_quoted(context)}",
@@ -266,9 +269,13 @@ def _vllm(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
 # ---- values ----
 
 
-def _sample(task: TaskFacts, column: str) -> str:
+def _part(task: TaskFacts, role: str, otherwise: str = _PLACEHOLDER) -> str:
+    """What the first sample row has for a part of the kind's rows."""
     row = task.samples[0] if task.samples else {}
-    return row.get(column) or next(iter(row.values()), None) or _PLACEHOLDER
+    column = task.columns.get(role, role)
+    if "{" in column:
+        return re.sub(r"\{(\w+)\}", lambda found: row.get(found[1], "..."), column)
+    return row.get(column) or otherwise
 
 
 def _labels(task: TaskFacts) -> str:
