@@ -37,7 +37,8 @@ def collect_facts(folder: str | Path) -> SuiteFacts:
     """Read what a run left.
 
     Read are `recipe.yaml`, `hf_mtl.json` and `report.json`, and where they are there `data.json`, `mixture.json`,
-    `single.json`, and a `comparison.json` in it or in the folder of `hf-mtl compare` above it.
+    `single.json`, and a `comparison.json` in it, in the folder `NAME-compare` beside it, or in the folder of
+    `hf-mtl compare` that it is in.
 
     Raises:
         CheckpointError: The folder holds no finished run, or a file of it cannot be read.
@@ -108,7 +109,8 @@ def _named(value: str | Mapping[str, object]) -> str:
 
 
 def _comparison(folder: Path) -> Comparison | None:
-    for place in (folder, folder.resolve().parent.parent):
+    run = folder.resolve()
+    for place in (run, run.with_name(f"{run.name}-compare"), run.parent.parent):
         if (place / COMPARISON_FILE).is_file():
             return Comparison.load(place / COMPARISON_FILE)
     return None

@@ -34,7 +34,7 @@ def make_cards(run: str | Path, into: str | Path | None = None) -> list[Path]:
         if task.folder is not None:
             (folder / task.folder).mkdir(parents=True, exist_ok=True)
             _draw([task], folder / task.folder / LOSS_CURVE_FILE)
-    if drawn:
+    if drawn and into is not None:  # a run has drawn its own
         _draw(drawn, folder / LOSS_CURVE_FILE)
     return write_cards(folder)
 

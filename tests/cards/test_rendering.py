@@ -237,6 +237,7 @@ def test_where_the_adapters_are(made_up: SuiteFacts) -> None:
     assert "hf download me/suite --include 'causal-lm/*'" in folders
     alone = task_card(made_up, first, Places("me/suite", {"causal-lm": "me/suite-lm"}))
     assert 'from_pretrained(base, "me/suite-lm")' in alone and "--lora-modules causal-lm=me/suite-lm" in alone
+    assert "hf download" not in alone
     assert "https://huggingface.co/me/suite-lm" in suite_card(
         made_up, Places("me/suite", {"causal-lm": "me/suite-lm"})
     )

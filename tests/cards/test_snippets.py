@@ -40,6 +40,7 @@ def facts_of(task: Task, manifest: Manifest, splits: Mapping[str, object]) -> Ta
         labels=form.declared.labels or (),
         columns=dict(form.declared.columns),
         template=form.content()["template"],
+        max_length=form.declared.max_length,
         outputs=None if head is None else head.spec.outputs,
         samples=data.samples,
         image_mode=data.image_mode,
@@ -78,7 +79,7 @@ def test_snippets_run(
         capsys.readouterr()
         exec(compile(here(code, bases(base), tmp_path / "suite"), "card", "exec"), {})
         said = capsys.readouterr().out
-        assert said.strip(), code
+        assert said, code
         if facts.labels and code is plain and facts.outputs is not None and not facts.multi_label:
             assert any(label in said.split() for label in facts.labels)
 

@@ -136,7 +136,7 @@ def limits(facts: SuiteFacts, tasks: Iterable[TaskFacts]) -> list[str]:
     """What a user must not expect."""
     tasks = list(tasks)
     told = [
-        "It was measured on held-out rows of the data above only. On other texts, languages or formats expect less.",
+        "It was measured on held-out rows of its own data only. On other texts, languages or formats expect less.",
         "What the base has learned, its errors and prejudices with it, is still there; nobody has looked into harmful "
         "answers.",
     ]
@@ -167,4 +167,4 @@ def licence(facts: SuiteFacts, tasks: Iterable[TaskFacts]) -> Verbatim:
         adapter = f"Adapter: {named}."
     base = facts.base.licence
     told = f"Base: {escaped(base)}." if base else "The base has a licence of its own; see its page."
-    return Verbatim(f"{adapter} {told} The data have licences of their own, named above.")
+    return Verbatim(f"{adapter} {told} The data have licences of their own, named with them.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from huggingface_hub import ModelCard
 from jinja2 import Environment, StrictUndefined, Template
@@ -14,7 +15,7 @@ from hf_mtl.export.cards.facts import Setting, SuiteFacts, TaskFacts
 from hf_mtl.export.cards.metadata import suite_metadata, task_metadata
 from hf_mtl.export.cards.phrases import what_it_does
 from hf_mtl.export.cards.places import Places
-from hf_mtl.export.cards.snippets import Snippet, snippets_of
+from hf_mtl.export.cards.snippets import Snippet, snippets_of, suite_snippets
 
 __all__ = ["LOSS_CURVE_FILE", "suite_card", "task_card"]
 
@@ -62,15 +63,15 @@ def task_card(facts: SuiteFacts, task: TaskFacts, places: Places) -> str:
 
 def suite_card(facts: SuiteFacts, places: Places) -> str:
     """The card of the whole suite."""
-    with_folder = [task for task in facts.tasks if task.folder is not None]
-    first = with_folder[:1]
     text = _template().render(
         facts=facts,
         task=None,
         base_link=prose.base_link(facts.base),
         suite_results=tables.suite_results_table(facts, [_from_suite(task, places) for task in facts.tasks]),
-        results_caption=prose.results_caption(facts.tasks),
-        snippets=_blocks([own for task in first for own in snippets_of(facts, task, places)]),
+        results_caption=prose.results_caption(
+            [replace(task, figures=task.figures[:1]) for task in facts.tasks]
+        ),
+        snippets=_blocks(suite_snippets(facts, places)),
         settings=_settings_table(facts.settings),
         losses=any(len(task.losses) > 1 for task in facts.tasks),
         environment=_environment(facts),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
 from hf_mtl.export.cards.places import Place, Places
+from hf_mtl.export.cards.plain_use import ANSWER_TOKENS, NO_BASE, example_prompt, plain_peft, quoted
 
-__all__ = ["Snippet", "snippets_of"]
+__all__ = ["Snippet", "snippets_of", "suite_snippets"]
 
-_ANSWER_TOKENS = 32
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-_PLACEHOLDER = "An example."
-_NO_BASE = "path/to/the/base"
 
 
 @dataclass(frozen=True)
@@ -36,258 +35,89 @@ class Snippet:
 def snippets_of(facts: SuiteFacts, task: TaskFacts, places: Places) -> tuple[Snippet, ...]:
     """The snippets of an adapter; vLLM's only where vLLM can take it."""
     place = places.of(facts, task)
-    made = [
-        Snippet("With plain PEFT", "python", _plain_peft(facts, task, place)),
-        Snippet("With hf_mtl", "python", _hf_mtl(facts, task, place)),
-    ]
-    if task.served_by_vllm and facts.base.hub_id:
-        made.append(Snippet("With vLLM", "bash", _vllm(facts, task, place)))
-    return tuple(made)
-
-
-# ---- plain PEFT ----
-
-
-def _plain_peft(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
-    image = task.kind == "image-classification"
-    processor = "AutoImageProcessor" if image else "AutoTokenizer"
-    base = facts.base.hub_id or _NO_BASE
-    lines = [
-        "import torch",
-        "from peft import PeftModel",
-        *(["from PIL import Image"] if image else []),
-        f"from transformers import {', '.join(sorted((task.auto_class, processor)))}",
-        "",
-        *_base_lines(facts, base),
-        f"base = {task.auto_class}.from_pretrained(BASE{_outputs(task)})",
-        f"model = PeftModel.from_pretrained(base, {_quoted(place.repository)}{_subfolder(place)}).eval()",
-        f"{'processor' if image else 'tokenizer'} = {processor}.from_pretrained(BASE)",
-        "",
-        *_use(task),
-    ]  # fmt: skip
-    return "\n".join(lines)
-
-
-def _base_lines(facts: SuiteFacts, base: str) -> list[str]:
-    if facts.base.hub_id is None and facts.base.asset is not None:
-        return [
-            "from hf_mtl.data import resolve_asset  # the base is not on the Hub",
-            "",
-            f"BASE = resolve_asset({_quoted(facts.base.asset)})",
-        ]
-    return [f"BASE = {_quoted(base)}"]
-
-
-def _outputs(task: TaskFacts) -> str:
-    return "" if task.outputs is None or task.kind == "question-answering" else f", num_labels={task.outputs}"
-
-
-def _subfolder(place: Place) -> str:
-    return "" if place.subfolder is None else f", subfolder={_quoted(place.subfolder)}"
-
-
-def _use(task: TaskFacts) -> list[str]:
-    """What is done with `model` and `tokenizer`."""
-    if task.kind in _USES:
-        return _USES[task.kind](task)
     return (
-        _generate(task) if task.outputs is None else ["# model(...).logits are the outputs of its own head"]
+        Snippet("With plain PEFT", "python", plain_peft(facts, task, place)),
+        Snippet("With hf_mtl", "python", _hf_mtl(facts, task, place)),
+        *_served(facts, [task], places),
     )
 
 
-def _generate(task: TaskFacts) -> list[str]:
-    encoder_decoder = task.auto_class == "AutoModelForSeq2SeqLM"
-    answer = "output[0]" if encoder_decoder else 'output[0, inputs["input_ids"].shape[1] :]'
-    return [
-        *_prompt_lines(task),
-        "with torch.no_grad():",
-        f"    output = model.generate(**inputs, max_new_tokens={_ANSWER_TOKENS}, do_sample=False)",
-        f"print(tokenizer.decode({answer}, skip_special_tokens=True))",
-    ]
+def suite_snippets(facts: SuiteFacts, places: Places) -> tuple[Snippet, ...]:
+    """The snippets of a suite: plain PEFT with its first adapter, and all that vLLM can serve at once."""
+    saved = [task for task in facts.tasks if task.folder is not None]
+    if not saved:
+        return ()
+    place = places.of(facts, saved[0])
+    return (
+        Snippet(f"With plain PEFT: {saved[0].name}", "python", plain_peft(facts, saved[0], place)),
+        Snippet(f"With hf_mtl: {saved[0].name}", "python", _hf_mtl(facts, saved[0], place)),
+        *_served(facts, saved, places),
+    )
 
 
-def _prompt_lines(task: TaskFacts) -> list[str]:
-    if task.template and "messages" in task.template:
-        return [
-            f"messages = {_example_turns(task)!r}",
-            "inputs = tokenizer.apply_chat_template(",
-            '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
-            ")",
-        ]
-    return [
-        f"prompt = {_quoted(example_prompt(task))}",
-        'inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)',
-    ]
-
-
-def _example_turns(task: TaskFacts) -> list[dict[str, str]]:
-    """The turns of the first sample row before the answer, or one that asks anything."""
-    column = (task.template or {})["messages"]
-    try:
-        turns = json.loads(task.samples[0][column])
-        found = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns[:-1]]
-    except (IndexError, KeyError, TypeError, ValueError):  # no sample, or one that was cut
-        found = []
-    return found or [{"role": "user", "content": _PLACEHOLDER}]
-
-
-def example_prompt(task: TaskFacts) -> str:
-    """A prompt of the task: of its first sample row, or with dots in the place of a row's fields."""
-    pattern = (task.template or {}).get("prompt")
-    if pattern is None:
-        return _PLACEHOLDER
-    jinja = (task.template or {}).get("engine") == "jinja"
-    place = re.compile(r"\{\{\s*(\w+)[^}]*\}\}" if jinja else r"\{(\w+)\}")
-    row = task.samples[0] if task.samples else {}
-    filled = place.sub(lambda found: row.get(found[1], "..."), pattern)
-    return filled if jinja else filled.replace("{{", "{").replace("}}", "}")
-
-
-def _classify(task: TaskFacts) -> list[str]:
-    texts = [
-        _quoted(_part(task, role)) for role in ("text", "text_pair") if role == "text" or role in task.columns
-    ]
-    lines = [
-        f'inputs = tokenizer({", ".join(texts)}, return_tensors="pt")',
-        "with torch.no_grad():",
-        "    logits = model(**inputs).logits[0]",
-    ]
-    return [*lines, *_named(task)]
-
-
-def _named(task: TaskFacts) -> list[str]:
-    """From logits to what they mean."""
-    if task.kind == "regression":
-        return ["print(logits.tolist())"]
-    if task.multi_label:
-        return [
-            _labels(task),
-            "print([label for label, score in zip(LABELS, logits.sigmoid().tolist()) if score > 0.5])",
-        ]
-    return [_labels(task), "print(LABELS[int(logits.argmax())], float(logits.softmax(-1).max()))"]
-
-
-def _tag(task: TaskFacts) -> list[str]:
-    return [
-        f"words = {_quoted(_part(task, 'tokens'))}.split()",
-        'inputs = tokenizer(words, is_split_into_words=True, return_tensors="pt")',
-        "with torch.no_grad():",
-        "    logits = model(**inputs).logits[0]",
-        _labels(task),
-        "for number, word in enumerate(words):",
-        "    first = inputs.word_ids(0).index(number)  # a word's first token has its tag",
-        "    print(word, LABELS[int(logits[first].argmax())])",
-    ]
-
-
-def _answer(task: TaskFacts) -> list[str]:
-    question = _part(task, "question", "Who wrote it?")
-    context = _part(task, "context", "Somebody wrote it.")
-    return [
-        f"question = {_quoted(question)}",
-        f"context = {_quoted(context)}",
-        'inputs = tokenizer(question, context, truncation="only_second", return_tensors="pt")',
-        "with torch.no_grad():",
-        "    outputs = model(**inputs)",
-        "start, end = int(outputs.start_logits.argmax()), int(outputs.end_logits.argmax())",
-        'print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))',
-    ]
-
-
-def _see(task: TaskFacts) -> list[str]:
-    mode, size = task.image_mode or "RGB", task.image_size or (224, 224)
-    return [
-        f"image = Image.new({_quoted(mode)}, {size})  # yours: Image.open(...).convert({_quoted(mode)})",
-        'inputs = processor(image, return_tensors="pt")',
-        "with torch.no_grad():",
-        "    logits = model(**inputs).logits[0]",
-        *_named(task),
-    ]
-
-
-_USES = {
-    "text-classification": _classify,
-    "regression": _classify,
-    "token-classification": _tag,
-    "question-answering": _answer,
-    "image-classification": _see,
-}
-
-
-# ---- hf_mtl ----
+def _served(facts: SuiteFacts, tasks: Sequence[TaskFacts], places: Places) -> list[Snippet]:
+    served = [task for task in tasks if task.served_by_vllm]
+    return (
+        [Snippet("With vLLM", "bash", _vllm(facts, served, places))] if served and facts.base.hub_id else []
+    )
 
 
 def _hf_mtl(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
     """The adapter on a routed base, beside which others may be."""
-    folder = "folder" if place.subfolder is None else "folder + " + _quoted("/" + place.subfolder)
-    patterns = "" if place.subfolder is None else f", allow_patterns={_quoted(place.subfolder + '/*')}"
+    folder = "folder" if place.subfolder is None else "folder + " + quoted("/" + place.subfolder)
+    patterns = "" if place.subfolder is None else f", allow_patterns={quoted(place.subfolder + '/*')}"
     lines = [
         "from huggingface_hub import snapshot_download",
         *(["from transformers import AutoTokenizer", ""] if task.outputs is None else [""]),
         "from hf_mtl.export import load_suite",
         *(["from hf_mtl.models import generate"] if task.outputs is None else []),
         "",
-        f"folder = snapshot_download({_quoted(place.repository)}{patterns})",
-        f"model = load_suite({folder}, base={_quoted(_source(facts))})",
+        f"folder = snapshot_download({quoted(place.repository)}{patterns})",
+        f"model = load_suite({folder}, base={quoted(_source(facts))})",
     ]
-    name = _quoted(task.name)
+    name = quoted(task.name)
     if task.outputs is not None:
         return "\n".join([*lines, f"print(model.labels.get({name}), model.auto_class({name}))"])
     return "\n".join(
         [
             *lines,
             f"tokenizer = AutoTokenizer.from_pretrained({folder})",
-            f"prompt = {_quoted(example_prompt(task))}",
-            f"print(generate(model, tokenizer, {name}, [prompt], max_new_tokens={_ANSWER_TOKENS}))",
+            f"prompt = {quoted(example_prompt(task))}",
+            f"print(generate(model, tokenizer, {name}, [prompt], max_new_tokens={ANSWER_TOKENS}))",
         ]
     )
 
 
 def _source(facts: SuiteFacts) -> str:
     """The very weights that the adapters were trained on, which the manifest's fingerprint asks for."""
-    return f"asset:{facts.base.asset}" if facts.base.asset else facts.base.hub_id or _NO_BASE
+    return f"asset:{facts.base.asset}" if facts.base.asset else facts.base.hub_id or NO_BASE
 
 
-# ---- vLLM ----
-
-
-def _vllm(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
-    rank = next((rank for rank in _VLLM_RANKS if rank >= (task.rank or 0)), task.rank)
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", task.name).strip("-") or "adapter"
-    source, before = place.repository, []
-    if place.subfolder is not None:  # vLLM takes no folder of a repository
-        before = [
-            f"hf download {shlex.quote(place.repository)} --include {shlex.quote(place.subfolder + '/*')} "
-            f"--local-dir adapters"
+def _vllm(facts: SuiteFacts, tasks: Sequence[TaskFacts], places: Places) -> str:
+    most = max(task.rank or 0 for task in tasks)
+    rank = next((rank for rank in _VLLM_RANKS if rank >= most), most)
+    places_of = {task.name: places.of(facts, task) for task in tasks}
+    modules = []
+    for task in tasks:
+        place = places_of[task.name]
+        source = place.repository if place.subfolder is None else f"./{place.subfolder}"
+        modules.append(shlex.quote(f"{re.sub(_NO_NAME, '-', task.name).strip('-') or 'adapter'}={source}"))
+    lines = _downloads(list(places_of.values()))
+    return " \\\n  ".join(
+        [
+            "\n".join([*lines, f"vllm serve {shlex.quote(facts.base.hub_id or '')}"]),
+            f"--enable-lora --max-lora-rank {rank}"
+            + (f" --max-loras {len(tasks)}" if len(tasks) > 1 else ""),
+            "--lora-modules " + " \\\n    ".join(modules),
         ]
-        source = f"./adapters/{place.subfolder}"
-    served = shlex.quote(facts.base.hub_id or "")
-    line = f"vllm serve {served} --enable-lora --max-lora-rank {rank} --lora-modules {shlex.quote(f'{name}={source}')}"
-    return "\n".join([*before, line])
+    )
 
 
-# ---- values ----
-
-
-def _part(task: TaskFacts, role: str, otherwise: str = _PLACEHOLDER) -> str:
-    """What the first sample row has for a part of the kind's rows."""
-    row = task.samples[0] if task.samples else {}
-    column = task.columns.get(role, role)
-    if "{" in column:
-        return re.sub(r"\{(\w+)\}", lambda found: row.get(found[1], "..."), column)
-    return row.get(column) or otherwise
-
-
-def _labels(task: TaskFacts) -> str:
-    return f"LABELS = [{', '.join(_quoted(label) for label in task.labels)}]"
-
-
-def _quoted(text: str) -> str:
-    r"""Text as Python writes it, in double quotes where that is plain.
-
-    >>> print(_quoted('say "hi"\n'))
-    'say "hi"\n'
-    """
-    written = repr(text)
-    plain = written.startswith("'") and '"' not in text
-    return f'"{written[1:-1]}"' if plain and "\\'" not in written else written
+def _downloads(places: Sequence[Place]) -> list[str]:
+    """The lines that fetch the folders of repositories, which vLLM does not take by themselves."""
+    lines = []
+    for repository in dict.fromkeys(place.repository for place in places if place.subfolder is not None):
+        folders = [place.subfolder for place in places if place.repository == repository]
+        only = f" --include {shlex.quote(f'{folders[0]}/*')}" if len(folders) == 1 else ""
+        lines.append(f"hf download {shlex.quote(repository)}{only} --local-dir .")
+    return lines
