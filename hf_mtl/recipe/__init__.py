@@ -17,6 +17,8 @@ from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec, TemplateSpec
 
 if TYPE_CHECKING:
     from hf_mtl.recipe.asset_names import named_assets
+    from hf_mtl.recipe.card_facts import collect_facts
+    from hf_mtl.recipe.cards import make_cards
     from hf_mtl.recipe.comparing import compare_recipe
     from hf_mtl.recipe.factory import Run, build
     from hf_mtl.recipe.run import run_recipe
@@ -29,8 +31,10 @@ __all__ = [
     "TaskSpec",
     "TemplateSpec",
     "build",
+    "collect_facts",
     "compare_recipe",
     "load_recipe",
+    "make_cards",
     "named_assets",
     "read_resolved",
     "run_recipe",
@@ -41,7 +45,9 @@ __all__ = [
 _HEAVY = {
     "Run": "factory",
     "build": "factory",
+    "collect_facts": "card_facts",
     "compare_recipe": "comparing",
+    "make_cards": "cards",
     "named_assets": "asset_names",
     "run_recipe": "run",
     "verify_recipe": "verifying",

@@ -122,6 +122,8 @@ def _runs(
 def content_key(recipe: Recipe) -> str:
     """What a run is made of, as a hash: its recipe, the files that this names, and the versions of what computes it."""
     content = recipe.model_dump(mode="json", exclude={"output_dir", "variants"})
+    for task in (content["defaults"], *content["tasks"].values()):
+        del task["card"]  # what a card says changes nothing of a run
     versions = {"hf_mtl": __version__} | {name: importlib.metadata.version(name) for name in _VERSIONS}
     files = {str(file): _digest(file) for file in sorted(_files(recipe))}
     text = json.dumps([content, versions, files], sort_keys=True)

@@ -25,6 +25,8 @@ from hf_mtl.evaluation.page import (
 )
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.models import RoutedModel, load_base, load_processor
+from hf_mtl.recipe.card_data import DATA, RunData, data_of, this_environment
+from hf_mtl.recipe.cards import make_cards
 from hf_mtl.recipe.factory import Run, build
 from hf_mtl.recipe.loading import save_recipe
 from hf_mtl.recipe.schema import Recipe
@@ -48,9 +50,9 @@ def run_recipe(
 ) -> Report:
     """Run a recipe.
 
-    Its `output_dir` then holds one PEFT folder per task, the manifest, the recipe with all defaults filled in, the
-    report, a picture of the losses, and what `hf-mtl report` shows beside them: the log, what each task had of the
-    run, and what went wrong.
+    Its `output_dir` then holds one PEFT folder per task with its model card, the manifest, the recipe with all defaults
+    filled in, the report, a picture of the losses, and what `hf-mtl report` shows beside them: the log, what each task
+    had of the run, and what went wrong.
 
     Args:
         recipe: A recipe as `load_recipe` gives it.
@@ -178,6 +180,20 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     if trainer.relations is not None:
         trainer.relations.save(folder / RELATIONS_FILE)
     plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
+    DATA.write(folder, _data(run, trainer))
+    make_cards(folder)
+
+
+def _data(run: Run, trainer: MultiTaskTrainer) -> RunData:
+    """What the cards say of the rows, which are not at hand later."""
+    splits, tasks = trainer.splits(), run.recipe.tasks
+    return RunData(
+        {
+            name: data_of(trainer.suite[name], tasks[name], splits[name], run.tests.get(name))
+            for name in tasks
+        },
+        this_environment(),
+    )
 
 
 def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console) -> None:

@@ -15,7 +15,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-__all__ = ["ASSET_PREFIX", "ModelSpec", "Recipe", "RowsSpec", "TaskSpec", "TemplateSpec", "merged_task"]
+__all__ = [
+    "ASSET_PREFIX",
+    "CardSpec",
+    "ModelSpec",
+    "Recipe",
+    "RowsSpec",
+    "TaskSpec",
+    "TemplateSpec",
+    "merged_task",
+]
 
 ASSET_PREFIX = "asset:"
 
@@ -104,6 +113,22 @@ Labels = Annotated[
 ]
 
 
+class CardSpec(_Section):
+    """What a model card says that a run cannot know.
+
+    Args:
+        about: What the task is for, in a sentence.
+        license: The licence of the adapter, as the Hub names it: `apache-2.0`.
+        language: The codes of the rows' languages: `[en]`.
+        rows_license: The licence of rows that are no asset. Only with one are some of them shown.
+    """
+
+    about: str | None = None
+    license: str | None = None
+    language: Names = ()
+    rows_license: str | None = None
+
+
 class TaskSpec(_Section):
     """One task; under the recipe's `defaults`, what the tasks have in common.
 
@@ -119,6 +144,7 @@ class TaskSpec(_Section):
             values of the completion's one field; the metric `accuracy` ranks them by likelihood.
         adapter: Fields of the task's peft configuration; `peft_type` says which (default LORA).
         metrics: What is measured: names, or mappings of `name` and options; default: what is usual for the kind.
+        card: What the adapter's model card says beside what the run knows.
         max_train_rows: Use the first so many rows of `train`.
         max_eval_rows: Use the first so many rows of `eval` and of `test`.
         max_length: Most tokens of a row.
@@ -150,6 +176,7 @@ class TaskSpec(_Section):
     labels: Labels | None = None
     adapter: dict[str, object] = Field(default_factory=dict)
     metrics: Annotated[tuple[object, ...], Field(strict=False)] | None = None
+    card: CardSpec = Field(default_factory=CardSpec)
     max_train_rows: Count | None = None
     max_eval_rows: Count | None = None
     max_length: Count | None = None
@@ -200,7 +227,8 @@ class Recipe(_Section):
 def merged_task(task: TaskSpec, defaults: TaskSpec) -> TaskSpec:
     """Return the task with the fields that it leaves out taken from `defaults`.
 
-    The fields of the adapter are merged one by one, unless the task asks for another `peft_type` than the defaults do.
+    The fields of the card are merged one by one; so are those of the adapter, unless the task asks for another
+    `peft_type` than the defaults do.
 
     >>> merged_task(TaskSpec(adapter={"r": 4}), TaskSpec(adapter={"r": 8, "lora_alpha": 16}, max_length=128)).adapter
     {'r': 4, 'lora_alpha': 16}
@@ -212,6 +240,10 @@ def merged_task(task: TaskSpec, defaults: TaskSpec) -> TaskSpec:
         defaults
     ):
         taken["adapter"] = {**copy.deepcopy(defaults.adapter), **own}
+    if "card" in task.model_fields_set:
+        left_out = defaults.card.model_fields_set - task.card.model_fields_set
+        said = {name: value for name, value in defaults.card if name in left_out}
+        taken["card"] = task.card.model_copy(update=said)
     return task.model_copy(update=taken)
 
 

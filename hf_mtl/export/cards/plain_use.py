@@ -1,0 +1,213 @@
+"""Code that uses an adapter with plain PEFT, kind by kind."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
+from hf_mtl.export.cards.places import Place
+
+__all__ = ["ANSWER_TOKENS", "NO_BASE", "example_prompt", "plain_peft", "quoted"]
+
+ANSWER_TOKENS = 32
+NO_BASE = "path/to/the/base"
+
+_PLACEHOLDER = "An example."
+
+
+def plain_peft(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
+    """Code that loads base and adapter and does what the adapter is for."""
+    image = task.kind == "image-classification"
+    processor = "AutoImageProcessor" if image else "AutoTokenizer"
+    base = facts.base.hub_id or NO_BASE
+    lines = [
+        "import torch",
+        "from peft import PeftModel",
+        *(["from PIL import Image"] if image else []),
+        f"from transformers import {', '.join(sorted((task.auto_class, processor)))}",
+        "",
+        *_base_lines(facts, base),
+        f"base = {task.auto_class}.from_pretrained(BASE{_outputs(task)})",
+        f"model = PeftModel.from_pretrained(base, {quoted(place.repository)}{_subfolder(place)}).eval()",
+        f"{'processor' if image else 'tokenizer'} = {processor}.from_pretrained(BASE)",
+        "",
+        *_use(task),
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _base_lines(facts: SuiteFacts, base: str) -> list[str]:
+    if facts.base.hub_id is None and facts.base.asset is not None:
+        return [
+            "from hf_mtl.data import resolve_asset  # the base is not on the Hub",
+            "",
+            f"BASE = resolve_asset({quoted(facts.base.asset)})",
+        ]
+    return [f"BASE = {quoted(base)}"]
+
+
+def _outputs(task: TaskFacts) -> str:
+    return "" if task.outputs is None or task.kind == "question-answering" else f", num_labels={task.outputs}"
+
+
+def _subfolder(place: Place) -> str:
+    return "" if place.subfolder is None else f", subfolder={quoted(place.subfolder)}"
+
+
+def _use(task: TaskFacts) -> list[str]:
+    """What is done with `model` and `tokenizer`."""
+    if task.kind in _USES:
+        return _USES[task.kind](task)
+    return (
+        _generate(task) if task.outputs is None else ["# model(...).logits are the outputs of its own head"]
+    )
+
+
+def _generate(task: TaskFacts) -> list[str]:
+    encoder_decoder = task.auto_class == "AutoModelForSeq2SeqLM"
+    answer = "output[0]" if encoder_decoder else 'output[0, inputs["input_ids"].shape[1] :]'
+    return [
+        *_prompt_lines(task),
+        "with torch.no_grad():",
+        f"    output = model.generate(**inputs, max_new_tokens={ANSWER_TOKENS}, do_sample=False)",
+        f"print(tokenizer.decode({answer}, skip_special_tokens=True))",
+    ]
+
+
+def _prompt_lines(task: TaskFacts) -> list[str]:
+    if task.template and "messages" in task.template:
+        return [
+            f"messages = {_example_turns(task)!r}",
+            "inputs = tokenizer.apply_chat_template(",
+            '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
+            ")",
+        ]
+    return [
+        f"prompt = {quoted(example_prompt(task))}",
+        'inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)',
+    ]
+
+
+def _example_turns(task: TaskFacts) -> list[dict[str, str]]:
+    """The turns of the first sample row before the answer, or one that asks anything."""
+    column = (task.template or {})["messages"]
+    try:
+        turns = json.loads(task.samples[0][column])
+        found = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns[:-1]]
+    except (IndexError, KeyError, TypeError, ValueError):  # no sample, or one that was cut
+        found = []
+    return found or [{"role": "user", "content": _PLACEHOLDER}]
+
+
+def example_prompt(task: TaskFacts) -> str:
+    """A prompt of the task: of its first sample row, or with dots in the place of a row's fields."""
+    pattern = (task.template or {}).get("prompt")
+    if pattern is None:
+        return _PLACEHOLDER
+    jinja = (task.template or {}).get("engine") == "jinja"
+    place = re.compile(r"\{\{\s*(\w+)[^}]*\}\}" if jinja else r"\{(\w+)\}")
+    row = task.samples[0] if task.samples else {}
+    filled = place.sub(lambda found: row.get(found[1], "..."), pattern)
+    return filled if jinja else filled.replace("{{", "{").replace("}}", "}")
+
+
+def _classify(task: TaskFacts) -> list[str]:
+    texts = [
+        quoted(_part(task, role)) for role in ("text", "text_pair") if role == "text" or role in task.columns
+    ]
+    lines = [
+        f'inputs = tokenizer({", ".join(texts)}, {_cut(task)}, return_tensors="pt")',
+        "with torch.no_grad():",
+        "    logits = model(**inputs).logits[0]",
+    ]
+    return [*lines, *_named(task)]
+
+
+def _named(task: TaskFacts) -> list[str]:
+    """From logits to what they mean."""
+    if task.kind == "regression":
+        return ["print(logits.tolist())"]
+    if task.multi_label:
+        return [
+            _labels(task),
+            "print([label for label, score in zip(LABELS, logits.sigmoid().tolist()) if score > 0.5])",
+        ]
+    return [_labels(task), "print(LABELS[int(logits.argmax())], float(logits.softmax(-1).max()))"]
+
+
+def _cut(task: TaskFacts, what: str | bool = True) -> str:
+    """How a tokenizer shortens what is too long, as in training."""
+    most = "" if task.max_length is None else f", max_length={task.max_length}"
+    return f"truncation={quoted(what) if isinstance(what, str) else what}{most}"
+
+
+def _tag(task: TaskFacts) -> list[str]:
+    return [
+        f"words = {quoted(_part(task, 'tokens'))}.split()",
+        f'inputs = tokenizer(words, is_split_into_words=True, {_cut(task)}, return_tensors="pt")',
+        "with torch.no_grad():",
+        "    logits = model(**inputs).logits[0]",
+        _labels(task),
+        "for place, number in enumerate(inputs.word_ids(0)):",
+        "    if number is not None and number not in inputs.word_ids(0)[:place]:  # a word's first token has its tag",
+        "        print(words[number], LABELS[int(logits[place].argmax())])",
+    ]
+
+
+def _answer(task: TaskFacts) -> list[str]:
+    question = _part(task, "question", "Who wrote it?")
+    context = _part(task, "context", "Somebody wrote it.")
+    return [
+        f"question = {quoted(question)}",
+        f"context = {quoted(context)}",
+        f'inputs = tokenizer(question, context, {_cut(task, "only_second")}, return_tensors="pt")',
+        "with torch.no_grad():",
+        "    outputs = model(**inputs)",
+        "start, end = int(outputs.start_logits.argmax()), int(outputs.end_logits.argmax())",
+        'print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))',
+    ]
+
+
+def _see(task: TaskFacts) -> list[str]:
+    mode, size = task.image_mode or "RGB", task.image_size or (224, 224)
+    return [
+        f"image = Image.new({quoted(mode)}, {size})  # yours: Image.open(...).convert({quoted(mode)})",
+        'inputs = processor(image, return_tensors="pt")',
+        "with torch.no_grad():",
+        "    logits = model(**inputs).logits[0]",
+        *_named(task),
+    ]
+
+
+_USES = {
+    "text-classification": _classify,
+    "regression": _classify,
+    "token-classification": _tag,
+    "question-answering": _answer,
+    "image-classification": _see,
+}
+
+
+def _part(task: TaskFacts, role: str, otherwise: str = _PLACEHOLDER) -> str:
+    """What the first sample row has for a part of the kind's rows."""
+    row = task.samples[0] if task.samples else {}
+    column = task.columns.get(role, role)
+    if "{" in column:
+        return re.sub(r"\{(\w+)\}", lambda found: row.get(found[1], "..."), column)
+    return row.get(column) or otherwise
+
+
+def _labels(task: TaskFacts) -> str:
+    return f"LABELS = [{', '.join(quoted(label) for label in task.labels)}]"
+
+
+def quoted(text: str) -> str:
+    r"""Text as Python writes it, in double quotes where that is plain.
+
+    >>> print(quoted('say "hi"\n'))
+    'say "hi"\n'
+    """
+    written = repr(text)
+    plain = written.startswith("'") and '"' not in text
+    return f'"{written[1:-1]}"' if plain and "\\'" not in written else written

@@ -1,0 +1,221 @@
+"""From a finished run's folder to what its model cards show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import safe_open
+
+from hf_mtl.data import ASSET_PREFIX, ASSETS
+from hf_mtl.errors import CheckpointError
+from hf_mtl.evaluation import ALONE, Comparison, Report, TaskResult
+from hf_mtl.evaluation.page import MIXTURE, REPORT_FILE, SINGLE, Share
+from hf_mtl.export import Manifest
+from hf_mtl.export.cards import BaseFacts, Figure, SuiteFacts, TaskFacts
+from hf_mtl.models.saved import WEIGHTS_FILE
+from hf_mtl.recipe.card_data import DATA, RunData, TaskData
+from hf_mtl.recipe.card_rows import rows_facts
+from hf_mtl.recipe.card_settings import AdapterFacts, adapter_facts, run_settings, task_settings
+from hf_mtl.recipe.declared import kind_of_spec, template_of
+from hf_mtl.recipe.loading import read_resolved
+from hf_mtl.recipe.schema import Recipe, TaskSpec
+from hf_mtl.tasks import Declared, TaskForm
+
+__all__ = ["collect_facts"]
+
+RECIPE_FILE = "recipe.yaml"
+COMPARISON_FILE = "comparison.json"
+
+_COMPARED = (ALONE, "joint")
+_VERSIONS = ("hf_mtl", "torch", "transformers", "peft")
+
+
+def collect_facts(folder: str | Path) -> SuiteFacts:
+    """Read what a run left.
+
+    Read are `recipe.yaml`, `hf_mtl.json` and `report.json`, and where they are there `data.json`, `mixture.json`,
+    `single.json`, and a `comparison.json` in it, in the folder `NAME-compare` beside it, or in the folder of
+    `hf-mtl compare` that it is in.
+
+    Raises:
+        CheckpointError: The folder holds no finished run, or a file of it cannot be read.
+    """
+    folder = Path(folder)
+    for name in (RECIPE_FILE, REPORT_FILE):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} holds no {name}; expected a folder that `hf-mtl train` wrote.")
+    recipe, manifest = read_resolved(folder / RECIPE_FILE), Manifest.load(folder)
+    report, data = Report.load(folder / REPORT_FILE), DATA.read(folder) or RunData()
+    comparison = _comparison(folder)
+    return SuiteFacts(
+        name=Path(recipe.output_dir).name or folder.resolve().name,
+        base=_base(recipe, manifest, report),
+        tasks=tuple(
+            _Task(folder, recipe, manifest, comparison).facts(
+                name,
+                result=next((own for own in report.results if own.task == name), TaskResult(name)),
+                data=data.tasks.get(name, TaskData()),
+                share=(MIXTURE.read(folder) or {}).get(name),
+                alone=(SINGLE.read(folder) or {}).get(name, {}),
+            )
+            for name in recipe.tasks
+        ),
+        sharing=_named(recipe.sharing),
+        objective=_named(recipe.objective),
+        settings=run_settings(recipe),
+        environment=_environment(report, data),
+        seeds=() if comparison is None else comparison.seeds,
+    )
+
+
+def _base(recipe: Recipe, manifest: Manifest, report: Report) -> BaseFacts:
+    source = recipe.model.source or ""
+    asset = source.removeprefix(ASSET_PREFIX) if source.startswith(ASSET_PREFIX) else None
+    known = next(
+        (
+            own
+            for name, own in ASSETS.items()
+            if name == asset or (own.hub_id and own.hub_id == manifest.base.hub_id)
+        ),
+        None,
+    )
+    dtype = report.model.get("dtype")
+    return BaseFacts(
+        hub_id=manifest.base.hub_id,
+        asset=asset,
+        note=manifest.base.note,
+        licence=None if known is None else known.licence,
+        dtype=None if dtype is None else str(dtype),
+        quantization=recipe.model.quantization,
+        fingerprint=manifest.base.fingerprint,
+    )
+
+
+def _environment(report: Report, data: RunData) -> dict[str, str]:
+    told = {name: str(report.model[name]) for name in _VERSIONS if report.model.get(name) is not None}
+    device = {"device": str(report.model["device"])} if report.model.get("device") else {}
+    return {**told, **data.environment, **device}
+
+
+def _named(value: str | Mapping[str, object]) -> str:
+    """A name, with its options in brackets."""
+    if isinstance(value, str):
+        return value
+    options = ", ".join(f"{key}={own}" for key, own in value.items() if key not in ("name", "relations"))
+    return f"{value.get('name')} ({options})" if options else str(value.get("name"))
+
+
+def _comparison(folder: Path) -> Comparison | None:
+    run = folder.resolve()
+    for place in (run, run.with_name(f"{run.name}-compare"), run.parent.parent):
+        if (place / COMPARISON_FILE).is_file():
+            return Comparison.load(place / COMPARISON_FILE)
+    return None
+
+
+class _Task:
+    """Makes the facts of the tasks of one run."""
+
+    def __init__(
+        self, folder: Path, recipe: Recipe, manifest: Manifest, comparison: Comparison | None
+    ) -> None:
+        self._folder, self._recipe, self._manifest = folder, recipe, manifest
+        self._comparison = comparison
+
+    def facts(
+        self,
+        name: str,
+        *,
+        result: TaskResult,
+        data: TaskData,
+        share: Share | None,
+        alone: Mapping[str, float],
+    ) -> TaskFacts:
+        spec, place = self._recipe.tasks[name], self._manifest.tasks.get(name)
+        form = self._manifest.forms.get(name) or _form(spec, self._manifest, name)
+        head = self._manifest.heads.get(name)
+        adapter = AdapterFacts() if place is None else adapter_facts(self._folder / place)
+        writes = "AutoModelForSeq2SeqLM" if form.kind.name == "seq2seq-lm" else "AutoModelForCausalLM"
+        return TaskFacts(
+            name=name,
+            kind=form.kind.name,
+            auto_class=writes if head is None else head.auto_class,
+            folder=place,
+            about=spec.card.about,
+            multi_label=form.kind.multi_label,
+            labels=form.declared.labels or (),
+            columns=dict(form.declared.columns),
+            template=form.content()["template"],
+            max_length=form.declared.max_length,
+            outputs=None if head is None else head.spec.outputs,
+            peft_type=adapter.peft_type,
+            rank=adapter.rank,
+            served_by_vllm=adapter.served_by_vllm and head is None and writes == "AutoModelForCausalLM",
+            parameters=None if place is None else _parameters(self._folder / place),
+            adapter=adapter.settings,
+            settings=task_settings(spec),
+            rows=rows_facts(spec, data.numbers),
+            samples=data.samples,
+            image_mode=data.image_mode,
+            image_size=data.image_size,
+            figures=self._figures(result, alone),
+            evaluated_rows=result.rows,
+            chosen_by=_chosen_by(spec, self._recipe),
+            losses=tuple((step, loss) for step, loss in result.losses if math.isfinite(loss)),
+            steps=None if share is None else share.steps,
+            examples=None if share is None else share.examples,
+            tokens=None if share is None else share.tokens,
+            seconds=result.seconds,
+            licence=spec.card.license,
+            languages=spec.card.language,
+        )
+
+    def _figures(self, result: TaskResult, alone: Mapping[str, float]) -> tuple[Figure, ...]:
+        return tuple(
+            Figure(
+                metric=score.metric,
+                value=score.after,
+                low=score.low,
+                high=score.high,
+                before=score.before,
+                constant=score.constant,
+                alone=alone.get(score.metric),
+                test=result.test.get(score.metric),
+                over_seeds=self._over_seeds(result.task, score.metric),
+            )
+            for score in result.scores
+        )
+
+    def _over_seeds(self, task: str, metric: str) -> dict[str, str]:
+        compared = self._comparison
+        if compared is None or metric not in compared.greater_is_better.get(task, {}):
+            return {}
+        ways = [variant.name for variant in compared.variants if variant.name in _COMPARED]
+        return {way: compared.score(way, task, metric).text() for way in ways}
+
+
+def _form(spec: TaskSpec, manifest: Manifest, name: str) -> TaskForm:
+    """The form of a task whose manifest does not know it, as of older versions."""
+    head = manifest.heads.get(name)
+    labels = spec.labels if isinstance(spec.labels, tuple) else None if head is None else head.labels
+    declared = Declared(columns=spec.columns, labels=labels, max_length=spec.max_length)
+    if spec.template is not None:
+        declared = replace(declared, template=template_of(spec.template))
+    return TaskForm(kind_of_spec(spec), declared, spec.template is not None)
+
+
+def _parameters(folder: Path) -> int:
+    """The numbers in an adapter's file."""
+    with safe_open(folder / WEIGHTS_FILE, framework="pt") as file:
+        return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118  # no mapping
+
+
+def _chosen_by(spec: TaskSpec, recipe: Recipe) -> str | None:
+    if spec.metric_for_best_model is not None:
+        return spec.metric_for_best_model
+    if not recipe.training.get("load_best_model_at_end"):
+        return None
+    return str(recipe.training.get("metric_for_best_model") or "loss")
