@@ -130,58 +130,70 @@ def agreement(ours: Tokens, theirs: Tokens) -> float:
     return round(same / sum(map(len, theirs)), 4)
 
 
-def measure(
-    path: Path, dtype: torch.dtype, new: int, rounds: int, profiled: Path | None
-) -> dict[str, object]:
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    routed = routed_model(path, dtype)
-    assert routed.base.generation_config is not None
-    routed.base.generation_config.eos_token_id = None
-    tokenizer.eos_token = None
-    with TemporaryDirectory() as folder:
-        save_suite(routed, Path(folder), processor=None)
-        plain = plain_model(AutoModelForCausalLM.from_pretrained(path, dtype=dtype), Path(folder))
-    rows = prompts(tokenizer)
-    taken = ways(routed, plain, tokenizer, rows, new)
-    for way in ways(routed, plain, tokenizer, rows[:TASKS], 2).values():
-        way()  # warms up
-    seconds: dict[str, list[float]] = {name: [] for name in taken}
-    wall: dict[str, list[float]] = {name: [] for name in taken}
-    wrote: dict[str, Tokens] = {}
-    for turn in range(rounds):
-        names = list(taken)
+class Comparison:
+    """The ways of one dtype and what they have cost so far."""
+
+    def __init__(self, path: Path, dtype: str, new: int) -> None:
+        self.dtype, self.new = dtype, new
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer.eos_token = None
+        routed = routed_model(path, getattr(torch, dtype))
+        assert routed.base.generation_config is not None
+        routed.base.generation_config.eos_token_id = None
+        with TemporaryDirectory() as folder:
+            save_suite(routed, Path(folder), processor=None)
+            base = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+            plain = plain_model(base, Path(folder))
+        self.rows = prompts(tokenizer)
+        self.ways = ways(routed, plain, tokenizer, self.rows, new)
+        self.seconds: dict[str, list[float]] = {name: [] for name in self.ways}
+        self.wall: dict[str, list[float]] = {name: [] for name in self.ways}
+        self.wrote: dict[str, Tokens] = {}
+        for way in ways(routed, plain, tokenizer, self.rows[:TASKS], 2).values():
+            way()  # warms up
+
+    def play(self, turn: int) -> None:
+        """One round."""
+        names = list(self.ways)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             gc.collect()
             started, clock = time.process_time(), time.perf_counter()
-            wrote[name] = taken[name]()
-            seconds[name].append(round(time.process_time() - started, 3))
-            wall[name].append(round(time.perf_counter() - clock, 3))
-            print(dtype, name, seconds[name][-1], wall[name][-1], flush=True)
-    if profiled is not None:
-        for name, way in taken.items():
+            self.wrote[name] = self.ways[name]()
+            self.seconds[name].append(round(time.process_time() - started, 3))
+            self.wall[name].append(round(time.perf_counter() - clock, 3))
+            print(self.dtype, name, self.seconds[name][-1], self.wall[name][-1], flush=True)
+
+    def profile(self, folder: Path) -> None:
+        """Write a table of each way's operations."""
+        for name, way in self.ways.items():
             with profile(activities=[ProfilerActivity.CPU]) as run:
                 way()
             table = run.key_averages().table(sort_by="self_cpu_time_total", row_limit=25)
-            (profiled / f"{name}-{str(dtype)[6:]}.txt").write_text(table)
-    ratios = {
-        name: round(statistics.median(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True)), 3)
-        for name in taken
-        if name != "ours"
-    }
-    return {
-        "dtype": str(dtype)[6:],
-        "cpu_seconds": seconds,
-        "wall_seconds": wall,
-        "tokens_per_cpu_second": {
-            name: round(len(rows) * new / statistics.median(own), 1) for name, own in seconds.items()
-        },
-        "times_slower_than_ours": ratios,
-        "bars": BARS[str(dtype)[6:]],
-        "tokens_equal_to_set_adapter": {
-            name: agreement(own, wrote["set_adapter"]) for name, own in wrote.items()
-        },
-        "prompt_tokens": sum(len(ids) for _, ids in rows),
-    }
+            (folder / f"{name}-{self.dtype}.txt").write_text(table, encoding="utf-8")
+
+    def row(self) -> dict[str, object]:
+        """The figures so far."""
+        pairs = {name: zip(own, self.seconds["ours"], strict=True) for name, own in self.seconds.items()}
+        return {
+            "dtype": self.dtype,
+            "rounds": len(self.seconds["ours"]),
+            "cpu_seconds": self.seconds,
+            "wall_seconds": self.wall,
+            "tokens_per_cpu_second": {
+                name: round(len(self.rows) * self.new / statistics.median(own), 1)
+                for name, own in self.seconds.items()
+            },
+            "times_slower_than_ours": {
+                name: round(statistics.median(theirs / ours for theirs, ours in pair), 3)
+                for name, pair in pairs.items()
+                if name != "ours"
+            },
+            "bars": BARS[self.dtype],
+            "tokens_equal_to_set_adapter": {
+                name: agreement(own, self.wrote["set_adapter"]) for name, own in self.wrote.items()
+            },
+            "prompt_tokens": sum(len(ids) for _, ids in self.rows),
+        }
 
 
 def main() -> None:
@@ -198,8 +210,22 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     new, rounds = (8, 1) if options.quick else (32, options.rounds)
-    found = [measure(options.model, getattr(torch, d), new, rounds, options.profile) for d in options.dtype]
-    result = {
+    comparisons = [Comparison(options.model, dtype, new) for dtype in options.dtype]
+    for turn in range(rounds):
+        for comparison in comparisons:
+            comparison.play(turn)
+        result = {**environment(options, new), "rows": [comparison.row() for comparison in comparisons]}
+        if not options.quick:  # after each round: a later one may be cut off
+            RESULT.parent.mkdir(exist_ok=True)
+            RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+    for comparison in comparisons if options.profile else ():
+        comparison.profile(options.profile)
+
+
+def environment(options: argparse.Namespace, new: int) -> dict[str, object]:
+    """What the figures were measured with."""
+    return {
         "benchmark": "generation",
         "unit": "seconds for all requests; ratios are of process CPU time",
         "model": options.model.name,
@@ -207,7 +233,6 @@ def main() -> None:
         "adapters": TASKS,
         "rank": RANK,
         "new_tokens": new,
-        "rounds": rounds,
         "beside": options.beside,
         "commit": subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
@@ -219,12 +244,7 @@ def main() -> None:
         "python": platform.python_version(),
         "device": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
         "threads": torch.get_num_threads(),
-        "rows": found,
     }
-    print(json.dumps(result, indent=1))
-    if not options.quick:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

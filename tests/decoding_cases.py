@@ -9,7 +9,6 @@ import torch
 from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig
 from tiny_bases import TESTED, Case
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
-from transformers.generation import GenerationMixin
 
 from hf_mtl.export import save_suite
 from hf_mtl.models import GenerationRequest, GenerationSettings, RoutedModel
@@ -32,13 +31,20 @@ def configs(case: Case) -> dict[str, PeftConfig]:
     layers = case.layers
     attention, feedforward = list(layers.attention), [layers.feedforward]
     transposed = "fan_in_fan_out" in dict(case.adapter)
+    head = [] if transposed else ["lm_head"]
     return {
-        "mlp": LoraConfig(r=2, lora_alpha=8, init_lora_weights=False, **dict(case.adapter)),
+        "mlp": LoraConfig(
+            r=2,
+            lora_alpha=8,
+            init_lora_weights=False,
+            target_modules="all-linear",
+            fan_in_fan_out=transposed,
+        ),
         "wide": LoraConfig(
             r=5,
             lora_alpha=10,
             init_lora_weights=False,
-            target_modules=[*attention, layers.other, *([] if transposed else ["lm_head"])],
+            target_modules=[*attention, layers.other, *head],
         ),
         "dora": LoraConfig(
             r=3, use_dora=True, init_lora_weights=False, target_modules=attention, fan_in_fan_out=transposed
@@ -87,8 +93,7 @@ def prompts(lengths: tuple[int, ...], seed: int = 0) -> list[tuple[int, ...]]:
 def written(plain: PeftModel | PreTrainedModel, prompt: tuple[int, ...], new: int) -> tuple[int, ...]:
     """What plain PEFT's `generate` adds to one prompt by itself."""
     plain.eval()
-    assert isinstance(plain, PeftModel | GenerationMixin)
-    output = plain.generate(
+    output = plain.generate(  # type: ignore[operator]
         input_ids=torch.tensor([prompt]),
         max_new_tokens=new,
         do_sample=False,
@@ -96,6 +101,7 @@ def written(plain: PeftModel | PreTrainedModel, prompt: tuple[int, ...], new: in
         eos_token_id=None,
     )
     base = plain.get_base_model() if isinstance(plain, PeftModel) else plain
+    assert isinstance(base, PreTrainedModel)
     return tuple(output[0, 1 if base.config.is_encoder_decoder else len(prompt) :].tolist())
 
 

@@ -123,7 +123,7 @@ def test_a_stream_tells_what_generate_gives(llama: tuple[RoutedModel, PreTrained
     for i, answer in enumerate(answers):
         assert tuple(event.token_id for event in told[i]) == answer.token_ids
         assert "".join(event.text for event in told[i]) == answer.text
-        assert answer.text == tokenizer.decode(answer.token_ids, skip_special_tokens=True)
+        assert answer.text == tokenizer.decode(list(answer.token_ids), skip_special_tokens=True)
         assert [event.finish for event in told[i]] == [None] * (len(told[i]) - 1) + [answer.finish]
 
 
@@ -161,7 +161,7 @@ def test_end_tokens_of_tokenizer_and_base_end_an_answer(model: RoutedModel) -> N
     finally:
         model.base.generation_config.eos_token_id = None
     assert (ended.token_ids, ended.finish) == (free.token_ids[: first + 1], "stop")
-    assert ended.text == letters().decode(free.token_ids[:first])
+    assert ended.text == letters().decode(list(free.token_ids[:first]))
 
 
 def test_the_base_has_no_positions_beyond_its_last(model: RoutedModel) -> None:

@@ -8,7 +8,9 @@ import pytest
 import torch
 from decoding_cases import PACKED, case_of, letters, plain_models, prompts, request, routed, written
 from tiny_bases import TESTED
+from torch import Tensor, nn
 
+from hf_mtl.adapters import RoutedPass, StackedLoras, forms
 from hf_mtl.models import Decoder
 
 PEFT_WARNS = pytest.mark.filterwarnings("ignore:Position ids are not supported:UserWarning")
@@ -95,6 +97,30 @@ def test_stacks_of_adapters_write_what_their_sum_writes(tmp_path: Path) -> None:
                 eos_token_id=None,
             )
         assert answer.token_ids == tuple(output[0, len(ids) :].tolist())
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_loras_as_one_product_or_one_by_one_write_the_same(
+    stacked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = TESTED["LlamaForCausalLM"]
+    model = routed(case, kinds=("mlp", "wide", "ia3"))
+    plain = plain_models(model, case, tmp_path)
+    if not stacked:  # as with many wide adapters on a large base
+        monkeypatch.setattr(forms, "_CPU_SPAN_OVERHEAD", -1)
+    used: list[bool] = []
+    ordinary = StackedLoras.output
+
+    def told(self: StackedLoras, layer: nn.Module, x: Tensor, of: RoutedPass) -> Tensor | None:
+        output = ordinary(self, layer, x, of)
+        used.append(output is not None)
+        return output
+
+    monkeypatch.setattr(StackedLoras, "output", told)
+    rows = list(zip(plain, prompts((5, 3, 8, 4)), strict=True))
+    answers = Decoder(model, letters()).generate(request(route, ids) for route, ids in rows)
+    assert [answer.token_ids for answer in answers] == [written(plain[r], ids, 8) for r, ids in rows]
+    assert any(used) is stacked
 
 
 def test_an_encoder_decoder_takes_mixed_routes_in_one_call(tmp_path: Path) -> None:
