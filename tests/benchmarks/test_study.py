@@ -28,7 +28,7 @@ ROWS = {
     "sentiment": 2000, "topics": 2000, "entities": 2000, "chunks": 200, "supersenses": 300, "ratings": 200,
 }  # fmt: skip
 OBJECTIVES = {"": "equal", "-uw": "uncertainty", "-pcgrad": "pcgrad", "-upgrad": "upgrad"}
-ROUNDS = 250
+ROUNDS = 125
 
 
 @pytest.fixture(scope="module")
