@@ -92,7 +92,7 @@ class MultiTaskPipeline:
         token: str | None = None,
         token_budget: int = TOKEN_BUDGET,
     ) -> MultiTaskPipeline:
-        """Open a suite: the folder of a run, of a suite or of one adapter, or one on the Hub; on the GPU if there is one.
+        """Open the folder of a run, a suite or one adapter, or a suite on the Hub; on the GPU if there is one.
 
         Args:
             suite: The folder with `hf_mtl.json`, or `user/suite` or `user/suite@revision`.
