@@ -24,4 +24,5 @@ def processor_for(model: RoutedModel, suite: str | Path) -> Processor:
             if (folder / place / "preprocessor_config.json").is_file():
                 images: Processor = AutoImageProcessor.from_pretrained(folder / place)
                 return images
-    return load_processor(model.identity.source or model.identity.hub_id or model.base.name_or_path)
+    own = model.identity
+    return load_processor(own.source or own.hub_id or str(model.base.name_or_path))

@@ -7,8 +7,14 @@ from pathlib import Path
 from hf_mtl.errors import CheckpointError
 from hf_mtl.models.base import load_base
 from hf_mtl.models.routed_model import RoutedModel
-from hf_mtl.models.saved.loading import check_base, place_adapters, read_adapters
-from hf_mtl.models.saved.sources import Source, fetch_suite, parse_source
+from hf_mtl.models.saved import (
+    Source,
+    check_base,
+    fetch_suite,
+    parse_source,
+    place_adapters,
+    read_adapters,
+)
 
 __all__ = ["load_suite"]
 
