@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hub_control import HubClient, HubControl
-from hub_store import READER
+from hub_store import READER, WRITER
 
 from hf_mtl.recipe.arguments import argument_problems
 
@@ -161,4 +161,45 @@ def test_a_recipe_holds_no_token() -> None:
     )
     assert problems == [
         "hub_token: a recipe is kept beside its results and shared; log in with `hf auth login`, or set HF_TOKEN."
+    ]
+
+
+RECIPE = """\
+model: {{id: ada/tiny-llama, source: {model}, dtype: float32}}
+output_dir: runs/tiny
+defaults: {{adapter: {{r: 4, target_modules: all-linear}}, max_length: 64}}
+tasks:
+  past tense:
+    train: verbs.jsonl
+    eval: verbs.jsonl
+    template: {{prompt: "{{lemma}}:", completion: " {{past}}"}}
+training: {{max_steps: 2, per_device_train_batch_size: 3, save_steps: 1, use_cpu: true, push_to_hub: true,
+  hub_strategy: checkpoint, hub_always_push: true}}
+"""
+
+
+@pytest.mark.slow
+def test_a_recipe_pushes(hub: HubControl, client: HubClient, tiny_llama: Path, two_tasks: Path) -> None:
+    """At every save, and at the end; and neither the run's folder nor the Hub holds the token."""
+    recipe = RECIPE.format(model=tiny_llama).replace("runs/tiny", str(two_tasks / "tiny"))
+    (two_tasks / "recipe.yaml").write_text(recipe)
+    outcome = client.do("command", "train", two_tasks / "recipe.yaml")
+    assert not outcome.error, outcome.printed
+    assert hub.commits("ada/tiny")[:2] == [
+        "Training in progress, step 1",
+        "Training in progress, step 1, checkpoint",
+    ]
+    files = hub.files("ada/tiny")
+    assert {
+        "hf_mtl.json",
+        "past-tense/adapter_config.json",
+        "last-checkpoint/checkpoint.json",
+    } <= files.keys()
+    assert (
+        files["past-tense/adapter_model.safetensors"]
+        == (two_tasks / "tiny" / "past-tense" / "adapter_model.safetensors").read_bytes()
+    )
+    here = [path.read_bytes() for path in (two_tasks / "tiny").rglob("*") if path.is_file()]
+    assert len(here) > 20 and not [
+        content for content in (*here, *files.values()) if WRITER.encode() in content
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils._validators import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # offered, without `as`
 from safetensors import SafetensorError, safe_open
 
 from hf_mtl.errors import CheckpointError, ConfigError, listing
