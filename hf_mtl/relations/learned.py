@@ -81,7 +81,7 @@ class LearnedRelations:
         Example:
             >>> squares = torch.tensor([[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]])
             >>> LearnedRelations(tau=1.0).of_distances(["a", "b", "c"], squares).values.round(2).tolist()
-            [[0.0, 0.85, 0.15], [0.65, 0.0, 0.35], [0.25, 0.75, 0.0]]
+            [[0.0, 0.85, 0.15], [0.66, 0.0, 0.34], [0.26, 0.74, 0.0]]
         """
         count = len(names)
         if count < 2:

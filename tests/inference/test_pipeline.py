@@ -17,7 +17,7 @@ from plain_peft import shake
 
 from hf_mtl import MultiTaskPipeline, PromptCompletion
 from hf_mtl.data import Chat
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.export import save_suite
 from hf_mtl.inference import pipeline as module
 from hf_mtl.tasks import Declared, TaskForm, kind_of
@@ -200,7 +200,7 @@ def test_a_form_must_fit(bases: Callable[[str], Path]) -> None:
     assert "task 'tags': causal-lm needs a base that writes text" in messages[1]
     assert "there is a form for 'pears', but no such adapter or route" in messages[2]
     assert "Did you mean 'pair'?" in messages[2]
-    with pytest.raises(ConfigError, match="there is no folder 'nowhere'"):
+    with pytest.raises(CheckpointError, match="There is no adapter 'nowhere': no such folder"):
         MultiTaskPipeline.from_pretrained("nowhere")
 
 

@@ -112,7 +112,8 @@ def test_checkpointing_changes_nothing(name: str, kind: str) -> None:
 
     plain = [gradient.clone() for gradient in gradients()]
     model.activation_checkpointing_enable()
-    assert len(plain) == 1 + len(model.adapter_parameters("lora"))
+    # A pooler that no head stands on is not run.
+    assert len(plain) == 1 + sum("pooler" not in key for key in model.adapter_parameters("lora"))
     torch.testing.assert_close(list(gradients()), plain, rtol=1e-12, atol=1e-12)
 
 
