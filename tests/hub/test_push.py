@@ -12,6 +12,7 @@ from hub_control import NAMES, HubClient, HubControl
 from hub_store import FINE_READER, FINE_WRITER, READER
 
 from hf_mtl.export import folder_names
+from hf_mtl.export.cards import BaseFacts, SuiteFacts, TaskFacts
 
 AT_HOME = ("training_args.bin", "optimizer.pt", "notes.txt", "report.json", "secret.png", "checkpoint-2")
 
@@ -66,6 +67,27 @@ def test_one_repository_per_task(hub: HubControl, client: HubClient, suite: Path
         files = hub.files(repo)
         assert json.loads(files["hf_mtl.json"])["tasks"] == {name: "."} and "tokenizer.json" in files
         assert not set(files) & set(AT_HOME)
+
+
+@pytest.mark.parametrize("layout", ["folders", "repositories"])
+def test_cards_name_the_repositories_that_they_are_in(
+    hub: HubControl, client: HubClient, suite: Path, layout: str
+) -> None:
+    places = folder_names(NAMES)
+    tasks = tuple(
+        TaskFacts(name=name, kind="causal-lm", auto_class="AutoModelForCausalLM", folder=place)
+        for name, place in places.items()
+    )
+    SuiteFacts("my suite", BaseFacts("ada/tiny-llama"), tasks).save(suite / "cards.json")
+    client.must("push", suite, "ada", {"layout": layout})
+    for name, place in places.items():
+        inside = layout == "folders"
+        card = hub.files("ada/my-suite" if inside else f"ada/my-suite-{place}")[
+            f"{place}/README.md" if inside else "README.md"
+        ].decode()
+        where = f'"ada/my-suite", subfolder="{place}"' if inside else f'"ada/my-suite-{place}"'
+        assert f"from_pretrained(base, {where}" in card and "your-name" not in card
+        assert name.split()[0] in card
 
 
 @pytest.mark.parametrize("layout", ["folders", "repositories"])

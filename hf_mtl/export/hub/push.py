@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from hf_mtl.export.cards import FACTS_FILE, Places, write_cards
 from hf_mtl.export.hub.checks import check_account, check_places
 from hf_mtl.export.hub.client import Hub, RepoState
 from hf_mtl.export.hub.plan import Layout, PushPlan, plan_push
@@ -72,7 +73,8 @@ def push_suite(
     """Put a saved suite on the Hub; only what has changed is sent, and what was interrupted goes on.
 
     Args:
-        folder: What `save_suite` or `hf-mtl train` wrote.
+        folder: What `save_suite` or `hf-mtl train` wrote. With the latter's `cards.json`, its cards are written anew,
+            for the repositories that they go to.
         namespace: The user or organisation.
         name: The suite's name; default the folder's.
         layout: "folders": one repository, a folder per task. "repositories": one per task (`name-task`), and one for
@@ -92,6 +94,10 @@ def push_suite(
     check_account(hub.account(), plan.places, hub)
     states = check_places(hub, plan.places)
     _tell(plan, states, private)
+    if (folder / FACTS_FILE).is_file():  # the cards then name the repositories that they are in
+        own = {task: adapter.place.repo for task, adapter in plan.adapters.items()}
+        write_cards(folder, Places(plan.suite.place.repo, own))
+        plan = plan_push(folder, namespace, name, layout)
     return upload_plan(hub, plan, Upload(private=private, states=states), console)
 
 
