@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from forked_writer import serve
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from peft import AutoPeftModelForCausalLM, PeftModel
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -62,24 +62,19 @@ def auto_logits(repo: str) -> object:
 
 
 def suite_logits(repo: str) -> object:
-    """All adapters of a repository through hf_mtl, with the base that the manifest names."""
-    model = load_suite(snapshot_download(repo))
-    found = {}
-    for name in model.adapter_names:
-        with model.route(name) as base:
-            found[name] = _logits(base)
-    return found
+    """All adapters of a suite through hf_mtl, with the base that the manifest names."""
+    return _by_route(load_suite(repo))
 
 
-def pinned_logits(repo: str) -> object:
-    """All adapters that a suite's manifest names by repository and commit."""
-    manifest = json.loads(Path(hf_hub_download(repo, "hf_mtl.json")).read_text())
+def chosen_logits(base: str, sources: Mapping[str, str]) -> object:
+    """Some adapters, from wherever they are, on a base."""
+    return _by_route(RoutedModel.from_pretrained(base, sources))
+
+
+def _by_route(routed: RoutedModel) -> dict[str, list[float]]:
     found = {}
-    for name, pin in manifest["repos"].items():
-        source, commit = pin.split("@")
-        model = load_suite(snapshot_download(source, revision=commit))
-        assert model.adapter_names == (name,) and manifest["tasks"][name] == "."
-        with model.route(name) as base:
+    for name in routed.adapter_names:
+        with routed.route(name) as base:
             found[name] = _logits(base)
     return found
 
@@ -158,7 +153,7 @@ def _told(job: Callable[..., object]) -> Callable[..., str]:
 JOBS = {
     job.__name__: _told(job)
     for job in (
-        push, command, upload_base, plain_logits, auto_logits, suite_logits, pinned_logits, train, fetch
+        push, command, upload_base, plain_logits, auto_logits, suite_logits, chosen_logits, train, fetch
     )
 }  # fmt: skip
 
