@@ -88,7 +88,7 @@ def main() -> None:
             print(f"round {step + 1}/{ROUNDS}", {name: round(loss, 4) for name, loss in means.items()})
 
     print("after:", evaluator.run())
-    save_suite(model, FOLDER, processor=processor)  # one ordinary PEFT folder per task, and the manifest
+    save_suite(model, FOLDER, processor=processor, tasks=suite)  # an ordinary PEFT folder per task, and the manifest
 
 
 if __name__ == "__main__":
