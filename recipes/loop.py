@@ -88,7 +88,8 @@ def main() -> None:
             print(f"round {step + 1}/{ROUNDS}", {name: round(loss, 4) for name, loss in means.items()})
 
     print("after:", evaluator.run())
-    save_suite(model, FOLDER, processor=processor, tasks=suite)  # an ordinary PEFT folder per task, and the manifest
+    # One ordinary PEFT folder per task, and the manifest.
+    save_suite(model, FOLDER, processor=processor, tasks=suite)
 
 
 if __name__ == "__main__":
