@@ -14,6 +14,8 @@ from hub_control import NAMES, HubClient, HubControl
 COMMIT, PUT = r"POST /api/models/.*/commit/", r"PUT /lfs/"
 LAYOUTS = ["folders", "repositories"]
 
+pytestmark = pytest.mark.slow  # a minute of processor time
+
 
 def _named_is_there(hub: HubControl) -> None:
     """Whatever a manifest of a suite names is on the Hub, whole; also in every earlier commit."""
