@@ -6,10 +6,10 @@
 """
 
 from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, Asset, PackageFile, resolve_asset
-from hf_mtl.data.encoding import IGNORED, Encoded, Example, encode_rendered, encode_rows
+from hf_mtl.data.encoding import IGNORED, Encoded, Example, encode_rendered, encode_rows, prompt_ids
 from hf_mtl.data.files import read_rows
 from hf_mtl.data.images import pixel_values
-from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout, without_labels_of
+from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout, chunk_per_route, without_labels_of
 from hf_mtl.data.packing import (
     Chunk,
     PackedBatch,
@@ -57,6 +57,7 @@ __all__ = [
     "Sequence",
     "StreamingRows",
     "TaskStream",
+    "chunk_per_route",
     "cut_into_chunks",
     "derived_seed",
     "encode_rendered",
@@ -70,6 +71,7 @@ __all__ = [
     "pad",
     "pattern_fields",
     "pixel_values",
+    "prompt_ids",
     "read_rows",
     "renamed",
     "render",

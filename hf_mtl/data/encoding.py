@@ -20,7 +20,15 @@ from hf_mtl.data.rows import Row
 from hf_mtl.data.templates import Rendered
 from hf_mtl.errors import ConfigError, DataError
 
-__all__ = ["EXAMPLE_FEATURES", "IGNORED", "Encoded", "Example", "encode_rendered", "encode_rows"]
+__all__ = [
+    "EXAMPLE_FEATURES",
+    "IGNORED",
+    "Encoded",
+    "Example",
+    "encode_rendered",
+    "encode_rows",
+    "prompt_ids",
+]
 
 _ROWS_PER_PROCESS = 20_000  # fewer are encoded sooner than a process is started
 IGNORED = -100  # the label of a token without a loss, as in torch and transformers
@@ -198,3 +206,9 @@ def _encode_batch(
             for each in fields(example):
                 lines[each.name].append(getattr(example, each.name))
     return lines
+
+
+def prompt_ids(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """A prompt's tokens as they are in training: a chat template writes its begin token itself."""
+    begun = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
+    return list(tokenizer(prompt, add_special_tokens=not begun, verbose=False)["input_ids"])

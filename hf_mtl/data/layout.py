@@ -29,7 +29,7 @@ from hf_mtl.data.padding import (
 )
 from hf_mtl.data.sequences import EncoderDecoderSequence
 
-__all__ = ["Layout", "PackedLayout", "PaddedLayout", "without_labels_of"]
+__all__ = ["Layout", "PackedLayout", "PaddedLayout", "chunk_per_route", "without_labels_of"]
 
 
 class Layout(ABC):
@@ -99,6 +99,14 @@ class PaddedLayout(Layout):
         if self.decoder_start_id is None or type(sequence) is not Sequence:
             return sequence
         return EncoderDecoderSequence.split(sequence, start_id=self.decoder_start_id, end_id=self.end_id)
+
+
+def chunk_per_route(sequences: Iterable[Sequence]) -> list[Chunk]:
+    """The sequences with one chunk for each route, so that its adapters act on one segment."""
+    by_route: dict[str, Chunk] = {}
+    for sequence in sequences:
+        by_route.setdefault(sequence.route, Chunk(sequence.route, [])).sequences.append(sequence)
+    return list(by_route.values())
 
 
 def without_labels_of(batch: PackedBatch | PaddedBatch, routes: Collection[str]) -> PackedBatch | PaddedBatch:

@@ -1,6 +1,6 @@
 """Measuring tasks in shared passes, and showing what came out."""
 
-from hf_mtl.evaluation.comparison import ALONE, Comparison, Estimate, Variant
+from hf_mtl.evaluation.comparison import ALONE, COMPARISON_FILE, Comparison, Estimate, Variant
 from hf_mtl.evaluation.comparison_table import comparison_table
 from hf_mtl.evaluation.data_table import data_table
 from hf_mtl.evaluation.evaluator import Evaluator, means
@@ -12,6 +12,7 @@ from hf_mtl.evaluation.transfer import transfer
 
 __all__ = [
     "ALONE",
+    "COMPARISON_FILE",
     "Comparison",
     "Estimate",
     "Evaluator",

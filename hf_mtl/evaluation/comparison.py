@@ -22,8 +22,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.evaluation.page.comparison import Change, delta_p, relative_change
 
-__all__ = ["ALONE", "Comparison", "Estimate", "Variant"]
+__all__ = ["ALONE", "COMPARISON_FILE", "Comparison", "Estimate", "Variant"]
 
+COMPARISON_FILE = "comparison.json"
 ALONE = "alone"  # the variant that all others are compared with: private adapters
 
 FORMAT_VERSION = 1

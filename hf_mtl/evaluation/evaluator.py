@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers import EvalPrediction
 
-from hf_mtl.data import Chunk, PackedBatch, PaddedBatch, fill_micro_batches, route_parts
+from hf_mtl.data import PackedBatch, PaddedBatch, chunk_per_route, fill_micro_batches, route_parts
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
-from hf_mtl.models import RoutedModel, context_of
+from hf_mtl.models import RoutedModel, context_of, per_sequence
 from hf_mtl.tasks import Context, EncodedSplit, Labelled, Outcome, Processor, TaskSuite, encode_split
 
 __all__ = ["Evaluator", "means"]
@@ -127,18 +127,12 @@ class Evaluator:
 
     def _measure(self, group: Sequence[_Item]) -> _Measured:
         """One pass over the sequences of a group."""
-        by_task: dict[str, Chunk] = {}
-        for item in group:
-            by_task.setdefault(item.task, Chunk(item.task, [])).sequences.extend(item.asked)
-        batch = self.model.layout.lay_out(by_task.values()).to(self.model.device)
+        chunks = chunk_per_route(sequence for item in group for sequence in item.asked)
+        batch = self.model.layout.lay_out(chunks).to(self.model.device)
         logits = self.model.by_route(batch)
-        parts = route_parts(batch.rows, batch.label_counts)
         measured: _Measured = []
-        for name in by_task:
-            part = parts[name]
-            counts = batch.label_counts[part.rows]
-            sizes = list(counts) if len(logits[name]) == sum(counts) else [1] * len(counts)
-            outputs = iter(logits[name].split(sizes))
+        for name, part in route_parts(batch.rows, batch.label_counts).items():
+            outputs = iter(per_sequence(logits[name], batch.label_counts[part.rows]))
             labelled = iter(_labelled(batch, part.rows, part.labels))
             for item in group:
                 if item.task == name:

@@ -2,6 +2,5 @@
 
 from hf_mtl.inference.lines import answer_mixed_rows, answer_rows
 from hf_mtl.inference.pipeline import MultiTaskPipeline
-from hf_mtl.inference.predict import predict
 
-__all__ = ["MultiTaskPipeline", "answer_mixed_rows", "answer_rows", "predict"]
+__all__ = ["MultiTaskPipeline", "answer_mixed_rows", "answer_rows"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import torch
 from torch import Tensor
 
-from hf_mtl.data import Chunk, ImageSequence, PackedBatch, PaddedBatch, route_parts
+from hf_mtl.data import ImageSequence, PackedBatch, PaddedBatch, chunk_per_route, route_parts
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.inference.queries import Asked
-from hf_mtl.models import RoutedModel
+from hf_mtl.models import RoutedModel, per_sequence
 from hf_mtl.tasks import Found
 
 __all__ = ["run_heads"]
@@ -44,14 +45,22 @@ def run_heads(
     ]
     found: dict[int, dict[int, Tensor]] = defaultdict(dict)
     for group in model.layout.fill(chunks, _room(token_budget, [sequence for _, sequence in flat])):
-        batch = model.layout.lay_out(_by_route(group)).to(model.device)
-        for place, logits in _by_row(model.by_route(batch), batch).items():
+        batch = model.layout.lay_out(chunk_per_route(chain.from_iterable(c.sequences for c in group)))
+        for place, own in _logits(model, batch.to(model.device)):
             number = flat[place][0]
             query, sequences = asked[number]
-            found[number][place] = logits
+            found[number][place] = own
             if len(found[number]) == len(sequences):
-                ordered = [logits for _, logits in sorted(found.pop(number).items())]
+                ordered = [own for _, own in sorted(found.pop(number).items())]
                 yield query, Found(tuple(sequences), tuple(ordered))
+
+
+def _logits(model: RoutedModel, batch: PackedBatch | PaddedBatch) -> Iterator[tuple[int, Tensor]]:
+    """The number of each row of a batch, and its logits, on the CPU."""
+    logits = model.by_route(batch)
+    for route, part in route_parts(batch.rows, batch.label_counts).items():
+        each = per_sequence(logits[route].cpu(), batch.label_counts[part.rows])
+        yield from zip((row for _, row in batch.rows[part.rows]), each, strict=True)
 
 
 def _room(token_budget: int, sequences: Sequence[TokenSequence]) -> int:
@@ -61,24 +70,3 @@ def _room(token_budget: int, sequences: Sequence[TokenSequence]) -> int:
         return token_budget
     patches = max(1, first.pixel_values[0].numel() // _PATCH)
     return max(1, token_budget // patches)
-
-
-def _by_route(group: Sequence[Chunk]) -> list[Chunk]:
-    """One chunk per route, so that its adapters act on one segment."""
-    merged: dict[str, Chunk] = {}
-    for chunk in group:
-        merged.setdefault(chunk.route, Chunk(chunk.route, [])).sequences.extend(chunk.sequences)
-    return list(merged.values())
-
-
-def _by_row(logits: dict[str, Tensor], batch: PackedBatch | PaddedBatch) -> dict[int, Tensor]:
-    """The logits of each sequence, on the CPU, by its row's number."""
-    found: dict[int, Tensor] = {}
-    for route, part in route_parts(batch.rows, batch.label_counts).items():
-        counts = batch.label_counts[part.rows]
-        own = logits[route].cpu()
-        # A head on sequences gives one row of logits for each, however many places it reads.
-        sizes = list(counts) if len(own) == sum(counts) else [1] * len(counts)
-        numbers = [number for _, number in batch.rows[part.rows]]
-        found |= dict(zip(numbers, own.split(sizes), strict=True))
-    return found

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.inference.queries import Asked
-from hf_mtl.models import Decoder, GenerationRequest, GenerationSettings, RoutedModel, prompt_ids
+from hf_mtl.models import Decoder, GenerationRequest, GenerationSettings, RoutedModel, request_ids
 from hf_mtl.tasks import Found
 
 __all__ = ["requests_of", "run_writing"]
@@ -40,7 +40,7 @@ def requests_of(
                 f"task {asked.task.name!r}, input {asked.number}: {problem}" for problem in error.problems
             ]
             continue
-        ids = tuple(prompt_ids(model.layout, tokenizer, str(asked.query.prompt)))
+        ids = tuple(request_ids(model.layout, tokenizer, str(asked.query.prompt)))
         requests.append(GenerationRequest(asked.task.name, ids, settings))
     if problems:
         raise ConfigError(problems)

@@ -4,9 +4,9 @@ from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
 from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor, load_tokenizer
 from hf_mtl.models.decoding import Decoder, Event, Generation, GenerationRequest, GenerationSettings
 from hf_mtl.models.fingerprint import fingerprint
-from hf_mtl.models.generation import generate, prompt_ids
+from hf_mtl.models.generation import generate, request_ids
 from hf_mtl.models.lora_relations import learned_relations, lora_layers
-from hf_mtl.models.losses import losses_of
+from hf_mtl.models.losses import losses_of, per_sequence
 from hf_mtl.models.placing import base_problems, context_of, context_on, place_suite, place_task
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.models.suites import load_suite
@@ -35,7 +35,8 @@ __all__ = [
     "load_tokenizer",
     "lora_layers",
     "losses_of",
+    "per_sequence",
     "place_suite",
     "place_task",
-    "prompt_ids",
+    "request_ids",
 ]

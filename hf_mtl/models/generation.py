@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import Layout, PaddedLayout
+from hf_mtl.data import Layout, PaddedLayout, prompt_ids
 from hf_mtl.models.decoding import Decoder, GenerationRequest, GenerationSettings
 from hf_mtl.models.routed_model import RoutedModel
 
-__all__ = ["generate", "prompt_ids"]
+__all__ = ["generate", "request_ids"]
 
 
 def generate(
@@ -36,7 +36,7 @@ def generate(
         The answers without the prompts, in the prompts' order.
     """
     settings = GenerationSettings(max_new_tokens=max_new_tokens)
-    encoded = [tuple(prompt_ids(model.layout, tokenizer, prompt)) for prompt in prompts]
+    encoded = [tuple(request_ids(model.layout, tokenizer, prompt)) for prompt in prompts]
     order = sorted(
         range(len(prompts)), key=lambda i: len(encoded[i])
     )  # where rows are padded, similar ones together
@@ -46,10 +46,9 @@ def generate(
     return [answers[i].text for i in range(len(prompts))]
 
 
-def prompt_ids(layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
-    """A prompt's tokens as they are in training: a chat template writes its begin token itself."""
-    begun = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
-    ids = list(tokenizer(prompt, add_special_tokens=not begun)["input_ids"])
+def request_ids(layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
+    """A prompt's tokens for a `GenerationRequest`; an encoder-decoder's encoder reads an end token behind them."""
+    ids = prompt_ids(prompt, tokenizer)
     end_id = (
         layout.end_id if isinstance(layout, PaddedLayout) and layout.decoder_start_id is not None else None
     )

@@ -21,13 +21,12 @@ from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import Head, HeadSpec, Pool, StockHead, stock_head
 from hf_mtl.models.architectures import Architecture, pool_of
 from hf_mtl.models.base_pass import BaseOutput
-from hf_mtl.models.stock_targets import shorten_targets
+from hf_mtl.models.stock_targets import drop_trunk, shorten_targets
 
 __all__ = ["Heads", "PlacedHead", "states_at"]
 
 _POOLER = "pooler"
 _POOLED_LAYER = f"{_POOLER}.dense"
-_NAMED_LAYERS = ("target_modules", "exclude_modules", "feedforward_modules")  # of a config
 
 
 class PlacedHead(nn.Module):
@@ -145,7 +144,7 @@ class Heads(nn.Module):
         own = self._of(inner)
         config.task_type = None if self._peft_drops_types(own, config) else own.stock.task_type
         if own.stock.trunk != self._own_trunk:
-            self._shorten_targets(config)
+            drop_trunk(config, self._own_trunk)
         if "modules_to_save" in vars(config):
             saved = vars(config)["modules_to_save"] or ()
             vars(config)["modules_to_save"] = [*saved, *own.stock.modules]
@@ -158,13 +157,6 @@ class Heads(nn.Module):
         """
         typed = self._config.to_dict().get("type_vocab_size", 1) > 1
         return own.shape is HeadShape.SPAN and typed and not config.is_prompt_learning
-
-    def _shorten_targets(self, config: PeftConfig) -> None:
-        """Take the trunk's name, which is another one in the stock class, from the layers that the config names."""
-        for name in _NAMED_LAYERS:
-            paths = vars(config).get(name)
-            if isinstance(paths, list | set):
-                vars(config)[name] = type(paths)(path.removeprefix(self._own_trunk) for path in paths)
 
     @contextlib.contextmanager
     def with_pooler(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
-"""The losses of a batch of many tasks, from one pass."""
+"""The losses of a batch of many tasks, from one pass, and whose they are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from hf_mtl.data import PackedBatch, PaddedBatch, route_parts
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.tasks import Labelled, Task
 
-__all__ = ["losses_of"]
+__all__ = ["losses_of", "per_sequence"]
 
 
 def losses_of(
@@ -38,3 +38,23 @@ def losses_of(
         )
         for name, logits in model.by_route(batch).items()
     }
+
+
+def per_sequence(values: Tensor, label_counts: Sequence[int]) -> tuple[Tensor, ...]:
+    """A route's logits or losses, split by its sequences.
+
+    Args:
+        values: One row for each label, `[N, ...]`, or one for each sequence, `[R, ...]`, however many places of it a
+            head reads.
+        label_counts: The labels of each of its `R` sequences; they sum to `N`.
+
+    Example:
+        >>> import torch
+        >>> [part.tolist() for part in per_sequence(torch.arange(3), (2, 1))]
+        [[0, 1], [2]]
+        >>> [part.tolist() for part in per_sequence(torch.arange(2), (2, 1))]
+        [[0], [1]]
+    """
+    sizes = list(label_counts) if len(values) == sum(label_counts) else [1] * len(label_counts)
+    parts: tuple[Tensor, ...] = values.split(sizes)
+    return parts

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from peft import PeftConfig
 
-__all__ = ["shorten_targets"]
+__all__ = ["drop_trunk", "shorten_targets"]
 
 _LAYERS = ("target_modules", "exclude_modules", "feedforward_modules")
 _BY_LAYER = ("rank_pattern", "alpha_pattern")
@@ -36,15 +36,23 @@ def shorten_targets(config: PeftConfig, trunk: str, paths: Iterable[str], own_tr
     options = vars(config)
     relative = [path.removeprefix(trunk) for path in paths if path.startswith(trunk) and path != trunk]
     for name in _LAYERS:
+        pattern = options.get(name)
+        if isinstance(pattern, str) and pattern != _ALL:
+            options[name] = _chosen(pattern, trunk, own_trunk, relative)
+    drop_trunk(config, trunk)
+    return config
+
+
+def drop_trunk(config: PeftConfig, trunk: str) -> None:
+    """Take the trunk's name from the layers that a config lists by their paths."""
+    options = vars(config)
+    for name in _LAYERS:
         layers = options.get(name)
-        if isinstance(layers, str) and layers != _ALL:
-            options[name] = _chosen(layers, trunk, own_trunk, relative)
-        elif isinstance(layers, list | set):
+        if isinstance(layers, list | set):
             options[name] = type(layers)(path.removeprefix(trunk) for path in layers)
     for name in _BY_LAYER:
         if options.get(name):
             options[name] = {path.removeprefix(trunk): value for path, value in options[name].items()}
-    return config
 
 
 def _chosen(pattern: str, trunk: str, own_trunk: str, relative: Iterable[str]) -> str | set[str]:

@@ -7,27 +7,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors import safe_open
-
 from hf_mtl.data import ASSET_PREFIX, ASSETS
 from hf_mtl.errors import CheckpointError
-from hf_mtl.evaluation import ALONE, Comparison, Report, TaskResult
+from hf_mtl.evaluation import ALONE, COMPARISON_FILE, Comparison, Report, TaskResult
 from hf_mtl.evaluation.page import MIXTURE, REPORT_FILE, SINGLE, Share
 from hf_mtl.export import Manifest
 from hf_mtl.export.cards import BaseFacts, Figure, SuiteFacts, TaskFacts
-from hf_mtl.models.saved import WEIGHTS_FILE
+from hf_mtl.models.saved import WEIGHTS_FILE, read_header
 from hf_mtl.recipe.card_data import DATA, RunData, TaskData
 from hf_mtl.recipe.card_rows import rows_facts
 from hf_mtl.recipe.card_settings import AdapterFacts, adapter_facts, run_settings, task_settings
 from hf_mtl.recipe.declared import kind_of_spec, template_of
-from hf_mtl.recipe.loading import read_resolved
+from hf_mtl.recipe.loading import RECIPE_FILE, read_resolved
 from hf_mtl.recipe.schema import Recipe, TaskSpec
 from hf_mtl.tasks import Declared, TaskForm
 
 __all__ = ["collect_facts"]
-
-RECIPE_FILE = "recipe.yaml"
-COMPARISON_FILE = "comparison.json"
 
 _COMPARED = (ALONE, "joint")
 _VERSIONS = ("hf_mtl", "torch", "transformers", "peft")
@@ -209,8 +204,8 @@ def _form(spec: TaskSpec, manifest: Manifest, name: str) -> TaskForm:
 
 def _parameters(folder: Path) -> int:
     """The numbers in an adapter's file."""
-    with safe_open(folder / WEIGHTS_FILE, framework="pt") as file:
-        return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118  # no mapping
+    file = folder / WEIGHTS_FILE
+    return sum(math.prod(entry.shape) for entry in read_header(file, where=str(file)).values())
 
 
 def _chosen_by(spec: TaskSpec, recipe: Recipe) -> str | None:

@@ -16,16 +16,15 @@ from rich.console import Console
 
 from hf_mtl import __version__
 from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import ALONE, Comparison, Report, Variant, comparison_table
+from hf_mtl.evaluation import ALONE, COMPARISON_FILE, Comparison, Report, Variant, comparison_table
 from hf_mtl.evaluation.page import REPORT_FILE, SINGLE
 from hf_mtl.recipe.loading import load_recipe
 from hf_mtl.recipe.run import run_recipe
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.training.checkpoints import last_checkpoint
 
-__all__ = ["COMPARISON_FILE", "Compared", "compare_recipe"]
+__all__ = ["Compared", "compare_recipe"]
 
-COMPARISON_FILE = "comparison.json"
 JOINT = "joint"  # the recipe as it stands
 
 _PRIVATE = {"sharing": "private", "objective": "equal"}

@@ -15,8 +15,8 @@ from hf_mtl.export import Manifest, load_suite
 from hf_mtl.inference import MultiTaskPipeline
 from hf_mtl.models import RoutedModel, load_processor
 from hf_mtl.recipe.factory import build
-from hf_mtl.recipe.loading import load_recipe, read_resolved
-from hf_mtl.recipe.run import RECIPE_FILE, measure, model_info
+from hf_mtl.recipe.loading import RECIPE_FILE, load_recipe, read_resolved
+from hf_mtl.recipe.run import measure, model_info
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 
 __all__ = ["EVALUATION_FILE", "FinishedRun", "run_folder"]

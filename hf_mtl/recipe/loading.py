@@ -24,7 +24,9 @@ from hf_mtl.recipe.rows import rows_with_path
 from hf_mtl.recipe.schema import ASSET_PREFIX, ModelSpec, Recipe, TaskSpec, merged_task
 from hf_mtl.recipe.smoke import smoked
 
-__all__ = ["load_recipe", "read_resolved", "save_recipe"]
+__all__ = ["RECIPE_FILE", "load_recipe", "read_resolved", "save_recipe"]
+
+RECIPE_FILE = "recipe.yaml"  # in a run's folder, as it was trained
 
 
 def load_recipe(

@@ -28,20 +28,18 @@ from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.card_data import DATA, RunData, data_of, this_environment
 from hf_mtl.recipe.cards import make_cards
 from hf_mtl.recipe.factory import Run, build
-from hf_mtl.recipe.loading import save_recipe
+from hf_mtl.recipe.loading import RECIPE_FILE, save_recipe
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 
 __all__ = [
     "LOSSES_FILE",
-    "RECIPE_FILE",
     "REPORT_FILE",
     "measure",
     "model_info",
     "run_recipe",
 ]
 
-RECIPE_FILE = "recipe.yaml"
 LOSSES_FILE = "loss_curve.png"
 
 

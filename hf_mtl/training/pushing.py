@@ -20,6 +20,7 @@ from transformers.trainer_utils import HubStrategy, SaveStrategy
 
 from hf_mtl.errors import HfMtlError, HubError
 from hf_mtl.export import save_suite
+from hf_mtl.export.cards import Places, refresh_cards
 from hf_mtl.export.hub import (
     Hub,
     Place,
@@ -122,6 +123,7 @@ class PushingTrainer(CheckpointingTrainer):
         if not self.is_world_process_zero():
             return None
         self._finish_current_push()
+        refresh_cards(self._run_dir, Places(self._repo))  # they name the repository that they are in
         hub, message = self._hub(token), commit_message or "End of training"
         branch = revision or self.args.hub_revision
         if blocking:

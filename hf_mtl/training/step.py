@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hf_mtl.data import PackedBatch, PaddedBatch, route_parts
-from hf_mtl.models import RoutedModel, losses_of
+from hf_mtl.models import RoutedModel, losses_of, per_sequence
 from hf_mtl.tasks import Task
 from hf_mtl.training.combining import Combining
 from hf_mtl.training.containment import Containment
@@ -182,9 +182,8 @@ class RoundStep:
             if name not in losses:
                 continue
             part = route_parts(batch.rows, batch.label_counts)[name].rows
-            rows, counts = batch.rows[part], batch.label_counts[part]
-            sizes = counts if len(losses[name]) == sum(counts) else (1,) * len(rows)
-            for (_, row), each in zip(rows, losses[name].split(list(sizes)), strict=True):
+            each_loss = per_sequence(losses[name], batch.label_counts[part])
+            for (_, row), each in zip(batch.rows[part], each_loss, strict=True):
                 if not bool(each.isfinite().all()):
                     own.add(row)
         return {row for rows in gathered(sorted(own)) for row in rows}

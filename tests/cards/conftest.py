@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
-from kind_bases import save_base
 
 from hf_mtl.export.cards import BaseFacts, Figure, RowsFacts, Setting, SplitNumbers, SuiteFacts, TaskFacts
 
@@ -76,17 +72,3 @@ def made_up() -> SuiteFacts:
         environment={"hf_mtl": "0.1.0", "torch": "2.13.0"},
         seeds=(0, 1),
     )
-
-
-@pytest.fixture(scope="session")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Gives the folder of a tiny base by its name in `kind_bases.BASES`."""
-    root = tmp_path_factory.mktemp("card-bases")
-
-    def folder(name: str) -> Path:
-        own = root / name
-        if not own.is_dir():
-            save_base(name, own)
-        return own
-
-    return folder

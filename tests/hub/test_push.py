@@ -197,11 +197,11 @@ def _shorten(suite: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "options", "message"),
     [
-        (_shorten, {}, "task 'mlp': .*adapter_model.safetensors cannot be read"),
+        (_shorten, {}, "adapter 'mlp': .*the adapter cannot be read: "),
         (
             lambda suite: (suite / "q-a" / "adapter_config.json").unlink(),
             {},
-            "holds no 'adapter_config.json'; found",
+            "a PEFT adapter needs 'adapter_config.json' and 'adapter_model.safetensors'; found",
         ),
         (
             lambda suite: None,

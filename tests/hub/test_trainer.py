@@ -199,6 +199,8 @@ def test_a_recipe_pushes(hub: HubControl, client: HubClient, tiny_llama: Path, t
         files["past-tense/adapter_model.safetensors"]
         == (two_tasks / "tiny" / "past-tense" / "adapter_model.safetensors").read_bytes()
     )
+    card = files["past-tense/README.md"].decode()
+    assert 'from_pretrained(base, "ada/tiny", subfolder="past-tense")' in card and "your-name" not in card
     here = [path.read_bytes() for path in (two_tasks / "tiny").rglob("*") if path.is_file()]
     assert len(here) > 20 and not [
         content for content in (*here, *files.values()) if WRITER.encode() in content

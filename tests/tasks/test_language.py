@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from hf_mtl.data import PackedLayout
-from hf_mtl.models.generation import prompt_ids
+from hf_mtl.data import prompt_ids
 from hf_mtl.tasks.kinds.language import _last_answer
 
 END = "<|end|>"
@@ -33,4 +32,4 @@ def test_a_prompt_that_begins_itself_gets_no_second_begin_token(tiny_llama: Path
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     tokenizer.bos_token = END
     plain = tokenizer("run")["input_ids"]
-    assert prompt_ids(PackedLayout(), tokenizer, f"{END}run") == [tokenizer.bos_token_id, *plain]
+    assert prompt_ids(f"{END}run", tokenizer) == [tokenizer.bos_token_id, *plain]

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
-from hf_mtl.inference import predict
+from hf_mtl.inference import MultiTaskPipeline
 from hf_mtl.models import load_base
 from tests.conftest import VERBS, WORDS
 
@@ -102,11 +102,12 @@ def test_training_measuring_answering_and_export_fit_together(tiny_t5: Path, tmp
     base = T5ForConditionalGeneration.from_pretrained(tiny_t5)
     plain = PeftModel.from_pretrained(base, tmp_path / "saved" / "verbs").eval()
     tokenizer = AutoTokenizer.from_pretrained(tiny_t5)
-    answers = predict(
-        trainer.model, tokenizer, tasks[0], [{"lemma": lemma} for lemma in VERBS], max_new_tokens=8
+    pipe = MultiTaskPipeline(trainer.model, tokenizer, {task.name: task for task in tasks})
+    answers = pipe(
+        [("verbs", {"lemma": lemma}, {"max_new_tokens": 8}) for lemma in VERBS]
     )
-    for lemma, answer in zip(VERBS, answers, strict=True):
+    for lemma, [answer] in zip(VERBS, answers, strict=True):
         ids = [*tokenizer(f"{lemma}:")["input_ids"], tokenizer.eos_token_id]
         output = plain.generate(input_ids=torch.tensor([ids]), max_new_tokens=8, do_sample=False)
-        assert tokenizer.decode(output[0, 1:], skip_special_tokens=True) == answer
+        assert tokenizer.decode(output[0, 1:], skip_special_tokens=True) == answer["generated_text"]
     assert plain.peft_config["default"].task_type == "SEQ_2_SEQ_LM"

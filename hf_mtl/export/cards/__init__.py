@@ -21,7 +21,7 @@ from hf_mtl.export.cards.facts import (
 )
 from hf_mtl.export.cards.places import Places
 from hf_mtl.export.cards.rendering import LOSS_CURVE_FILE, suite_card, task_card
-from hf_mtl.export.cards.writing import CARD_FILE, write_cards
+from hf_mtl.export.cards.writing import CARD_FILE, refresh_cards, write_cards
 
 __all__ = [
     "CARD_FILE",
@@ -35,6 +35,7 @@ __all__ = [
     "SplitNumbers",
     "SuiteFacts",
     "TaskFacts",
+    "refresh_cards",
     "suite_card",
     "task_card",
     "write_cards",

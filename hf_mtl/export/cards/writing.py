@@ -9,7 +9,7 @@ from hf_mtl.export.cards.facts import FACTS_FILE, SuiteFacts
 from hf_mtl.export.cards.places import Places
 from hf_mtl.export.cards.rendering import suite_card, task_card
 
-__all__ = ["CARD_FILE", "write_cards"]
+__all__ = ["CARD_FILE", "refresh_cards", "write_cards"]
 
 CARD_FILE = "README.md"
 
@@ -54,3 +54,15 @@ def write_cards(folder: str | Path, places: Places | None = None) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
     return list(texts)
+
+
+def refresh_cards(folder: str | Path, places: Places) -> bool:
+    """Write the cards anew where a run left what they show; cards of another kind stay as they are.
+
+    Returns:
+        Whether there are such cards.
+    """
+    if not (Path(folder) / FACTS_FILE).is_file():
+        return False
+    write_cards(folder, places)
+    return True

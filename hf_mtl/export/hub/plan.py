@@ -11,11 +11,10 @@ from typing import Literal
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # offered, without `as`
-from safetensors import SafetensorError, safe_open
 
-from hf_mtl.errors import CheckpointError, ConfigError, listing
+from hf_mtl.errors import CheckpointError, ConfigError, SavedAdapterError, listing
 from hf_mtl.export.hub.files import UploadFile, adapter_files, card_files
-from hf_mtl.models.saved import CONFIG_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest, folder_names
+from hf_mtl.models.saved import MANIFEST_FILE, AdapterFiles, Manifest, folder_names, read_adapters
 
 __all__ = ["LAYOUTS", "Layout", "Place", "PushPlan", "RepoPlan", "plan_push", "repo_name"]
 
@@ -161,27 +160,18 @@ def _text(manifest: Manifest) -> bytes:
 
 
 def _check_whole(folder: Path, manifest: Manifest) -> None:
-    problems = [
-        f"  task {task!r}: {problem}"
-        for task, place in manifest.tasks.items()
-        if (problem := _adapter_problem(folder / place))
-    ]
-    if problems:
-        raise CheckpointError(
-            "\n".join([f"{folder} cannot be pushed, it is not whole; nothing was sent.", *problems])
-        )
-
-
-def _adapter_problem(folder: Path) -> str | None:
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            found = listing(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
-            return f"{folder} holds no {name!r}; found {found}"
+    """Read every adapter as it will be read from the Hub, but for its weights."""
+    found = {}
+    for task, place in manifest.tasks.items():
+        own = folder / place
+        names = tuple(sorted(path.name for path in own.iterdir())) if own.is_dir() else ()
+        found[task] = AdapterFiles(str(own), own, found=names)
     try:
-        with safe_open(folder / WEIGHTS_FILE, "pt"):
-            return None
-    except (SafetensorError, OSError) as error:
-        return f"{folder / WEIGHTS_FILE} cannot be read: {error}"
+        read_adapters(found)
+    except SavedAdapterError as error:
+        raise CheckpointError(
+            f"{folder} cannot be pushed, it is not whole; nothing was sent. {error}"
+        ) from error
 
 
 def _check_names(plan: PushPlan) -> None:

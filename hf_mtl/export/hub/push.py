@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hf_mtl.export.cards import FACTS_FILE, Places, write_cards
+from hf_mtl.export.cards import Places, refresh_cards
 from hf_mtl.export.hub.checks import check_account, check_places
 from hf_mtl.export.hub.client import Hub, RepoState
 from hf_mtl.export.hub.plan import Layout, PushPlan, plan_push
@@ -94,9 +94,10 @@ def push_suite(
     check_account(hub.account(), plan.places, hub)
     states = check_places(hub, plan.places)
     _tell(plan, states, private)
-    if (folder / FACTS_FILE).is_file():  # the cards then name the repositories that they are in
-        own = {task: adapter.place.repo for task, adapter in plan.adapters.items()}
-        write_cards(folder, Places(plan.suite.place.repo, own))
+    own = {task: adapter.place.repo for task, adapter in plan.adapters.items()}
+    if refresh_cards(
+        folder, Places(plan.suite.place.repo, own)
+    ):  # they name the repositories that they are in
         plan = plan_push(folder, namespace, name, layout)
     return upload_plan(hub, plan, Upload(private=private, states=states), console)
 

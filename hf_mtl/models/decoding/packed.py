@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from hf_mtl.adapters import RoutedPass, Span, StackedLoras
-from hf_mtl.data import PackedBatch, Segment, pack
+from hf_mtl.data import PackedBatch, Segment, chunk_per_route, pack
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.data.encoding import IGNORED
-from hf_mtl.data.packing import Chunk
 from hf_mtl.models.decoding.cache import KeyValueCache
 from hf_mtl.models.decoding.row import Row
 from hf_mtl.models.routed_model import RoutedModel
@@ -108,7 +107,7 @@ class _StepPlan:
     def __init__(self, model: RoutedModel, rows: Sequence[Row]) -> None:
         self.order = sorted(range(len(rows)), key=lambda i: _route(rows[i]))
         sequences = [TokenSequence(_route(rows[i]), [0], [0], [IGNORED], row=i) for i in self.order]
-        self.batch: PackedBatch = _without_bare(pack(_chunks(sequences))).to(model.device)
+        self.batch: PackedBatch = _without_bare(pack(chunk_per_route(sequences))).to(model.device)
         self.spans: tuple[Span, ...] = model.spans(self.batch.segments)
 
 
@@ -128,15 +127,7 @@ def _prompts(rows: Sequence[Row]) -> PackedBatch:
         )
         for i, row in enumerate(rows)
     ]
-    return _without_bare(pack(_chunks(sequences)))
-
-
-def _chunks(sequences: Sequence[TokenSequence]) -> list[Chunk]:
-    """One chunk per route, so that there is one segment per route too."""
-    by_route: dict[str, Chunk] = {}
-    for sequence in sequences:
-        by_route.setdefault(sequence.route, Chunk(sequence.route, [])).sequences.append(sequence)
-    return list(by_route.values())
+    return _without_bare(pack(chunk_per_route(sequences)))
 
 
 def _without_bare(batch: PackedBatch) -> PackedBatch:

@@ -2,6 +2,7 @@
 
 from hf_mtl.models.saved.adapter_files import CONFIG_FILE, WEIGHTS_FILE, restore_parameters
 from hf_mtl.models.saved.checks import check_base
+from hf_mtl.models.saved.headers import read_header
 from hf_mtl.models.saved.loading import place_adapters, read_adapter_folder, read_adapters
 from hf_mtl.models.saved.manifest import MANIFEST_FILE, HeadRecord, Manifest, folder_names
 from hf_mtl.models.saved.sources import AdapterFiles, Source, fetch, fetch_suite, parse_source
@@ -22,5 +23,6 @@ __all__ = [
     "place_adapters",
     "read_adapter_folder",
     "read_adapters",
+    "read_header",
     "restore_parameters",
 ]

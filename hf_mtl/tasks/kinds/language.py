@@ -21,6 +21,7 @@ from hf_mtl.data import (
     PromptCompletion,
     Row,
     encode_rendered,
+    prompt_ids,
     render,
 )
 from hf_mtl.data import Sequence as TokenSequence
@@ -35,7 +36,7 @@ from hf_mtl.tasks.kinds.ranking import (
     label_likelihoods,
 )
 from hf_mtl.tasks.kinds.single_label import ClassLoss
-from hf_mtl.tasks.kinds.writing import WRITING, check_room, prompt_ids, prompt_of, told
+from hf_mtl.tasks.kinds.writing import WRITING, check_room, prompt_of, told
 
 __all__ = ["LanguageModelling", "Read"]
 
@@ -170,7 +171,7 @@ class LanguageModelling(Kind):
         """As in `Kind`: a whole prompt, a row with the template's fields, or chat messages."""
         chosen = settled(options, self.options, self.name)
         prompt = prompt_of(given, context)
-        check_room(len(prompt_ids(prompt.text, context)), chosen["max_new_tokens"], context)
+        check_room(len(prompt_ids(prompt.text, context.tokenizer)), chosen["max_new_tokens"], context)
         return Query(chosen, prompt=prompt.text, source=prompt)
 
     def reply(

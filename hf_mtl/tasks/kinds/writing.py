@@ -14,7 +14,7 @@ from hf_mtl.errors import DataError
 from hf_mtl.tasks.kinds.kind import Context
 from hf_mtl.tasks.kinds.query import Option, count, truth
 
-__all__ = ["GENERATION", "WRITING", "Prompt", "check_room", "prompt_ids", "prompt_of", "prompt_text", "told"]
+__all__ = ["GENERATION", "WRITING", "Prompt", "check_room", "prompt_of", "prompt_text", "told"]
 
 Messages = list[dict[str, Any]]  # Any: a message's content is whatever the chat template takes
 
@@ -124,13 +124,6 @@ def _fields(context: Context) -> str:
     if isinstance(template, PromptCompletion):
         return f"the fields of {template.prompt!r}"
     return repr(template.messages) if isinstance(template, Chat) else "the columns of the task's rows"
-
-
-def prompt_ids(prompt: str, context: Context) -> list[int]:
-    """A prompt's tokens as they are in training: a chat template writes its begin token itself."""
-    tokenizer = context.tokenizer
-    begun = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
-    return list(tokenizer(prompt, add_special_tokens=not begun, verbose=False)["input_ids"])
 
 
 def check_room(tokens: int, new: int, context: Context) -> None:
