@@ -24,11 +24,10 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.inference.forms import forms_of
-from hf_mtl.inference.loading import processor_for
 from hf_mtl.inference.passes import run_heads
 from hf_mtl.inference.queries import Answerer, Asked, asked_of
 from hf_mtl.inference.writing import requests_of, run_writing
-from hf_mtl.models import GenerationRequest, RoutedModel, context_on, load_suite
+from hf_mtl.models import GenerationRequest, RoutedModel, SavedSuite, context_on
 from hf_mtl.tasks import Found, Processor, Task, TaskForm
 
 __all__ = ["MultiTaskPipeline"]
@@ -95,7 +94,8 @@ class MultiTaskPipeline:
         """Open the folder of a run, a suite or one adapter, or a suite on the Hub; on the GPU if there is one.
 
         Args:
-            suite: The folder with `hf_mtl.json`, or `user/suite` or `user/suite@revision`.
+            suite: The folder with `hf_mtl.json`, or `user/suite` or `user/suite@revision`; or one task of either, as
+                `user/suite:task`.
             base: Where the base is loaded from; default: where it was when the adapters were saved, or its Hub id.
             dtype: The base's dtype; default that of its files.
             quantization: As in `load_base`.
@@ -105,8 +105,9 @@ class MultiTaskPipeline:
         Raises:
             CheckpointError: If a part is missing or broken, or the base is not the one of the adapters.
         """
-        model = load_suite(suite, base=base, dtype=dtype, quantization=quantization, token=token)
-        processor = processor_for(model, suite)
+        saved = SavedSuite.find(suite, token=token)
+        model = saved.load(base=base, dtype=dtype, quantization=quantization)
+        processor = saved.processor(model)
         if torch.cuda.is_available():
             model.to("cuda")
         return cls(model, processor, model.forms, token_budget=token_budget)

@@ -9,7 +9,7 @@ from hf_mtl.models.lora_relations import learned_relations, lora_layers
 from hf_mtl.models.losses import losses_of, per_sequence
 from hf_mtl.models.placing import base_problems, context_of, context_on, place_suite, place_task
 from hf_mtl.models.routed_model import RoutedModel
-from hf_mtl.models.suites import load_suite
+from hf_mtl.models.suites import SavedSuite, load_suite
 
 __all__ = [
     "ARCHITECTURES",
@@ -22,6 +22,7 @@ __all__ = [
     "GenerationRequest",
     "GenerationSettings",
     "RoutedModel",
+    "SavedSuite",
     "base_problems",
     "context_of",
     "context_on",

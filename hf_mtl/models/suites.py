@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from transformers import AutoImageProcessor, AutoTokenizer
+
 from hf_mtl.errors import CheckpointError
-from hf_mtl.models.base import load_base
+from hf_mtl.models.base import load_base, load_processor
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.models.saved import (
+    AdapterFiles,
+    Manifest,
     Source,
     check_base,
     fetch_suite,
@@ -15,8 +21,9 @@ from hf_mtl.models.saved import (
     place_adapters,
     read_adapters,
 )
+from hf_mtl.tasks import Processor
 
-__all__ = ["load_suite"]
+__all__ = ["SavedSuite", "load_suite"]
 
 
 def load_suite(
@@ -31,7 +38,7 @@ def load_suite(
 
     Args:
         suite: The folder with `hf_mtl.json`, or the suite's repository on the Hub, `user/suite` or
-            `user/suite@revision`.
+            `user/suite@revision`; or one task of either, `user/suite:task`.
         base: Where the base is loaded from; default: where it was loaded from when the suite was saved, or its Hub
             id if the suite comes from there.
         dtype: The base's dtype; default that of its files.
@@ -43,29 +50,58 @@ def load_suite(
         CheckpointError: If a part is missing or broken, or the base's weights are not those that the adapters
             belong to.
     """
-    source = _suite_source(suite)
-    manifest, files = fetch_suite(source, token=token)
-    adapters = read_adapters(files)
-    own = manifest.base
-    named = own.source or own.hub_id if source.repo is None else own.hub_id or own.source
-    if base is None and named is None:
-        raise CheckpointError(f"{source}: the manifest names no base that could be loaded; pass base=... .")
-    loaded, identity = load_base(
-        base or named or "", dtype=dtype, hub_id=own.hub_id, quantization=quantization, token=token
-    )
-    check_base(own, identity, where=str(source))
-    model = RoutedModel(loaded, identity=identity)
-    place_adapters(model, identity, adapters)
-    return model
+    return SavedSuite.find(suite, token=token).load(base=base, dtype=dtype, quantization=quantization)
 
 
-def _suite_source(suite: str | Path) -> Source:
-    if isinstance(suite, Path):
-        return Source(folder=suite)
-    source = parse_source(suite)
-    if source.task is not None:
-        raise CheckpointError(
-            f"{source} names one task of a suite. RoutedModel.from_pretrained(base, {{'name': {str(source)!r}}}) loads "
-            f"one."
+@dataclass(frozen=True)
+class SavedSuite:
+    """A suite whose files are on this machine.
+
+    Args:
+        source: Where it was found.
+        manifest: What it says of itself.
+        files: By task, its adapter's files.
+        token: For a base that is private.
+    """
+
+    source: Source
+    manifest: Manifest
+    files: Mapping[str, AdapterFiles]
+    token: str | None = None
+
+    @classmethod
+    def find(cls, suite: str | Path, *, token: str | None = None) -> SavedSuite:
+        """Bring a suite's files to this machine; arguments and errors as in `load_suite`."""
+        source = Source(folder=suite) if isinstance(suite, Path) else parse_source(suite)
+        return cls(source, *fetch_suite(source, token=token), token)
+
+    def load(
+        self, *, base: str | Path | None = None, dtype: str | None = None, quantization: str | None = None
+    ) -> RoutedModel:
+        """Load the base and the adapters; arguments and errors as in `load_suite`."""
+        adapters = read_adapters(self.files)
+        own = self.manifest.base
+        named = own.source or own.hub_id if self.source.repo is None else own.hub_id or own.source
+        if base is None and named is None:
+            raise CheckpointError(
+                f"{self.source}: the manifest names no base that could be loaded; pass base=... ."
+            )
+        loaded, identity = load_base(
+            base or named or "", dtype=dtype, hub_id=own.hub_id, quantization=quantization, token=self.token
         )
-    return source
+        check_base(own, identity, where=str(self.source))
+        model = RoutedModel(loaded, identity=identity)
+        place_adapters(model, identity, adapters)
+        return model
+
+    def processor(self, model: RoutedModel) -> Processor:
+        """What lies beside the adapters, which may have a chat template of its own; else what the model's base has."""
+        for files in self.files.values():
+            if (files.folder / "tokenizer_config.json").is_file():
+                tokenizer: Processor = AutoTokenizer.from_pretrained(files.folder)
+                return tokenizer
+            if (files.folder / "preprocessor_config.json").is_file():
+                images: Processor = AutoImageProcessor.from_pretrained(files.folder)
+                return images
+        own = model.identity
+        return load_processor(own.source or own.hub_id or str(model.base.name_or_path))

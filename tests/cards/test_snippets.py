@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from markdown_it import MarkdownIt
 from plain_peft import shake
 
 from hf_mtl.export import Manifest, save_suite
-from hf_mtl.export.cards import BaseFacts, Places, SuiteFacts, TaskFacts, task_card
+from hf_mtl.export.cards import BaseFacts, Places, SuiteFacts, TaskFacts, suite_card, task_card
+from hf_mtl.export.cards.plain_use import example_prompt
 from hf_mtl.recipe.card_data import data_of
 from hf_mtl.recipe.schema import CardSpec, RowsSpec, TaskSpec
 from hf_mtl.tasks import Task
@@ -24,6 +27,7 @@ SUITES = {
     "vit": ("images",),
 }
 CASES = [(base, kind) for base, kinds in SUITES.items() for kind in kinds]
+NUMBER = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # scores, whose last digits turn on the neighbours of a batch
 SHOWN = TaskSpec(train=RowsSpec(source="rows"), card=CardSpec(rows_license="mit"))
 
 
@@ -55,46 +59,78 @@ def blocks(card: str) -> list[str]:
 
 def here(code: str, base: Path, suite: Path) -> str:
     """The code with this machine's folders in the place of the Hub's repositories."""
-    code = re.sub(r'snapshot_download\("your-name/suite"[^)]*\)', repr(str(suite)), code)
-    code = code.replace('"your-name/suite"', repr(str(suite))).replace('"tests/base"', repr(str(base)))
+    code = re.sub(r'"your-name/suite(:[^"]*)?"', lambda found: repr(str(suite) + (found[1] or "")), code)
+    code = code.replace('"tests/base"', repr(str(base)))
     assert "your-name" not in code and "tests/base" not in code
     return code
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A suite on disk, and what its cards show."""
+
+    base: Path
+    folder: Path
+    facts: SuiteFacts
+
+    def said(self, code: str, capsys: pytest.CaptureFixture[str]) -> str:
+        """What a piece of code prints."""
+        capsys.readouterr()
+        exec(compile(here(code, self.base, self.folder), "card", "exec"), {})
+        return capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def saved(bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
+    """Gives the suite of all kinds on a base."""
+
+    @functools.cache
+    def made(base: str) -> Saved:
+        tasks = {kind: task_of(kind, KINDS[kind]) for kind in SUITES[base]}
+        own = ours(bases(base), *tasks.values(), dtype="float32", move=shake)
+        if base != "vit":  # with the chat template, as a chat model has it on the Hub
+            own.processor.save_pretrained(str(bases(base)))
+        folder = tmp_path_factory.mktemp("suites") / "suite"
+        manifest = save_suite(own.model, folder, processor=own.processor, tasks=tasks)
+        facts = [facts_of(task, manifest, {"train": own.splits[kind]}) for kind, task in tasks.items()]
+        return Saved(bases(base), folder, SuiteFacts("suite", BaseFacts("tests/base"), tuple(facts)))
+
+    return made
+
+
 @pytest.mark.parametrize(("base", "kind"), CASES)
 def test_snippets_run(
-    bases: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], base: str, kind: str
+    saved: Callable[[str], Saved], capsys: pytest.CaptureFixture[str], base: str, kind: str
 ) -> None:
-    task = task_of(kind, KINDS[kind])
-    own = ours(bases(base), task, dtype="float32", move=shake)
-    if base != "vit":
-        own.processor.save_pretrained(
-            str(bases(base))
-        )  # with the chat template, as a chat model has it on the Hub
-    manifest = save_suite(own.model, tmp_path / "suite", processor=own.processor, tasks={kind: task})
-    facts = facts_of(task, manifest, {"train": own.splits[kind]})
-    card = task_card(SuiteFacts("suite", BaseFacts("tests/base"), (facts,)), facts, Places())
-    plain, with_hf_mtl = blocks(card)
-    for code in (plain, with_hf_mtl):
-        capsys.readouterr()
-        exec(compile(here(code, bases(base), tmp_path / "suite"), "card", "exec"), {})
-        said = capsys.readouterr().out
-        assert said, code
-        if facts.labels and code is plain and facts.outputs is not None and not facts.multi_label:
-            assert any(label in said.split() for label in facts.labels)
+    suite = saved(base)
+    facts = next(task for task in suite.facts.tasks if task.name == kind)
+    plain, with_hf_mtl = blocks(task_card(suite.facts, facts, Places()))
+    first, second = suite.said(plain, capsys), suite.said(with_hf_mtl, capsys)
+    if facts.labels and facts.outputs is not None and not facts.multi_label:
+        assert any(label in first.split() for label in facts.labels)
+        assert any(label.removeprefix("B-").removeprefix("I-") in second for label in facts.labels)
+    assert first and len(second.splitlines()) == 1, second
+
+
+@pytest.mark.parametrize("base", SUITES)
+def test_a_suites_snippet_asks_all_its_tasks(
+    saved: Callable[[str], Saved], capsys: pytest.CaptureFixture[str], base: str
+) -> None:
+    suite = saved(base)
+    together, _ = blocks(suite_card(suite.facts, Places()))
+    alone = [blocks(task_card(suite.facts, facts, Places()))[1] for facts in suite.facts.tasks]
+    answers = suite.said(together, capsys).splitlines()
+    assert len(answers) == len(SUITES[base])
+    for answer, code in zip(answers, alone, strict=True):
+        assert re.sub(NUMBER, "", answer) == re.sub(NUMBER, "", suite.said(code, capsys).strip())
 
 
 def test_both_ways_of_writing_give_the_same_answer(
-    bases: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    saved: Callable[[str], Saved], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = task_of("causal-lm", KINDS["causal-lm"])
-    own = ours(bases("llama"), task, dtype="float32", move=shake)
-    manifest = save_suite(own.model, tmp_path / "suite", processor=own.processor, tasks={"causal-lm": task})
-    facts = facts_of(task, manifest, {"train": own.splits["causal-lm"]})
-    card = task_card(SuiteFacts("suite", BaseFacts("tests/base"), (facts,)), facts, Places())
-    said = []
-    for code in blocks(card):
-        capsys.readouterr()
-        exec(compile(here(code, bases("llama"), tmp_path / "suite"), "card", "exec"), {})
-        said.append(capsys.readouterr().out.rstrip("\n"))
-    assert [said[0]] == eval(said[1])
+    suite = saved("llama")
+    facts = next(task for task in suite.facts.tasks if task.name == "causal-lm")
+    plain, with_hf_mtl = (
+        suite.said(code, capsys).rstrip("\n") for code in blocks(task_card(suite.facts, facts, Places()))
+    )
+    assert eval(with_hf_mtl) == [{"generated_text": example_prompt(facts) + plain}]

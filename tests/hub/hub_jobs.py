@@ -16,12 +16,19 @@ from typing import Any
 import torch
 from datasets import Dataset
 from forked_writer import serve
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, ModelCard, snapshot_download
 from peft import AutoPeftModelForCausalLM, PeftModel
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
+from hf_mtl import (
+    MultiTaskPipeline,
+    MultiTaskTrainer,
+    MultiTaskTrainingArguments,
+    PromptCompletion,
+    RoutedModel,
+    Task,
+)
 from hf_mtl.cli import app
 from hf_mtl.export import load_suite
 from hf_mtl.export.hub import push_suite
@@ -69,6 +76,26 @@ def suite_logits(repo: str) -> object:
 def chosen_logits(base: str, sources: Mapping[str, str]) -> object:
     """Some adapters, from wherever they are, on a base."""
     return _by_route(RoutedModel.from_pretrained(base, sources))
+
+
+def pipeline_answers(source: str, inputs: list[list[str]], base: str | None = None) -> object:
+    """Answers of a pipeline, and the chat template of its tokenizer."""
+    pipe = MultiTaskPipeline.from_pretrained(source, base=base)
+    return {
+        "template": pipe.processor.chat_template,
+        "answers": pipe([(task, text) for task, text in inputs]),
+    }
+
+
+def validate_cards(paths: list[str]) -> object:
+    """By path, what the Hub does not accept of a card."""
+    refused = {}
+    for path in paths:
+        try:
+            ModelCard.load(path).validate()
+        except ValueError as error:
+            refused[path] = str(error)
+    return refused
 
 
 def _by_route(routed: RoutedModel) -> dict[str, list[float]]:
@@ -153,7 +180,8 @@ def _told(job: Callable[..., object]) -> Callable[..., str]:
 JOBS = {
     job.__name__: _told(job)
     for job in (
-        push, command, upload_base, plain_logits, auto_logits, suite_logits, chosen_logits, train, fetch
+        push, command, upload_base, plain_logits, auto_logits, suite_logits, chosen_logits, pipeline_answers,
+        validate_cards, train, fetch,
     )
 }  # fmt: skip
 

@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import yaml
-from hub_store import LARGE, LARGE_SIZE, ORGANISATIONS, STRANGERS, TOKENS, Blob, Repo, Token
+from hub_metadata import problems_of
+from hub_store import LARGE, LARGE_SIZE, ORGANISATIONS, STRANGERS, TOKENS, WRITER, Blob, Repo, Token
 
 
 @dataclasses.dataclass
@@ -184,6 +184,7 @@ class Handler(BaseHTTPRequestHandler):
                     state.log.clear()
             elif what == "put":  # files of somebody else's making
                 repo = state.repos.setdefault(asked["repo"], Repo(private=asked.get("private", False)))
+                repo.gated = asked.get("gated", repo.gated)
                 files = {path: Blob(text.encode()) for path, text in asked["files"].items()}
                 answer = repo.add("main", repo.commits[-1].files | files, "by hand").sha
             elif what == "branch":
@@ -272,14 +273,8 @@ class Handler(BaseHTTPRequestHandler):
         self._send(200, {"url": url, "name": name, "id": name})
 
     def validate_yaml(self, body: bytes) -> None:
-        text = json.loads(body)["content"]
-        match = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-        try:
-            yaml.safe_load(match[1] if match else "")
-        except yaml.YAMLError as error:
-            self._send(400, {"errors": [{"message": f"invalid YAML: {error}"}], "warnings": []})
-            return
-        self._send(200, {"errors": [], "warnings": []})
+        errors = [{"message": problem} for problem in problems_of(json.loads(body)["content"])]
+        self._send(400 if errors else 200, {"errors": errors, "warnings": []})
 
     def preupload(self, body: bytes, name: str, revision: str) -> None:
         self._check_write(name)
@@ -371,7 +366,12 @@ class Handler(BaseHTTPRequestHandler):
         self._send(200, [_listed(path, commit.files[path]) for path in paths if path in commit.files])
 
     def resolve(self, body: bytes, name: str, revision: str, path: str) -> None:
-        _, commit = self._commit_of(name, revision)
+        repo, commit = self._commit_of(name, revision)
+        if repo.gated and (token := self._token()) != TOKENS[WRITER]:
+            reason = f"Access to model {name} is restricted. "
+            raise Refused(
+                403 if token else 401, reason + "You must be authenticated to access it.", "GatedRepo"
+            )
         if path not in commit.files:
             raise not_found("EntryNotFound")
         blob = commit.files[path]

@@ -54,6 +54,7 @@ class Repo:
     """A repository; the first commit is the Hub's own."""
 
     private: bool = False
+    gated: bool = False  # anybody sees what there is, and only those who were let in get it
     commits: list[Commit] = field(default_factory=list)
     branches: dict[str, str] = field(default_factory=dict)
     large: dict[str, bytes] = field(default_factory=dict)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from hub_control import NAMES, HubClient, HubControl
+from hub_store import READER
 from safetensors.torch import load_file, save_file
 
+from hf_mtl import MultiTaskPipeline
 from hf_mtl.export import folder_names, load_suite
 
 
@@ -98,4 +100,37 @@ def test_a_download_that_breaks_off_is_told_and_works_the_next_time(
     outcome = client.do("chosen_logits", "ada/tiny-llama", {"mine": source})
     assert outcome.error.split(":")[0] in ("SavedAdapterError", "CheckpointError"), outcome.printed
     hub.ask("heal")
+    client.must("chosen_logits", "ada/tiny-llama", {"mine": source})
+
+
+@pytest.mark.parametrize("layout", ["folders", "repositories"])
+def test_a_pipeline_takes_the_tokenizer_that_lies_beside_the_adapters(
+    hub: HubControl, client: HubClient, suite: Path, tiny_llama: Path, layout: str
+) -> None:
+    """Which may have a chat template of its own: of a whole suite, of one task of it, of a repository of its own."""
+    places = folder_names(NAMES)
+    for place in places.values():
+        (suite / place / "chat_template.jinja").write_text(f"{{{{ messages[0].content }}}} of {place}")
+    client.must("upload_base", tiny_llama, "ada/tiny-llama")
+    pushed = client.must("push", suite, "ada", {"layout": layout, "name": "suite"})
+    inputs = [[NAMES[1], "walk"], [NAMES[0], "run"]]
+    wanted = MultiTaskPipeline.from_pretrained(suite, base=tiny_llama)([tuple(own) for own in inputs])
+    whole = client.must("pipeline_answers", "ada/suite", inputs, token=None)
+    assert whole["answers"] == wanted and whole["template"].endswith(f"of {places[NAMES[0]]}")
+    for source in {f"ada/suite:{NAMES[1]}", pushed["sources"][NAMES[1]]}:
+        alone = client.must("pipeline_answers", source, inputs[:1], token=None)
+        assert alone["answers"] == wanted[:1] and alone["template"].endswith(f"of {places[NAMES[1]]}")
+
+
+def test_a_gated_repository(hub: HubControl, client: HubClient, suite: Path, tiny_llama: Path) -> None:
+    """It can be seen by all, and loaded by those who were let in."""
+    client.must("upload_base", tiny_llama, "ada/tiny-llama")
+    source = client.must("push", suite, "ada", {"name": "gated"})["sources"][NAMES[0]]
+    hub.ask("put", {"repo": "ada/gated", "files": {}, "gated": True})
+    for token in (None, READER):
+        outcome = client.do("chosen_logits", "ada/tiny-llama", {"mine": source}, token=token)
+        assert (
+            "ada/gated: access is granted on request. Ask for it at https://huggingface.co/" in outcome.error
+        )
+        assert "mine" in outcome.error
     client.must("chosen_logits", "ada/tiny-llama", {"mine": source})

@@ -110,8 +110,14 @@ def test_tasks_of_a_suite(base: Bases, suite: Path, tmp_path: Path) -> None:
         model.load_adapter("four", suite)
     with pytest.raises(SavedAdapterError, match="the suite has no task 'moods'.* Did you mean 'mood'"):
         model.load_adapter("four", f"{suite}:moods")
-    with pytest.raises(CheckpointError, match="names one task of a suite"):
-        load_suite(f"{suite}:mood")
+    alone = load_suite(f"{suite}:mood")
+    assert alone.adapter_names == ("mood",) and alone.labels == {"mood": ("bad", "good")}
+    assert _near(answers(alone, "mood", [5]), answers(model, "one", [5]))
+    (tmp_path / "plain").mkdir()
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(suite / "q-a" / file, tmp_path / "plain")
+    with pytest.raises(CheckpointError, match=r"plain: there is no hf_mtl.json, so its base is not known"):
+        load_suite(f"{tmp_path}:plain")
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,7 @@ def test_training_measuring_answering_and_export_fit_together(tiny_t5: Path, tmp
     plain = PeftModel.from_pretrained(base, tmp_path / "saved" / "verbs").eval()
     tokenizer = AutoTokenizer.from_pretrained(tiny_t5)
     pipe = MultiTaskPipeline(trainer.model, tokenizer, {task.name: task for task in tasks})
-    answers = pipe(
-        [("verbs", {"lemma": lemma}, {"max_new_tokens": 8}) for lemma in VERBS]
-    )
+    answers = pipe([("verbs", {"lemma": lemma}, {"max_new_tokens": 8}) for lemma in VERBS])
     for lemma, [answer] in zip(VERBS, answers, strict=True):
         ids = [*tokenizer(f"{lemma}:")["input_ids"], tokenizer.eos_token_id]
         output = plain.generate(input_ids=torch.tensor([ids]), max_new_tokens=8, do_sample=False)

@@ -8,9 +8,9 @@ import re
 from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
 from hf_mtl.export.cards.places import Place
 
-__all__ = ["ANSWER_TOKENS", "NO_BASE", "example_prompt", "plain_peft", "quoted"]
+__all__ = ["NO_BASE", "example_prompt", "example_turns", "part", "plain_peft", "quoted"]
 
-ANSWER_TOKENS = 32
+_ANSWER_TOKENS = 32
 NO_BASE = "path/to/the/base"
 
 _PLACEHOLDER = "An example."
@@ -70,7 +70,7 @@ def _generate(task: TaskFacts) -> list[str]:
     return [
         *_prompt_lines(task),
         "with torch.no_grad():",
-        f"    output = model.generate(**inputs, max_new_tokens={ANSWER_TOKENS}, do_sample=False)",
+        f"    output = model.generate(**inputs, max_new_tokens={_ANSWER_TOKENS}, do_sample=False)",
         f"print(tokenizer.decode({answer}, skip_special_tokens=True))",
     ]
 
@@ -78,7 +78,7 @@ def _generate(task: TaskFacts) -> list[str]:
 def _prompt_lines(task: TaskFacts) -> list[str]:
     if task.template and "messages" in task.template:
         return [
-            f"messages = {_example_turns(task)!r}",
+            f"messages = {example_turns(task)!r}",
             "inputs = tokenizer.apply_chat_template(",
             '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
             ")",
@@ -89,7 +89,7 @@ def _prompt_lines(task: TaskFacts) -> list[str]:
     ]
 
 
-def _example_turns(task: TaskFacts) -> list[dict[str, str]]:
+def example_turns(task: TaskFacts) -> list[dict[str, str]]:
     """The turns of the first sample row before the answer, or one that asks anything."""
     column = (task.template or {})["messages"]
     try:
@@ -114,7 +114,7 @@ def example_prompt(task: TaskFacts) -> str:
 
 def _classify(task: TaskFacts) -> list[str]:
     texts = [
-        quoted(_part(task, role)) for role in ("text", "text_pair") if role == "text" or role in task.columns
+        quoted(part(task, role)) for role in ("text", "text_pair") if role == "text" or role in task.columns
     ]
     lines = [
         f'inputs = tokenizer({", ".join(texts)}, {_cut(task)}, return_tensors="pt")',
@@ -144,7 +144,7 @@ def _cut(task: TaskFacts, what: str | bool = True) -> str:
 
 def _tag(task: TaskFacts) -> list[str]:
     return [
-        f"words = {quoted(_part(task, 'tokens'))}.split()",
+        f"words = {quoted(part(task, 'tokens'))}.split()",
         f'inputs = tokenizer(words, is_split_into_words=True, {_cut(task)}, return_tensors="pt")',
         "with torch.no_grad():",
         "    logits = model(**inputs).logits[0]",
@@ -156,8 +156,8 @@ def _tag(task: TaskFacts) -> list[str]:
 
 
 def _answer(task: TaskFacts) -> list[str]:
-    question = _part(task, "question", "Who wrote it?")
-    context = _part(task, "context", "Somebody wrote it.")
+    question = part(task, "question", "Who wrote it?")
+    context = part(task, "context", "Somebody wrote it.")
     return [
         f"question = {quoted(question)}",
         f"context = {quoted(context)}",
@@ -189,7 +189,7 @@ _USES = {
 }
 
 
-def _part(task: TaskFacts, role: str, otherwise: str = _PLACEHOLDER) -> str:
+def part(task: TaskFacts, role: str, otherwise: str = _PLACEHOLDER) -> str:
     """What the first sample row has for a part of the kind's rows."""
     row = task.samples[0] if task.samples else {}
     column = task.columns.get(role, role)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
+from hf_mtl.export.cards.pipeline_use import pipeline_use
 from hf_mtl.export.cards.places import Place, Places
-from hf_mtl.export.cards.plain_use import ANSWER_TOKENS, NO_BASE, example_prompt, plain_peft, quoted
+from hf_mtl.export.cards.plain_use import plain_peft
 
 __all__ = ["Snippet", "snippets_of", "suite_snippets"]
 
@@ -35,22 +36,30 @@ class Snippet:
 def snippets_of(facts: SuiteFacts, task: TaskFacts, places: Places) -> tuple[Snippet, ...]:
     """The snippets of an adapter; vLLM's only where vLLM can take it."""
     place = places.of(facts, task)
+    source = place.repository if place.subfolder is None else f"{place.repository}:{task.name}"
     return (
         Snippet("With plain PEFT", "python", plain_peft(facts, task, place)),
-        Snippet("With hf_mtl", "python", _hf_mtl(facts, task, place)),
+        Snippet("With hf_mtl", "python", pipeline_use(facts, [task], source)),
         *_served(facts, [task], places),
     )
 
 
 def suite_snippets(facts: SuiteFacts, places: Places) -> tuple[Snippet, ...]:
-    """The snippets of a suite: plain PEFT with its first adapter, and all that vLLM can serve at once."""
+    """The snippets of a suite: all its tasks at once, its first adapter with plain PEFT, what vLLM can serve."""
     saved = [task for task in facts.tasks if task.folder is not None]
     if not saved:
         return ()
-    place = places.of(facts, saved[0])
     return (
-        Snippet(f"With plain PEFT: {saved[0].name}", "python", plain_peft(facts, saved[0], place)),
-        Snippet(f"With hf_mtl: {saved[0].name}", "python", _hf_mtl(facts, saved[0], place)),
+        Snippet(
+            "With hf_mtl, all tasks in one batch",
+            "python",
+            pipeline_use(facts, saved, places.suite_of(facts)),
+        ),
+        Snippet(
+            f"With plain PEFT: {saved[0].name}",
+            "python",
+            plain_peft(facts, saved[0], places.of(facts, saved[0])),
+        ),
         *_served(facts, saved, places),
     )
 
@@ -60,37 +69,6 @@ def _served(facts: SuiteFacts, tasks: Sequence[TaskFacts], places: Places) -> li
     return (
         [Snippet("With vLLM", "bash", _vllm(facts, served, places))] if served and facts.base.hub_id else []
     )
-
-
-def _hf_mtl(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
-    """The adapter on a routed base, beside which others may be."""
-    folder = "folder" if place.subfolder is None else "folder + " + quoted("/" + place.subfolder)
-    patterns = "" if place.subfolder is None else f", allow_patterns={quoted(place.subfolder + '/*')}"
-    lines = [
-        "from huggingface_hub import snapshot_download",
-        *(["from transformers import AutoTokenizer", ""] if task.outputs is None else [""]),
-        "from hf_mtl.export import load_suite",
-        *(["from hf_mtl.models import generate"] if task.outputs is None else []),
-        "",
-        f"folder = snapshot_download({quoted(place.repository)}{patterns})",
-        f"model = load_suite({folder}, base={quoted(_source(facts))})",
-    ]
-    name = quoted(task.name)
-    if task.outputs is not None:
-        return "\n".join([*lines, f"print(model.labels.get({name}), model.auto_class({name}))"])
-    return "\n".join(
-        [
-            *lines,
-            f"tokenizer = AutoTokenizer.from_pretrained({folder})",
-            f"prompt = {quoted(example_prompt(task))}",
-            f"print(generate(model, tokenizer, {name}, [prompt], max_new_tokens={ANSWER_TOKENS}))",
-        ]
-    )
-
-
-def _source(facts: SuiteFacts) -> str:
-    """The very weights that the adapters were trained on, which the manifest's fingerprint asks for."""
-    return f"asset:{facts.base.asset}" if facts.base.asset else facts.base.hub_id or NO_BASE
 
 
 def _vllm(facts: SuiteFacts, tasks: Sequence[TaskFacts], places: Places) -> str:

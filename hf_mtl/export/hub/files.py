@@ -10,22 +10,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
-from hf_mtl.models.saved import CONFIG_FILE, WEIGHTS_FILE
+from hf_mtl.models.saved import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 
 __all__ = ["CARD_FILE", "RemoteFile", "UploadFile", "adapter_files", "card_files", "differing"]
 
 CARD_FILE = "README.md"
 
-# What tokenizers, image processors and feature extractors of transformers write. Only these names go out: whatever
-# else lies in a folder (optimizer states, training_args.bin, notes) is nobody's business.
-_PROCESSOR = (
-    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "vocab.txt", "vocab.bpe", "merges.txt", "bpe.codes", "spiece.model", "sentencepiece.bpe.model",
-    "source.spm", "target.spm", "*.tiktoken", "chat_template.jinja", "chat_template.json",
-    "preprocessor_config.json", "processor_config.json", "image_processor_config.json", "audio_tokenizer_config.json",
-    "video_preprocessor_config.json",
-)  # fmt: skip
-_MORE_TEMPLATES = "additional_chat_templates/*.jinja"
 _PICTURES = ("*.png", "*.svg")
 
 _PIECE = 1 << 20  # bytes that are read at once
@@ -96,11 +86,8 @@ def differing(files: tuple[UploadFile, ...], remote: Mapping[str, RemoteFile]) -
 
 def adapter_files(folder: Path) -> Iterator[Path]:
     """The files of an adapter's folder that go to the Hub: adapter, tokenizer or processor, and the card."""
-    names = (CONFIG_FILE, WEIGHTS_FILE, *_PROCESSOR)
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in names):
-            yield path
-    yield from sorted(folder.glob(_MORE_TEMPLATES))
+    found = {path for name in (CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES) for path in folder.glob(name)}
+    yield from sorted(path for path in found if path.is_file())
     yield from card_files(folder)
 
 

@@ -10,10 +10,20 @@ from torch import Tensor, nn
 from hf_mtl.errors import CheckpointError, listing
 from hf_mtl.models.saved.checks import check_finite
 
-__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "restore_parameters"]
+__all__ = ["CONFIG_FILE", "PROCESSOR_FILES", "WEIGHTS_FILE", "restore_parameters"]
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+
+# What tokenizers, image processors and feature extractors of transformers write. Only these names go out and come in:
+# whatever else lies in a folder (optimizer states, training_args.bin, notes) is nobody's business.
+PROCESSOR_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "vocab.txt", "vocab.bpe", "merges.txt", "bpe.codes", "spiece.model", "sentencepiece.bpe.model",
+    "source.spm", "target.spm", "*.tiktoken", "chat_template.jinja", "chat_template.json",
+    "additional_chat_templates/*.jinja", "preprocessor_config.json", "processor_config.json",
+    "image_processor_config.json", "audio_tokenizer_config.json", "video_preprocessor_config.json",
+)  # fmt: skip
 
 _SHOWN = 5  # keys of a message
 

@@ -18,18 +18,23 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 
 from hf_mtl.errors import CheckpointError
 
-__all__ = ["download", "files_of"]
+__all__ = ["download", "exactly", "files_of"]
 
 _NETWORK = (OSError, HTTPError, ValueError)  # what the client raises; its own errors are among them
 
 
-def download(repo: str, revision: str | None, files: Sequence[str], *, token: str | None) -> Path:
+def exactly(path: str) -> str:
+    """The pattern that only one path fits."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def download(repo: str, revision: str | None, patterns: Sequence[str], *, token: str | None) -> Path:
     """Fetch some files of a repository into the Hub's cache; those that it does not have are left out.
 
     Args:
         repo: `user/name`.
         revision: A branch, tag or commit; None is the main branch.
-        files: Their paths in the repository.
+        patterns: Of their paths in the repository, with "*", "?" and "[...]"; see `exactly`.
         token: For a private repository; default: that of `hf auth login`.
 
     Returns:
@@ -38,9 +43,8 @@ def download(repo: str, revision: str | None, files: Sequence[str], *, token: st
     Raises:
         CheckpointError: If the repository or its revision does not exist or cannot be reached.
     """
-    patterns = [re.sub(r"([*?\[])", r"[\1]", file) for file in files]
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, token=token))
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns), token=token))
     except _NETWORK as error:
         # Not chained: the client's errors carry their request, and that the token.
         raise CheckpointError(_refusal(error, repo, revision)) from None

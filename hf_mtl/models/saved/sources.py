@@ -3,7 +3,8 @@
 >>> parse_source("user/suite@v2:question answering")
 Source(folder=None, repo='user/suite', revision='v2', task='question answering')
 
-From the Hub exactly the files of the adapter are fetched: its config, its weights in safetensors, its manifest.
+From the Hub exactly the files of the adapter are fetched: its config, its weights in safetensors, its manifest. Of a
+suite, the tokenizer or image processor beside the first adapter is fetched too.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from hf_mtl.errors import CheckpointError, did_you_mean, listing
-from hf_mtl.models.saved.adapter_files import CONFIG_FILE, WEIGHTS_FILE
-from hf_mtl.models.saved.hub import download, files_of
+from hf_mtl.models.saved.adapter_files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
+from hf_mtl.models.saved.hub import download, exactly, files_of
 from hf_mtl.models.saved.manifest import MANIFEST_FILE, Manifest
 
 __all__ = ["AdapterFiles", "Source", "fetch", "fetch_suite", "parse_source"]
@@ -127,12 +128,13 @@ def _folders_beside(path: Path) -> str:
     )
 
 
-def fetch(source: Source, *, token: str | None = None) -> AdapterFiles:
+def fetch(source: Source, *, token: str | None = None, processor: bool = False) -> AdapterFiles:
     """Bring the files of one adapter to this machine, if they are not here.
 
     Args:
         source: Where it is.
         token: For a private repository; default: that of `hf auth login`.
+        processor: Whether the tokenizer or image processor beside it is wanted too.
 
     Raises:
         CheckpointError: If it is not there, cannot be reached, or is a suite of which no task is named.
@@ -141,15 +143,15 @@ def fetch(source: Source, *, token: str | None = None) -> AdapterFiles:
         assert source.folder is not None
         return _in_folder(source.folder, source, token)
     if source.task is None:
-        folder = _downloaded(source, ["."], token)
+        folder = _downloaded(source, ["."], token, processor=processor)
         return _picked(folder, source, _found(folder, source, ".", token))
     root = download(source.repo, source.revision, [MANIFEST_FILE], token=token)
     pinned = replace(source, revision=root.name)  # one commit, whatever is pushed in between
     manifest = Manifest.load(root) if (root / MANIFEST_FILE).is_file() else None
     place = _place_of(manifest, source)
     if manifest is not None and source.task in manifest.repos:
-        return _elsewhere(manifest, source.task, token)
-    folder = _downloaded(pinned, [place], token) / place
+        return _elsewhere(manifest, source.task, token, processor=processor)
+    folder = _downloaded(pinned, [place], token, processor=processor) / place
     found = _found(folder, pinned, place, token)
     return _known(folder, source, manifest, found)
 
@@ -205,7 +207,7 @@ def _place_of(manifest: Manifest | None, source: Source) -> str:
     return manifest.tasks[source.task]
 
 
-def _elsewhere(manifest: Manifest, task: str, token: str | None) -> AdapterFiles:
+def _elsewhere(manifest: Manifest, task: str, token: str | None, *, processor: bool = False) -> AdapterFiles:
     """A task of a suite that is in a repository of its own."""
     repo, _, commit = manifest.repos[task].partition("@")
     if not _REPO.fullmatch(repo) or not _COMMIT.fullmatch(commit):
@@ -215,7 +217,7 @@ def _elsewhere(manifest: Manifest, task: str, token: str | None) -> AdapterFiles
         )
     own = Source(repo=repo, revision=commit)
     place = manifest.tasks[task]
-    folder = _downloaded(own, [place], token) / place
+    folder = _downloaded(own, [place], token, processor=processor) / place
     found = _found(folder, own, place, token)
     return AdapterFiles(str(own), folder, manifest.of_one(task), task, found)
 
@@ -224,7 +226,7 @@ def fetch_suite(source: Source, *, token: str | None = None) -> tuple[Manifest, 
     """Bring the files of all tasks of a suite to this machine.
 
     Args:
-        source: The suite, without a task.
+        source: The suite; with a task, that one alone.
         token: As in `fetch`.
 
     Returns:
@@ -233,6 +235,14 @@ def fetch_suite(source: Source, *, token: str | None = None) -> tuple[Manifest, 
     Raises:
         CheckpointError: As `fetch`, or if there is no manifest.
     """
+    if source.task is not None:
+        one = fetch(source, token=token, processor=True)
+        if one.manifest is None:
+            raise CheckpointError(
+                f"{source}: there is no {MANIFEST_FILE}, so its base is not known. "
+                f"RoutedModel.from_pretrained(base, {{'name': {str(source)!r}}}) loads it on a base that you name."
+            )
+        return one.manifest.of_one(source.task), {source.task: one}
     if source.repo is None:
         assert source.folder is not None
         manifest = Manifest.load(source.folder)
@@ -243,23 +253,27 @@ def fetch_suite(source: Source, *, token: str | None = None) -> tuple[Manifest, 
     pinned = replace(source, revision=root.name)
     places = {task: place for task, place in manifest.tasks.items() if task not in manifest.repos}
     if places:
-        _downloaded(pinned, list(places.values()), token)
+        _downloaded(pinned, list(places.values()), token, processor=True)
     files = {
         task: AdapterFiles(
             f"{source}:{task}", root / place, manifest, task, _found(root / place, pinned, place, token)
         )
         for task, place in places.items()
     }
-    files |= {task: _elsewhere(manifest, task, token) for task in manifest.repos}
+    first = next(iter(manifest.tasks), None)
+    files |= {task: _elsewhere(manifest, task, token, processor=task == first) for task in manifest.repos}
     return manifest, {task: files[task] for task in manifest.tasks}
 
 
-def _downloaded(source: Source, places: list[str], token: str | None) -> Path:
-    """The repository's folder on this machine, with the adapters' files at some places of it."""
+def _downloaded(source: Source, places: list[str], token: str | None, *, processor: bool) -> Path:
+    """The repository's folder here, with the adapters' files at some places, and at the first the processor's."""
     assert source.repo is not None
     names = (CONFIG_FILE, WEIGHTS_FILE, MANIFEST_FILE)
-    files = [str(PurePosixPath(place) / name) for place in places for name in names]
-    return download(source.repo, source.revision, files, token=token)
+    patterns = [exactly(str(PurePosixPath(place) / name)) for place in places for name in names]
+    if processor:
+        first = exactly("" if PurePosixPath(places[0]) == PurePosixPath(".") else f"{places[0]}/")
+        patterns += [first + name for name in PROCESSOR_FILES]
+    return download(source.repo, source.revision, patterns, token=token)
 
 
 def _found(folder: Path, source: Source, place: str, token: str | None) -> tuple[str, ...]:
