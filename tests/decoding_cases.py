@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig
+from plain_peft import shake
 from tiny_bases import TESTED, Case
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -55,16 +56,31 @@ def configs(case: Case) -> dict[str, PeftConfig]:
             init_ia3_weights=False,
             fan_in_fan_out=transposed,
         ),
+        "own": LoraConfig(
+            r=2,
+            init_lora_weights=False,
+            target_modules=attention,
+            modules_to_save=feedforward,
+            fan_in_fan_out=transposed,
+        ),
         "prefix": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5),
         "prompt": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
     }
 
 
-def routed(case: Case, dtype: torch.dtype = torch.float64, kinds: tuple[str, ...] = ()) -> RoutedModel:
-    model = RoutedModel(case.base(dtype))
+def routed(
+    case: Case,
+    dtype: torch.dtype = torch.float64,
+    kinds: tuple[str, ...] = (),
+    base: PreTrainedModel | None = None,
+) -> RoutedModel:
+    """A case's base, or one that is given, with one adapter of each kind."""
+    model = RoutedModel(base or case.base(dtype))
     for name, config in configs(case).items():
         if not kinds or name in kinds:
             model.add_adapter(name, config)
+            if name == "own":  # a copy begins as the base's layer
+                shake(model, name, seed=1)
     assert model.base.generation_config is not None
     model.base.generation_config.eos_token_id = None  # so that lengths are what a test asks for
     return model.eval()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from decoding_cases import letters
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import (
@@ -23,7 +24,7 @@ from transformers import (
 from hf_mtl.adapters import RoutedPass, Term, install, segment_delta
 from hf_mtl.adapters.grouped import grouped_delta
 from hf_mtl.data import Chunk, PackedBatch, Sequence, pack
-from hf_mtl.models import RoutedModel
+from hf_mtl.models import Decoder, GenerationRequest, GenerationSettings, RoutedModel
 from hf_mtl.models.attention import _flash, _one_by_one
 from hf_mtl.training.optimization import TaskOptimizer
 from hf_mtl.training.settings import TaskSettings
@@ -183,6 +184,26 @@ def test_generation_runs_through_a_route(folder: Path) -> None:
             torch.tensor([[1, 2, 3]], device="cuda"), max_new_tokens=4, do_sample=False, pad_token_id=0
         )
     assert output.shape[1] <= 7
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_mixed_decoding_writes_what_each_route_writes_alone(folder: Path, quantised: bool) -> None:
+    """In fp32; on a quantised base too, whose layers give the same for one row and for many."""
+    model = _routed(folder, torch.float32, quantised).eval()
+    settings = GenerationSettings(max_new_tokens=12)
+    requests = [
+        GenerationRequest(route, (3 + i, 5, 7), settings) for i, route in enumerate((*NAMES, None) * 3)
+    ]
+    together = Decoder(model, letters()).generate(requests)
+    for request, answer in zip(requests, together, strict=True):
+        with model.route(request.route) as base:
+            output = base.generate(
+                torch.tensor([request.input_ids], device="cuda"),
+                max_new_tokens=12,
+                do_sample=False,
+                pad_token_id=0,
+            )
+        assert answer.token_ids == tuple(output[0, 3:].tolist())
 
 
 def test_the_flat_fused_optimizer_equals_the_ordinary_one() -> None:

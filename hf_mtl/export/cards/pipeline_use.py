@@ -25,10 +25,10 @@ def pipeline_use(facts: SuiteFacts, tasks: Sequence[TaskFacts], source: str) -> 
             "from hf_mtl import MultiTaskPipeline",
             "",
             f"pipe = MultiTaskPipeline.from_pretrained({quoted(source)}{_base(facts)})",
-            "answers = pipe([",
+            "inputs = [",
             *(f"    ({quoted(task.name)}, {_example(task)})," for task in tasks),
-            "])",
-            "for answer in answers:",
+            "]",
+            "for answer in pipe(inputs):",
             "    print(answer)",
         ]
     )  # fmt: skip

@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from decoding_cases import PACKED, case_of, letters, plain_models, prompts, request, routed, written
+from peft import PeftModel
 from tiny_bases import TESTED
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
-from hf_mtl.adapters import RoutedPass, StackedLoras, forms
+from hf_mtl.adapters import RoutedPass, StackedLoras, forms, quantised_layers
+from hf_mtl.export import save_suite
 from hf_mtl.models import Decoder
 
 PEFT_WARNS = pytest.mark.filterwarnings("ignore:Position ids are not supported:UserWarning")
 pytestmark = [PEFT_WARNS, pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False:UserWarning")]
 
-LENGTHS = (9, 1, 4, 17, 6, 2, 12)
+LENGTHS = (9, 1, 4, 17, 6, 2, 12, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -47,6 +50,36 @@ def test_a_window_that_is_shorter_than_prefix_and_text(window: int, tmp_path: Pa
     rows = list(zip(plain, prompts((12, 1, 5, 8)), strict=True))
     answers = Decoder(model, letters()).generate(request(route, ids, 12) for route, ids in rows)
     assert [answer.token_ids for answer in answers] == [written(plain[r], ids, 12) for r, ids in rows]
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_on_a_quantised_base(bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs pip install hf-mtl[4bit]")
+    # On some CPUs it evaluates 4-bit layers in bf16, whose rounding turns with the number of rows, and so do tokens.
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)
+    case = TESTED["LlamaForCausalLM"]
+    case.base(torch.float32).save_pretrained(tmp_path / "base")
+    four = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.float32}
+    config = (
+        BitsAndBytesConfig(load_in_4bit=True, **four) if bits == 4 else BitsAndBytesConfig(load_in_8bit=True)
+    )
+
+    def base() -> PreTrainedModel:
+        loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            tmp_path / "base", dtype=torch.float32, quantization_config=config
+        )
+        return loaded.eval()
+
+    model = routed(case, kinds=("mlp", "wide", "ia3", "prefix"), base=base())
+    save_suite(model, tmp_path / "suite", processor=None)
+    plain: dict[str | None, PeftModel | PreTrainedModel] = {None: base()}
+    for name in model.adapter_names:
+        plain[name] = PeftModel.from_pretrained(base(), tmp_path / "suite" / name)
+    assert quantised_layers(model.base)
+    rows = list(zip(plain, prompts((5, 3, 8, 4, 11)), strict=True))
+    answers = Decoder(model, letters()).generate(request(route, ids) for route, ids in rows)
+    assert [answer.token_ids for answer in answers] == [written(plain[r], ids, 8) for r, ids in rows]
+    assert len({answer.token_ids for answer in answers}) == len(rows)
 
 
 def test_rows_that_join_and_leave_in_the_middle(tmp_path: Path) -> None:
