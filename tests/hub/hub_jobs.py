@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
 import sys
 import time
 import traceback
@@ -45,6 +46,21 @@ def command(*arguments: str) -> object:
     """The command line."""
     app(list(arguments), prog_name="hf-mtl", standalone_mode=False)
     return None
+
+
+def two_processes(recipe: str) -> object:
+    """Train a recipe under torchrun."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "hf_mtl",
+    ]
+    done = subprocess.run([*command, "train", recipe], check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return done.returncode
 
 
 def upload_base(folder: str, repo: str) -> object:
@@ -180,8 +196,8 @@ def _told(job: Callable[..., object]) -> Callable[..., str]:
 JOBS = {
     job.__name__: _told(job)
     for job in (
-        push, command, upload_base, plain_logits, auto_logits, suite_logits, chosen_logits, pipeline_answers,
-        validate_cards, train, fetch,
+        push, command, two_processes, upload_base, plain_logits, auto_logits, suite_logits, chosen_logits,
+        pipeline_answers, validate_cards, train, fetch,
     )
 }  # fmt: skip
 

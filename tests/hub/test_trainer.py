@@ -179,6 +179,23 @@ training: {{max_steps: 2, per_device_train_batch_size: 3, save_steps: 1, use_cpu
 
 
 @pytest.mark.slow
+def test_two_processes_push_once(
+    hub: HubControl, client: HubClient, tiny_llama: Path, two_tasks: Path
+) -> None:
+    """Only the first process speaks to the Hub."""
+    recipe = RECIPE.format(model=tiny_llama).replace("runs/tiny", str(two_tasks / "tiny"))
+    (two_tasks / "recipe.yaml").write_text(recipe.replace("max_steps: 2", "ddp_backend: gloo, max_steps: 2"))
+    outcome = client.do("two_processes", two_tasks / "recipe.yaml")
+    assert outcome.result == 0, outcome.printed
+    messages = hub.commits("ada/tiny")
+    assert messages[0] == "Training in progress, step 1" and len(messages) == len(set(messages))
+    files = hub.files("ada/tiny")
+    assert "hf_mtl.json" in files
+    for name in ("past-tense/adapter_model.safetensors", "past-tense/README.md"):
+        assert files[name] == (two_tasks / "tiny" / name).read_bytes()
+
+
+@pytest.mark.slow
 def test_a_recipe_pushes(hub: HubControl, client: HubClient, tiny_llama: Path, two_tasks: Path) -> None:
     """At every save, and at the end; and neither the run's folder nor the Hub holds the token."""
     recipe = RECIPE.format(model=tiny_llama).replace("runs/tiny", str(two_tasks / "tiny"))
