@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from hf_mtl.data import ASSET_PREFIX, ASSETS
 from hf_mtl.errors import CheckpointError
 from hf_mtl.evaluation import ALONE, COMPARISON_FILE, Comparison, Report, TaskResult
 from hf_mtl.evaluation.page import MIXTURE, REPORT_FILE, SINGLE, Share
 from hf_mtl.export import Manifest
-from hf_mtl.export.cards import BaseFacts, Figure, SuiteFacts, TaskFacts
-from hf_mtl.models.saved import WEIGHTS_FILE, read_header
-from hf_mtl.recipe.card_data import DATA, RunData, TaskData
+from hf_mtl.export.cards import SuiteFacts, TaskData, TaskFacts, saved_task
+from hf_mtl.recipe.card_data import DATA, RunData
 from hf_mtl.recipe.card_rows import rows_facts
-from hf_mtl.recipe.card_settings import AdapterFacts, adapter_facts, run_settings, task_settings
 from hf_mtl.recipe.declared import kind_of_spec, template_of
 from hf_mtl.recipe.loading import RECIPE_FILE, read_resolved
 from hf_mtl.recipe.schema import Recipe, TaskSpec
 from hf_mtl.tasks import Declared, TaskForm
+from hf_mtl.training.card_settings import run_settings, task_settings
+from hf_mtl.training.cards import base_facts, figures_of_task
 
 __all__ = ["collect_facts"]
 
@@ -47,7 +47,9 @@ def collect_facts(folder: str | Path) -> SuiteFacts:
     comparison = _comparison(folder)
     return SuiteFacts(
         name=Path(recipe.output_dir).name or folder.resolve().name,
-        base=_base(recipe, manifest, report),
+        base=base_facts(
+            manifest, dtype=_text(report.model.get("dtype")), quantization=recipe.model.quantization
+        ),
         tasks=tuple(
             _Task(folder, recipe, manifest, comparison).facts(
                 name,
@@ -60,32 +62,9 @@ def collect_facts(folder: str | Path) -> SuiteFacts:
         ),
         sharing=_named(recipe.sharing),
         objective=_named(recipe.objective),
-        settings=run_settings(recipe),
+        settings=run_settings(recipe.training),
         environment=_environment(report, data),
         seeds=() if comparison is None else comparison.seeds,
-    )
-
-
-def _base(recipe: Recipe, manifest: Manifest, report: Report) -> BaseFacts:
-    source = recipe.model.source or ""
-    asset = source.removeprefix(ASSET_PREFIX) if source.startswith(ASSET_PREFIX) else None
-    known = next(
-        (
-            own
-            for name, own in ASSETS.items()
-            if name == asset or (own.hub_id and own.hub_id == manifest.base.hub_id)
-        ),
-        None,
-    )
-    dtype = report.model.get("dtype")
-    return BaseFacts(
-        hub_id=manifest.base.hub_id,
-        asset=asset,
-        note=manifest.base.note,
-        licence=None if known is None else known.licence,
-        dtype=None if dtype is None else str(dtype),
-        quantization=recipe.model.quantization,
-        fingerprint=manifest.base.fingerprint,
     )
 
 
@@ -93,6 +72,10 @@ def _environment(report: Report, data: RunData) -> dict[str, str]:
     told = {name: str(report.model[name]) for name in _VERSIONS if report.model.get(name) is not None}
     device = {"device": str(report.model["device"])} if report.model.get("device") else {}
     return {**told, **data.environment, **device}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _named(value: str | Mapping[str, object]) -> str:
@@ -129,34 +112,17 @@ class _Task:
         share: Share | None,
         alone: Mapping[str, float],
     ) -> TaskFacts:
-        spec, place = self._recipe.tasks[name], self._manifest.tasks.get(name)
-        form = self._manifest.forms.get(name) or _form(spec, self._manifest, name)
-        head = self._manifest.heads.get(name)
-        adapter = AdapterFacts() if place is None else adapter_facts(self._folder / place)
-        writes = "AutoModelForSeq2SeqLM" if form.kind.name == "seq2seq-lm" else "AutoModelForCausalLM"
-        return TaskFacts(
-            name=name,
-            kind=form.kind.name,
-            auto_class=writes if head is None else head.auto_class,
-            folder=place,
+        spec, manifest = self._recipe.tasks[name], self._manifest
+        form = manifest.forms.get(name) or _form(spec, manifest, name)
+        return replace(
+            saved_task(self._folder, manifest, name, form),
             about=spec.card.about,
-            multi_label=form.kind.multi_label,
-            labels=form.declared.labels or (),
-            columns=dict(form.declared.columns),
-            template=form.content()["template"],
-            max_length=form.declared.max_length,
-            outputs=None if head is None else head.spec.outputs,
-            peft_type=adapter.peft_type,
-            rank=adapter.rank,
-            served_by_vllm=adapter.served_by_vllm and head is None and writes == "AutoModelForCausalLM",
-            parameters=None if place is None else _parameters(self._folder / place),
-            adapter=adapter.settings,
-            settings=task_settings(spec),
+            settings=task_settings(dict(spec)),
             rows=rows_facts(spec, data.numbers),
             samples=data.samples,
             image_mode=data.image_mode,
             image_size=data.image_size,
-            figures=self._figures(result, alone),
+            figures=figures_of_task(result, alone=alone, over_seeds=partial(self._over_seeds, result.task)),
             evaluated_rows=result.rows,
             chosen_by=_chosen_by(spec, self._recipe),
             losses=tuple((step, loss) for step, loss in result.losses if math.isfinite(loss)),
@@ -166,22 +132,6 @@ class _Task:
             seconds=result.seconds,
             licence=spec.card.license,
             languages=spec.card.language,
-        )
-
-    def _figures(self, result: TaskResult, alone: Mapping[str, float]) -> tuple[Figure, ...]:
-        return tuple(
-            Figure(
-                metric=score.metric,
-                value=score.after,
-                low=score.low,
-                high=score.high,
-                before=score.before,
-                constant=score.constant,
-                alone=alone.get(score.metric),
-                test=result.test.get(score.metric),
-                over_seeds=self._over_seeds(result.task, score.metric),
-            )
-            for score in result.scores
         )
 
     def _over_seeds(self, task: str, metric: str) -> dict[str, str]:
@@ -200,12 +150,6 @@ def _form(spec: TaskSpec, manifest: Manifest, name: str) -> TaskForm:
     if spec.template is not None:
         declared = replace(declared, template=template_of(spec.template))
     return TaskForm(kind_of_spec(spec), declared, spec.template is not None)
-
-
-def _parameters(folder: Path) -> int:
-    """The numbers in an adapter's file."""
-    file = folder / WEIGHTS_FILE
-    return sum(math.prod(entry.shape) for entry in read_header(file, where=str(file)).values())
 
 
 def _chosen_by(spec: TaskSpec, recipe: Recipe) -> str | None:

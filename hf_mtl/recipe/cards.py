@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hf_mtl.evaluation import plot_losses
-from hf_mtl.export.cards import FACTS_FILE, LOSS_CURVE_FILE, TaskFacts, write_cards
 from hf_mtl.recipe.card_facts import collect_facts
+from hf_mtl.training.cards import draw_cards
 
 __all__ = ["make_cards"]
 
@@ -25,25 +24,6 @@ def make_cards(run: str | Path, into: str | Path | None = None) -> list[Path]:
         CheckpointError: The folder holds no finished run.
         ConfigError: matplotlib is not installed.
     """
-    facts = collect_facts(run)
-    folder = Path(into or run)
-    folder.mkdir(parents=True, exist_ok=True)
-    facts.save(folder / FACTS_FILE)
-    drawn = [task for task in facts.tasks if len(task.losses) > 1]
-    for task in drawn:
-        if task.folder is not None:
-            (folder / task.folder).mkdir(parents=True, exist_ok=True)
-            _draw([task], folder / task.folder / LOSS_CURVE_FILE)
-    if drawn and into is not None:  # a run has drawn its own
-        _draw(drawn, folder / LOSS_CURVE_FILE)
-    return write_cards(folder)
-
-
-def _draw(tasks: list[TaskFacts], path: Path) -> None:
-    names = [task.name for task in tasks]
-    points = [
-        {"step": step, "loss": loss, f"{task.name}/loss": loss}
-        for task in tasks
-        for step, loss in task.losses
-    ]
-    plot_losses(points, names, path)
+    return draw_cards(
+        collect_facts(run), Path(into or run), whole=into is not None
+    )  # a run has drawn its own

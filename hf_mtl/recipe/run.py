@@ -24,13 +24,15 @@ from hf_mtl.evaluation.page import (
     numbers_of,
 )
 from hf_mtl.export import Manifest, load_suite
+from hf_mtl.export.cards import data_of
 from hf_mtl.models import RoutedModel, load_base, load_processor
-from hf_mtl.recipe.card_data import DATA, RunData, data_of, this_environment
+from hf_mtl.recipe.card_data import DATA, RunData, may_show_rows
 from hf_mtl.recipe.cards import make_cards
 from hf_mtl.recipe.factory import Run, build
 from hf_mtl.recipe.loading import RECIPE_FILE, save_recipe
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
+from hf_mtl.training.cards import environment
 
 __all__ = [
     "LOSSES_FILE",
@@ -82,7 +84,7 @@ def run_recipe(
         _save(run, trainer, report)
         _show(run, trainer, report, console)
         if run.args.push_to_hub:
-            trainer.push_to_hub()  # with what was written after the adapters: cards and their pictures
+            trainer.push_to_hub(create_cards=False)  # those of the recipe are there, with their pictures
     return report
 
 
@@ -187,10 +189,12 @@ def _data(run: Run, trainer: MultiTaskTrainer) -> RunData:
     splits, tasks = trainer.splits(), run.recipe.tasks
     return RunData(
         {
-            name: data_of(trainer.suite[name], tasks[name], splits[name], run.tests.get(name))
+            name: data_of(
+                trainer.suite[name], splits[name], run.tests.get(name), shown=may_show_rows(tasks[name])
+            )
             for name in tasks
         },
-        this_environment(),
+        environment(str(trainer.args.device)),
     )
 
 

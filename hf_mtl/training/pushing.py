@@ -20,7 +20,7 @@ from transformers.trainer_utils import HubStrategy, SaveStrategy
 
 from hf_mtl.errors import HfMtlError, HubError
 from hf_mtl.export import save_suite
-from hf_mtl.export.cards import Places, refresh_cards
+from hf_mtl.export.cards import CARD_FILE, FACTS_FILE, Places, refresh_cards
 from hf_mtl.export.hub import (
     Hub,
     Place,
@@ -92,13 +92,14 @@ class PushingTrainer(CheckpointingTrainer):
             self.model, folder, names=self.suite.names, processor=self.processing_class, tasks=self.suite
         )
 
-    def push_to_hub(  # type: ignore[override]  # no model card is made here, so it has no arguments
+    def push_to_hub(  # type: ignore[override]  # `create_cards` in the place of a card's arguments
         self,
         commit_message: str | None = "End of training",
         blocking: bool = True,
         token: str | None = None,
         revision: str | None = None,
         private: bool | None = None,
+        create_cards: bool = True,
     ) -> CommitInfo | Future[CommitInfo] | None:
         """Write all adapters into `output_dir`, and put them on the Hub with the cards that lie there.
 
@@ -108,6 +109,8 @@ class PushingTrainer(CheckpointingTrainer):
             token: A token that may write; default `hub_token`.
             revision: The branch; default `hub_revision`, or the main one.
             private: Whether a repository that is made now is private; default `hub_private_repo`.
+            create_cards: Whether to write the cards anew, see `create_model_card`; else those in `output_dir` go out.
+                Cards that were written by hand, without `cards.json` beside them, are never touched.
 
         Returns:
             The commit that holds the adapters, or its `Future`; None in all processes but the first.
@@ -123,6 +126,9 @@ class PushingTrainer(CheckpointingTrainer):
         if not self.is_world_process_zero():
             return None
         self._finish_current_push()
+        by_hand = (self._run_dir / CARD_FILE).is_file() and not (self._run_dir / FACTS_FILE).is_file()
+        if create_cards and not by_hand:
+            self.create_model_card()
         refresh_cards(self._run_dir, Places(self._repo))  # they name the repository that they are in
         hub, message = self._hub(token), commit_message or "End of training"
         branch = revision or self.args.hub_revision

@@ -25,11 +25,13 @@ from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator
+from hf_mtl.export import MANIFEST_FILE
 from hf_mtl.models import RoutedModel, place_suite
 from hf_mtl.relations import Relations
 from hf_mtl.tasks import Processor, Task, TaskSuite, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.building import processor_of, routed_model, row_sources, suite_or_none
+from hf_mtl.training.cards import draw_cards, trainer_facts
 from hf_mtl.training.checkpoints import RunLock, remove_partials
 from hf_mtl.training.combining import Combining
 from hf_mtl.training.control import RunControl, StopSignal
@@ -146,6 +148,25 @@ class MultiTaskTrainer(MeasuringTrainer):
                 self.remove_callback(stock)
         if not own and not self.args.disable_tqdm:
             self.add_callback(ProgressDisplay(self.suite.names))
+
+    def create_model_card(self, *, license: str | None = None) -> list[Path]:  # type: ignore[override]
+        """Write a card beside each adapter in `output_dir`, and one of the suite, of what this run knows of itself.
+
+        `push_to_hub` calls it. A recipe's run has cards that say more: where its rows come from, and what a task gave
+        before training and alone.
+
+        Args:
+            license: The adapters' licence, by its id on the Hub.
+
+        Returns:
+            The cards; none in all processes but the first.
+        """
+        if not self.is_world_process_zero():
+            return []
+        folder = Path(self.args.output_dir or ".")
+        if not (folder / MANIFEST_FILE).is_file():
+            self.write_suite(folder)
+        return draw_cards(trainer_facts(self, folder, license=license), folder)
 
     # ---- rounds ----
 

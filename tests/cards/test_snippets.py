@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,18 @@ from markdown_it import MarkdownIt
 from plain_peft import shake
 
 from hf_mtl.export import Manifest, save_suite
-from hf_mtl.export.cards import BaseFacts, Places, SuiteFacts, TaskFacts, suite_card, task_card
+from hf_mtl.export.cards import (
+    BaseFacts,
+    Places,
+    SuiteFacts,
+    TaskFacts,
+    data_of,
+    saved_task,
+    suite_card,
+    task_card,
+)
 from hf_mtl.export.cards.plain_use import example_prompt
-from hf_mtl.recipe.card_data import data_of
-from hf_mtl.recipe.schema import CardSpec, RowsSpec, TaskSpec
-from hf_mtl.tasks import Task
+from hf_mtl.tasks import EncodedSplit, Task
 
 SUITES = {
     "llama": ("causal-lm", "chat", "label-scoring", "single-label"),
@@ -28,24 +35,12 @@ SUITES = {
 }
 CASES = [(base, kind) for base, kinds in SUITES.items() for kind in kinds]
 NUMBER = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # scores, whose last digits turn on the neighbours of a batch
-SHOWN = TaskSpec(train=RowsSpec(source="rows"), card=CardSpec(rows_license="mit"))
 
 
-def facts_of(task: Task, manifest: Manifest, splits: Mapping[str, object]) -> TaskFacts:
-    form, head = manifest.forms[task.name], manifest.heads.get(task.name)
-    data = data_of(task, SHOWN, splits)  # type: ignore[arg-type]
-    writes = "AutoModelForSeq2SeqLM" if form.kind.name == "seq2seq-lm" else "AutoModelForCausalLM"
-    return TaskFacts(
-        name=task.name,
-        kind=form.kind.name,
-        auto_class=writes if head is None else head.auto_class,
-        folder=manifest.tasks[task.name],
-        multi_label=form.kind.multi_label,
-        labels=form.declared.labels or (),
-        columns=dict(form.declared.columns),
-        template=form.content()["template"],
-        max_length=form.declared.max_length,
-        outputs=None if head is None else head.spec.outputs,
+def facts_of(task: Task, folder: Path, manifest: Manifest, splits: Mapping[str, EncodedSplit]) -> TaskFacts:
+    data = data_of(task, splits, shown=True)
+    return replace(
+        saved_task(folder, manifest, task.name, manifest.forms[task.name]),
         samples=data.samples,
         image_mode=data.image_mode,
         image_size=data.image_size,
@@ -92,7 +87,9 @@ def saved(bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
             own.processor.save_pretrained(str(bases(base)))
         folder = tmp_path_factory.mktemp("suites") / "suite"
         manifest = save_suite(own.model, folder, processor=own.processor, tasks=tasks)
-        facts = [facts_of(task, manifest, {"train": own.splits[kind]}) for kind, task in tasks.items()]
+        facts = [
+            facts_of(task, folder, manifest, {"train": own.splits[kind]}) for kind, task in tasks.items()
+        ]
         return Saved(bases(base), folder, SuiteFacts("suite", BaseFacts("tests/base"), tuple(facts)))
 
     return made

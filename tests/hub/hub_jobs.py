@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -128,9 +129,7 @@ def _logits(model: PreTrainedModel | PeftModel) -> list[float]:
     return found
 
 
-def train(
-    base: str, out: str, changes: dict[str, Any], resume: str | None = None, push: bool = False
-) -> object:
+def train(base: str, out: str, changes: dict[str, Any], resume: str | None = None, push: str = "") -> object:
     """Train two tasks for some rounds; returns sums of their weights."""
     rows = Dataset.from_list([{"a": f"{i} word", "b": f"x{i % 3}"} for i in range(12)])
     template = PromptCompletion("{a}", " {b}")
@@ -149,7 +148,8 @@ def train(
     pushed = None
     if push:
         trainer.save_model()
-        pushed = str(trainer.push_to_hub())
+        outcome = trainer.push_to_hub(blocking=push != "later")
+        pushed = str(outcome.result() if isinstance(outcome, Future) else outcome)
     sums = {
         name: [p.double().sum().item() for p in trainer.model.adapter_parameters(name).values()]
         for name in trainer.suite.names

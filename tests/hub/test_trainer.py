@@ -29,24 +29,32 @@ def _no_stage(out: Path) -> bool:
     return not list(out.glob("_push-*"))
 
 
-def test_a_push_by_hand(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["now", "later"])
+def test_a_push_by_hand(
+    hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path, when: str
+) -> None:
     out = tmp_path / "out"
-    done = client.must("train", tiny_llama, out, {"save_strategy": "no", "max_steps": 1}, None, True)
+    done = client.must("train", tiny_llama, out, {"save_strategy": "no", "max_steps": 1}, None, when)
     assert done["pushed"] == f"{hub.url}/{REPO}/commit/{hub.ask('repos')[REPO]['branches']['main']}"
     files = hub.files(REPO)
     assert files.keys() >= ADAPTERS and not _checkpoints(hub)
     assert hub.commits(REPO) == ["End of training"]
     assert set(json.loads(files["hf_mtl.json"])["forms"]) == {"verbs", "q&a"}
-    assert (out / "verbs" / "adapter_model.safetensors").read_bytes() == files[
-        "verbs/adapter_model.safetensors"
-    ]
+    for name in ("verbs/adapter_model.safetensors", "verbs/README.md", "README.md"):
+        assert (out / name).read_bytes() == files[name]
+    assert b'from_pretrained(base, "ada/out", subfolder="verbs")' in files["verbs/README.md"]
+    assert _no_stage(out)
 
 
 @pytest.mark.parametrize(
     ("strategy", "checkpoints", "messages"),
     [
         ("end", set(), ["Model save"]),
-        ("every_save", set(), ["Training in progress, step 2", "Training in progress, step 4"]),
+        (
+            "every_save",
+            set(),
+            ["Training in progress, step 2", "Training in progress, step 4", "Model save"],  # with the cards
+        ),
         ("all_checkpoints", {"checkpoint-2", "checkpoint-4"}, None),
     ],
 )
@@ -66,10 +74,10 @@ def test_strategies(
         "hub_always_push": True,
     }
     changes |= {"hub_model_id": "out", "save_total_limit": 1}
-    client.must("train", tiny_llama, tmp_path / "run", changes, None, True)
+    client.must("train", tiny_llama, tmp_path / "run", changes, None, "now")
     assert hub.ask("repos")[REPO]["private"] and hub.files(REPO).keys() >= ADAPTERS
     assert _checkpoints(hub) == checkpoints
-    assert messages is None or hub.commits(REPO) == messages  # the last ones found nothing new
+    assert messages is None or hub.commits(REPO) == messages  # the last push found nothing new
     assert _no_stage(tmp_path / "run")
     assert not [path for path in hub.files(REPO) if path.endswith(("training_args.bin", ".pt", ".bin"))]
 
@@ -131,7 +139,7 @@ def test_a_branch(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path
     hub.ask("put", {"repo": REPO, "files": {}})
     hub.ask("branch", {"repo": REPO, "branch": "trial"})
     changes = {"save_strategy": "no", "max_steps": 1, "hub_model_id": REPO, "hub_revision": "trial"}
-    client.must("train", tiny_llama, tmp_path / "run", changes, None, True)
+    client.must("train", tiny_llama, tmp_path / "run", changes, None, "now")
     assert hub.files(REPO, "trial").keys() >= ADAPTERS and not hub.files(REPO)
     outcome = client.do(
         "train", tiny_llama, tmp_path / "run", changes | {"hub_revision": "trail"}, None, True

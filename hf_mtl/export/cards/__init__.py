@@ -9,6 +9,7 @@
 'base_model: someone/base'
 """
 
+from hf_mtl.export.cards.counting import TaskData, data_of
 from hf_mtl.export.cards.facts import (
     FACTS_FILE,
     BaseFacts,
@@ -21,6 +22,8 @@ from hf_mtl.export.cards.facts import (
 )
 from hf_mtl.export.cards.places import Places
 from hf_mtl.export.cards.rendering import LOSS_CURVE_FILE, suite_card, task_card
+from hf_mtl.export.cards.saved import saved_task
+from hf_mtl.export.cards.settings import differing
 from hf_mtl.export.cards.writing import CARD_FILE, refresh_cards, write_cards
 
 __all__ = [
@@ -34,8 +37,12 @@ __all__ = [
     "Setting",
     "SplitNumbers",
     "SuiteFacts",
+    "TaskData",
     "TaskFacts",
+    "data_of",
+    "differing",
     "refresh_cards",
+    "saved_task",
     "suite_card",
     "task_card",
     "write_cards",
