@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import importlib.util
+import logging
 import math
 import platform
 from collections.abc import Callable, Mapping
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["base_facts", "draw_cards", "environment", "figures_of_task", "trainer_facts"]
 
+logger = logging.getLogger(__name__)
+
 _ROWS_OF_A_STEP = ("batch_size", "gradient_accumulation_steps")
 _VERSIONS = (
     "torch", "transformers", "peft", "accelerate", "datasets", "huggingface_hub", "tokenizers", "safetensors",
@@ -59,6 +63,9 @@ def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | Non
     manifest = Manifest.load(folder)
     history = trainer.state.log_history
     after = next((entry for entry in reversed(history) if "eval_runtime" in entry), {})
+    if importlib.util.find_spec("matplotlib") is None:
+        logger.warning("The cards have no curves of the losses; they need pip install 'hf-mtl[plots]'.")
+        history = [entry for entry in history if "loss" not in entry]
     report = build_report(trainer.suite, {}, after, history, trainer.task_seconds(), {})
     splits = trainer.splits()
     tasks = []
@@ -87,19 +94,12 @@ def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | Non
                 licence=license,
             )
         )
-    unset = vars(MultiTaskTrainingArguments("unset"))  # with what follows from the defaults on this machine
-    arguments = {
-        name: value for name, value in vars(trainer.args).items() if name in unset and value != unset[name]
-    }
-    arguments = {
-        own.name: arguments[own.name] for own in dataclasses.fields(trainer.args) if own.name in arguments
-    }
+    unset, args = vars(MultiTaskTrainingArguments("unset")), vars(trainer.args)
+    names = [own.name for own in dataclasses.fields(trainer.args)]
+    arguments = {name: args[name] for name in names if args[name] != unset[name]}
     return SuiteFacts(
         name=folder.resolve().name,
-        base=base_facts(
-            manifest,
-            dtype=str(trainer.model.base.dtype).removeprefix("torch."),
-        ),
+        base=base_facts(manifest, dtype=str(trainer.model.base.dtype).removeprefix("torch.")),
         tasks=tuple(tasks),
         sharing=sharing_of(trainer.args.sharing).name,
         objective=trainer.shared_objective.name,

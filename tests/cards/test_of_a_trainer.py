@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,20 @@ def test_what_the_run_knows_of_itself(trainer: MultiTaskTrainer, tmp_path: Path)
 def test_before_anything_was_trained(trainer: MultiTaskTrainer) -> None:
     *_, card = trainer.create_model_card()
     assert "0 steps" not in card.read_text() and "q&amp;a" in card.read_text()
+
+
+def test_without_matplotlib_the_cards_have_no_curves(
+    trainer: MultiTaskTrainer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trainer.train()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name)
+    )
+    *_, card = trainer.create_model_card()
+    assert "loss_curve" not in card.read_text() and not list(tmp_path.rglob("*.png"))
+    assert "pip install 'hf-mtl[plots]'" in caplog.text
