@@ -31,7 +31,7 @@ STRUCTURES: Mapping[str, tuple[Sharing, tuple[str, ...]]] = MappingProxyType(
             Sharing("groups"),
             ("groups", "relations", "count", "everyone", "private", "learned_scales", *_OF_ADAPTERS),
         ),
-        "soft": (Sharing("soft", strength=0.1), ("strength", "relations", "tau")),
+        "soft": (Sharing("soft", strength=0.01), ("strength", "relations", "tau")),
     }
 )
 """By name, the structure with its defaults, and the options that it has: fields of `Sharing`."""
