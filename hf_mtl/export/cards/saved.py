@@ -33,7 +33,7 @@ def saved_task(folder: Path, manifest: Manifest, name: str, form: TaskForm) -> T
         "multi_label": form.kind.multi_label,
         "labels": form.declared.labels or (),
         "columns": dict(form.declared.columns),
-        "template": form.content()["template"],
+        "template": form.content()["template"] if head is None else None,  # a head reads columns
         "max_length": form.declared.max_length,
         "outputs": None if head is None else head.spec.outputs,
     }
