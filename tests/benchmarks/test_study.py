@@ -11,6 +11,7 @@ from datasets import Dataset
 from peft import LoraConfig
 
 from hf_mtl import PromptCompletion, Task, TaskSuite
+from hf_mtl.evaluation import Comparison
 from hf_mtl.recipe import load_recipe
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.tasks import sharing_of
@@ -63,10 +64,27 @@ def test_variants_cross_structures_and_objectives(study: Recipe) -> None:
             )
             assert recipe.sharing == {"name": structure, "match_parameters": True}
             assert recipe.objective == objective
-    assert len(study.variants) == 9
-    assert study.variants["soft"] == {"sharing": "soft"}, (
-        "without shared parameters an objective has no effect"
-    )
+    softs = {name: own["sharing"] for name, own in study.variants.items() if name.startswith("soft")}
+    assert softs == {
+        name: {"name": "soft", "strength": strength}
+        for name, strength in (("soft", 0.1), ("soft-weak", 0.01))
+    }, "without shared parameters an objective has no effect"
+    halves = {name for name in study.variants if name.endswith("-half-rate")}
+    assert {study.variants[name]["training.learning_rate"] for name in halves} == {5e-4}
+    assert len(study.variants) == 2 * len(OBJECTIVES) + len(softs) + len(halves)
+
+
+def test_the_results_are_those_of_the_recipe(study: Recipe) -> None:
+    found = Comparison.load(STUDY.parents[1] / "results" / "study.json")
+    assert {variant.name for variant in found.variants} == {"alone", *study.variants}
+    assert found.seeds == (0, 1, 2)
+    text = (STUDY.parent / "README.md").read_text(encoding="utf-8")
+    for name in study.variants:
+        for task, metrics in found.greater_is_better.items():
+            assert found.score(name, task, next(iter(metrics))).text() in text
+        change = found.change(name)
+        assert change.half is not None
+        assert f"{100 * change.mean:+.1f} ± {100 * change.half:.1f} %" in text
 
 
 def test_all_tasks_train_to_the_end(study: Recipe) -> None:

@@ -92,7 +92,7 @@ def changes(path: Path) -> dict[str, list[str]]:
 )
 def test_a_variant_is_valid(path: Path, variant: str) -> None:
     base, changed = load_recipe(path), load_recipe(path, changes(path)[variant])
-    assert (changed.sharing, changed.objective) != (base.sharing, base.objective)
+    assert changed != base
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
