@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hub_control import HubClient, HubControl
 from made_up_suite import made_up_suite
+from markdown_it import MarkdownIt
 
-from hf_mtl.export.cards import Places, suite_card, task_card
+from hf_mtl.export import Manifest, read_adapter_folder
+from hf_mtl.export.cards import BaseFacts, Places, SuiteFacts, saved_task, suite_card, task_card
+from hf_mtl.tasks import Declared, TaskForm
+from hf_mtl.tasks.kinds.causal_lm import CausalLM
 
 REFERENCE = sorted((Path(__file__).parents[2] / "model_cards").rglob("README.md"))
 
@@ -33,6 +38,32 @@ def test_cards_of_all_kinds(hub: HubControl, client: HubClient, tmp_path: Path) 
     for path, card in zip(paths, cards, strict=True):
         path.write_text(card, encoding="utf-8")
     assert _refused(client, paths) == {}
+
+
+def test_the_code_for_vllm_fetches_what_it_serves(
+    hub: HubControl, client: HubClient, suite: Path, tmp_path: Path
+) -> None:
+    """All of it but vLLM itself: the folders that it is given are there, and no rank is above the one that is said."""
+    manifest = Manifest.load(suite)
+    tasks = [saved_task(suite, manifest, name, TaskForm(CausalLM(), Declared())) for name in manifest.tasks]
+    served = [task.name for task in tasks if task.served_by_vllm]
+    assert len(served) > 1
+    client.must("push", suite, "ada", {})
+    card = suite_card(
+        SuiteFacts("my suite", BaseFacts("ada/tiny-llama"), tuple(tasks)), Places("ada/my-suite")
+    )
+    [code] = [own.content for own in MarkdownIt().parse(card) if own.type == "fence" and own.info == "bash"]
+    arguments = client.must("shell", code, tmp_path / "here", token=None)
+    assert arguments[:2] == ["serve", "ada/tiny-llama"]
+    modules = arguments[arguments.index("--lora-modules") + 1 :]
+    ranks = []
+    for name, module in zip(served, modules, strict=True):
+        own = tmp_path / "here" / module.split("=", 1)[1]
+        assert (
+            read_adapter_folder(own)[1].keys() == read_adapter_folder(suite / manifest.tasks[name])[1].keys()
+        )
+        ranks.append(json.loads((own / "adapter_config.json").read_text())["r"])
+    assert int(arguments[arguments.index("--max-lora-rank") + 1]) >= max(ranks)
 
 
 @pytest.mark.parametrize(

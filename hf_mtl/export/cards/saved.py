@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from peft import PeftConfig
@@ -26,24 +27,24 @@ def saved_task(folder: Path, manifest: Manifest, name: str, form: TaskForm) -> T
     """
     head, place = manifest.heads.get(name), manifest.tasks.get(name)
     writes = "AutoModelForSeq2SeqLM" if form.kind.name == "seq2seq-lm" else "AutoModelForCausalLM"
-    facts = {
-        "name": name,
-        "kind": form.kind.name,
-        "auto_class": writes if head is None else head.auto_class,
-        "multi_label": form.kind.multi_label,
-        "labels": form.declared.labels or (),
-        "columns": dict(form.declared.columns),
-        "template": form.content()["template"] if head is None else None,  # a head reads columns
-        "max_length": form.declared.max_length,
-        "outputs": None if head is None else head.spec.outputs,
-    }
+    facts = TaskFacts(
+        name=name,
+        kind=form.kind.name,
+        auto_class=writes if head is None else head.auto_class,
+        multi_label=form.kind.multi_label,
+        labels=form.declared.labels or (),
+        columns=dict(form.declared.columns),
+        template=form.content()["template"] if head is None else None,  # a head reads columns
+        max_length=form.declared.max_length,
+        outputs=None if head is None else head.spec.outputs,
+    )
     if place is None:
-        return TaskFacts(**facts)
+        return facts
     config: PeftConfig = PeftConfig.from_pretrained(str(folder / place))
     adapter = adapter_settings(config)
     weights = read_header(folder / place / WEIGHTS_FILE, where=str(folder / place))
-    return TaskFacts(
-        **facts,
+    return replace(
+        facts,
         folder=place,
         peft_type=adapter.peft_type,
         rank=adapter.rank,
