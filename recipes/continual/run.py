@@ -50,6 +50,7 @@ def supersense() -> Task:
         eval=load_rows("asset:supersenses", split="test[:500]"),
         adapter=LORA,
         max_length=128,
+        learning_rate=1e-3,
     )
 
 
@@ -82,7 +83,7 @@ if __name__ == "__main__":
     print(first.evaluate())
     first.save_model()
 
-    second = MultiTaskTrainer(load_suite(f"{FOLDER}-first"), arguments(FOLDER, 180), tasks())
+    second = MultiTaskTrainer(load_suite(f"{FOLDER}-first"), arguments(FOLDER, 300), tasks())
     second.train()
     print(second.evaluate())
     second.save_model()
