@@ -176,6 +176,6 @@ def test_overridden_hooks_of_the_parent_still_exist() -> None:
     assert replaced == {
         "_clip_grad_norm", "_finalize_training", "_get_grad_norm", "_load_from_checkpoint",
         "_load_optimizer_and_scheduler", "_load_rng_state", "_save_checkpoint", "_wrap_model", "create_model_card",
-        "create_optimizer", "create_scheduler", "evaluate", "floating_point_ops", "get_batch_samples", "get_train_dataloader", "log",
-        "predict", "save_model", "set_initial_training_values", "train", "training_step",
+        "create_optimizer", "create_scheduler", "evaluate", "floating_point_ops", "get_batch_samples",
+        "get_train_dataloader", "log", "predict", "save_model", "set_initial_training_values", "train", "training_step",
     }  # fmt: skip
