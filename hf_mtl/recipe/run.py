@@ -169,7 +169,7 @@ def _header(trainer: MultiTaskTrainer) -> str:
 
 def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     folder = Path(run.recipe.output_dir)
-    trainer.save_model(str(folder))
+    trainer.save_model(str(folder), _internal_call=True)  # it is pushed once, with the cards
     save_recipe(run.recipe, folder / RECIPE_FILE)
     report.save(folder / REPORT_FILE)
     LOG.write(folder, numbers_of(trainer.state.log_history))

@@ -14,7 +14,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from hf_mtl.errors import CheckpointError, ConfigError, SavedAdapterError, listing
 from hf_mtl.export.hub.files import UploadFile, adapter_files, card_files
-from hf_mtl.models.saved import MANIFEST_FILE, AdapterFiles, Manifest, folder_names, read_adapters
+from hf_mtl.models.saved import MANIFEST_FILE, Manifest, folder_names, read_adapters
 
 __all__ = ["LAYOUTS", "Layout", "Place", "PushPlan", "RepoPlan", "plan_push", "repo_name"]
 
@@ -161,13 +161,8 @@ def _text(manifest: Manifest) -> bytes:
 
 def _check_whole(folder: Path, manifest: Manifest) -> None:
     """Read every adapter as it will be read from the Hub, but for its weights."""
-    found = {}
-    for task, place in manifest.tasks.items():
-        own = folder / place
-        names = tuple(sorted(path.name for path in own.iterdir())) if own.is_dir() else ()
-        found[task] = AdapterFiles(str(own), own, found=names)
     try:
-        read_adapters(found)
+        read_adapters({task: folder / place for task, place in manifest.tasks.items()})
     except SavedAdapterError as error:
         raise CheckpointError(
             f"{folder} cannot be pushed, it is not whole; nothing was sent. {error}"
