@@ -24,7 +24,7 @@ from hf_mtl.export.cards import (
     suite_card,
     task_card,
 )
-from hf_mtl.export.cards.plain_use import example_prompt
+from hf_mtl.export.cards.examples import example_prompt
 from hf_mtl.tasks import EncodedSplit, Task
 
 SUITES = {

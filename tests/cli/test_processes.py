@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from torchrun import torchrun
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,21 +27,12 @@ training: {{max_steps: 4, use_cpu: true, save_strategy: steps, save_steps: 2}}
 def test_train_under_torchrun(two_tasks: Path, tiny_llama: Path) -> None:
     recipe = two_tasks / "recipe.yaml"
     recipe.write_text(RECIPE.format(model=tiny_llama), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "hf_mtl",
-    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
     def train(*more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, "train", recipe.name, *more], cwd=recipe.parent, env=environment, capture_output=True, text=True,
-            check=False,
+            torchrun("-m", "hf_mtl", "train", recipe.name, *more),
+            cwd=recipe.parent, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     done = train()

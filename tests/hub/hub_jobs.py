@@ -21,6 +21,7 @@ from forked_writer import serve
 from huggingface_hub import HfApi, ModelCard, snapshot_download
 from peft import AutoPeftModelForCausalLM, PeftModel
 from rich.console import Console
+from torchrun import torchrun
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from hf_mtl import (
@@ -51,16 +52,8 @@ def command(*arguments: str) -> object:
 
 def two_processes(recipe: str) -> object:
     """Train a recipe under torchrun."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "hf_mtl",
-    ]
-    done = subprocess.run([*command, "train", recipe], check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = torchrun("-m", "hf_mtl", "train", recipe)
+    done = subprocess.run(command, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
     return done.returncode
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from forked_writer import ROOT, ForkedWriter, serve
+from torchrun import torchrun
 from transformers import TrainerCallback
 
 from hf_mtl.training.checkpoints import last_checkpoint, read_checkpoint
@@ -155,11 +156,11 @@ def start(job: Job, *, processes: int = 1) -> subprocess.Popen[str]:
     (job.notes / "round").unlink(missing_ok=True)
     file = job.notes / "job.json"
     file.write_text(json.dumps(asdict(job)))
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    program = [__file__, str(file)]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "training")])
     with (job.notes / "printed").open("w") as printed:
         return subprocess.Popen(
-            [sys.executable, *(launcher if processes > 1 else []), __file__, str(file)],
+            torchrun(*program, processes=processes) if processes > 1 else [sys.executable, *program],
             stdout=printed,
             stderr=subprocess.STDOUT,
             text=True,

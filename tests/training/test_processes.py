@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 from forked_writer import ROOT
 from process_cases import CASES, POISONED, run_case
+from torchrun import torchrun
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def of_two(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> list[d
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "training")])
     script = str(Path(__file__).with_name("process_cases.py"))
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, tiny_llama, out],
+        torchrun(script, str(tiny_llama), str(out)),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
         capture_output=True,

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hf_mtl.export.cards.examples import (
+    example_image,
+    example_prompt,
+    example_question,
+    example_sentence,
+    example_texts,
+    example_turns,
+    quoted,
+)
 from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
-from hf_mtl.export.cards.plain_use import NO_BASE, example_prompt, example_turns, part, quoted
+from hf_mtl.export.cards.plain_use import NO_BASE
 
 __all__ = ["pipeline_use"]
 
@@ -44,21 +53,15 @@ def _base(facts: SuiteFacts) -> str:
 def _example(task: TaskFacts) -> str:
     """An input of the task, and options where the result is easier to read with them."""
     if task.kind == "image-classification":
-        mode, size = task.image_mode or "RGB", task.image_size or (224, 224)
+        mode, size = example_image(task)
         return f"Image.new({quoted(mode)}, {size})"
     if task.kind == "question-answering":
-        parts = {"question": "Who wrote it?", "context": "Somebody wrote it."}
-        return (
-            "{"
-            + ", ".join(f"{quoted(role)}: {quoted(part(task, role, text))}" for role, text in parts.items())
-            + "}"
-        )
+        question, context = map(quoted, example_question(task))
+        return f'{{"question": {question}, "context": {context}}}'
     if task.kind == "token-classification":
-        return f'{quoted(part(task, "tokens"))}, {{"aggregation_strategy": "simple"}}'
+        return f'{quoted(example_sentence(task))}, {{"aggregation_strategy": "simple"}}'
     if task.outputs is None:
         chat = task.template and "messages" in task.template
         return repr(example_turns(task)) if chat else quoted(example_prompt(task))
-    texts = [
-        quoted(part(task, role)) for role in ("text", "text_pair") if role == "text" or role in task.columns
-    ]
+    texts = [quoted(text) for text in example_texts(task)]
     return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
-
+from hf_mtl.export.cards.examples import (
+    example_image,
+    example_prompt,
+    example_question,
+    example_sentence,
+    example_texts,
+    example_turns,
+    quoted,
+)
 from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
 from hf_mtl.export.cards.places import Place
 
-__all__ = ["NO_BASE", "example_prompt", "example_turns", "part", "plain_peft", "quoted"]
+__all__ = ["NO_BASE", "plain_peft"]
 
 _ANSWER_TOKENS = 32
 NO_BASE = "path/to/the/base"
-
-_PLACEHOLDER = "An example."
 
 
 def plain_peft(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
@@ -89,35 +93,9 @@ def _prompt_lines(task: TaskFacts) -> list[str]:
     ]
 
 
-def example_turns(task: TaskFacts) -> list[dict[str, str]]:
-    """The turns of the first sample row before the answer, or one that asks anything."""
-    column = (task.template or {})["messages"]
-    try:
-        turns = json.loads(task.samples[0][column])
-        found = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns[:-1]]
-    except (IndexError, KeyError, TypeError, ValueError):  # no sample, or one that was cut
-        found = []
-    return found or [{"role": "user", "content": _PLACEHOLDER}]
-
-
-def example_prompt(task: TaskFacts) -> str:
-    """A prompt of the task: of its first sample row, or with dots in the place of a row's fields."""
-    pattern = (task.template or {}).get("prompt")
-    if pattern is None:
-        return _PLACEHOLDER
-    jinja = (task.template or {}).get("engine") == "jinja"
-    place = re.compile(r"\{\{\s*(\w+)[^}]*\}\}" if jinja else r"\{(\w+)\}")
-    row = task.samples[0] if task.samples else {}
-    filled = place.sub(lambda found: row.get(found[1], "..."), pattern)
-    return filled if jinja else filled.replace("{{", "{").replace("}}", "}")
-
-
 def _classify(task: TaskFacts) -> list[str]:
-    texts = [
-        quoted(part(task, role)) for role in ("text", "text_pair") if role == "text" or role in task.columns
-    ]
     lines = [
-        f'inputs = tokenizer({", ".join(texts)}, {_cut(task)}, return_tensors="pt")',
+        f'inputs = tokenizer({", ".join(map(quoted, example_texts(task)))}, {_cut(task)}, return_tensors="pt")',
         "with torch.no_grad():",
         "    logits = model(**inputs).logits[0]",
     ]
@@ -144,7 +122,7 @@ def _cut(task: TaskFacts, what: str | bool = True) -> str:
 
 def _tag(task: TaskFacts) -> list[str]:
     return [
-        f"words = {quoted(part(task, 'tokens'))}.split()",
+        f"words = {quoted(example_sentence(task))}.split()",
         f'inputs = tokenizer(words, is_split_into_words=True, {_cut(task)}, return_tensors="pt")',
         "with torch.no_grad():",
         "    logits = model(**inputs).logits[0]",
@@ -156,8 +134,7 @@ def _tag(task: TaskFacts) -> list[str]:
 
 
 def _answer(task: TaskFacts) -> list[str]:
-    question = part(task, "question", "Who wrote it?")
-    context = part(task, "context", "Somebody wrote it.")
+    question, context = example_question(task)
     return [
         f"question = {quoted(question)}",
         f"context = {quoted(context)}",
@@ -170,7 +147,7 @@ def _answer(task: TaskFacts) -> list[str]:
 
 
 def _see(task: TaskFacts) -> list[str]:
-    mode, size = task.image_mode or "RGB", task.image_size or (224, 224)
+    mode, size = example_image(task)
     return [
         f"image = Image.new({quoted(mode)}, {size})  # yours: Image.open(...).convert({quoted(mode)})",
         'inputs = processor(image, return_tensors="pt")',
@@ -189,25 +166,5 @@ _USES = {
 }
 
 
-def part(task: TaskFacts, role: str, otherwise: str = _PLACEHOLDER) -> str:
-    """What the first sample row has for a part of the kind's rows."""
-    row = task.samples[0] if task.samples else {}
-    column = task.columns.get(role, role)
-    if "{" in column:
-        return re.sub(r"\{(\w+)\}", lambda found: row.get(found[1], "..."), column)
-    return row.get(column) or otherwise
-
-
 def _labels(task: TaskFacts) -> str:
     return f"LABELS = [{', '.join(quoted(label) for label in task.labels)}]"
-
-
-def quoted(text: str) -> str:
-    r"""Text as Python writes it, in double quotes where that is plain.
-
-    >>> print(quoted('say "hi"\n'))
-    'say "hi"\n'
-    """
-    written = repr(text)
-    plain = written.startswith("'") and '"' not in text
-    return f'"{written[1:-1]}"' if plain and "\\'" not in written else written
