@@ -53,6 +53,7 @@ class Spec(NamedTuple):
         tasks: Number of adapters.
         rank: LoRA rank, on all linear layers; alpha is twice the rank.
         dropout: LoRA dropout.
+        token_budget: Most tokens of one of our micro-batches; 0 puts a round into one.
     """
 
     shape: str = "61m"
@@ -60,6 +61,7 @@ class Spec(NamedTuple):
     tasks: int = 8
     rank: int = 8
     dropout: float = 0.0
+    token_budget: int = 0
 
 
 def _example(draw: random.Random, spec: Spec, task: int, length: int, share: float) -> Example:

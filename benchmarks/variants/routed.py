@@ -9,7 +9,7 @@ from peft import LoraConfig
 from torch.nn.functional import cross_entropy
 from workload import Example, Spec
 
-from hf_mtl.data import Chunk, pack
+from hf_mtl.data import Chunk, fill_micro_batches, pack
 from hf_mtl.data import Sequence as PackedSequence
 from hf_mtl.models import RoutedModel
 from hf_mtl.training import TaskSettings
@@ -65,12 +65,19 @@ class Routed(Variant):
 
     def step(self, examples: Sequence[Example]) -> float:
         """As `MultiTaskTrainer.training_step` computes it: each task's mean over its own labels, summed."""
-        batch = pack(self._chunks(examples))
-        self.optimizer.start_round({segment.route for segment in batch.segments})
+        chunks = self._chunks(examples)
+        self.optimizer.start_round({chunk.route for chunk in chunks})
+        budget = self.spec.token_budget
+        total = sum(self._pass(part) for part in (fill_micro_batches(chunks, budget) if budget else [chunks]))
+        return total / label_count(examples)
+
+    def _pass(self, chunks: Sequence[Chunk]) -> float:
+        """Forward and backward of one micro-batch; the sum of its losses."""
+        batch = pack(chunks)
         losses_N = cross_entropy(self.model(batch).float(), batch.label_ids, reduction="none")
         parts = [losses_N[start:stop] for _, start, stop in batch.label_segments]
         torch.stack([part.mean() for part in parts]).sum().backward()
-        return float(losses_N.detach().sum()) / label_count(examples)
+        return float(losses_N.detach().sum())
 
     def update(self) -> None:
         norms = self.optimizer.norms()
