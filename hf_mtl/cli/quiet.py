@@ -7,13 +7,12 @@ import os
 import sys
 import warnings
 
+from hf_mtl.versions import PEFT_NOTICES
+
 __all__ = ["be_quiet"]
 
 # With every import of peft it says that a faster kernel for 4-bit bases could be downloaded.
 _CHATTY = "bitsandbytes"
-
-# peft asks transformers for an attribute by its old name whenever it wraps a base.
-_RENAMED = "`is_gradient_checkpointing` is deprecated"
 
 
 class _Notices(logging.Handler):
@@ -31,7 +30,8 @@ def be_quiet() -> None:
     # Read when huggingface_hub is imported, and it comes with both.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger(_CHATTY).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=_RENAMED, category=FutureWarning)
+    for renamed in PEFT_NOTICES:
+        warnings.filterwarnings("ignore", message=renamed, category=FutureWarning)
     import datasets
     import transformers
 

@@ -24,6 +24,7 @@ from hf_mtl.adapters import current_pass
 from hf_mtl.adapters.forms import attends_in_fp32
 from hf_mtl.errors import RoutingError
 from hf_mtl.models.prefix_attention import join_prefixes
+from hf_mtl.versions import varlen_options
 
 __all__ = ["PACKED", "register_packed_attention"]
 
@@ -117,7 +118,7 @@ def _flash(
     attended = varlen_attn(
         query_THD, key_THD, value_THD, queries, keys, max(lengths[0]), max(lengths[1]),
         scale=form.scaling, window_size=(reach, 0 if form.causal else reach),
-        enable_gqa=query.shape[1] != key.shape[1],
+        **varlen_options(varlen_attn, grouped=query.shape[1] != key.shape[1]),
     )  # fmt: skip
     assert isinstance(attended, Tensor)
     return attended.transpose(0, 1).unsqueeze(0)

@@ -33,6 +33,7 @@ from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.saved.loading import place_adapters, read_adapters
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
 from hf_mtl.models.virtual_stream import VirtualStream, lay_out
+from hf_mtl.versions import enable_checkpointing
 
 __all__ = ["RoutedModel"]
 
@@ -277,9 +278,17 @@ class RoutedModel(RoutedAdapters):
         if options.get("use_reentrant"):
             raise ConfigError("use_reentrant=True loses the route at recomputation; use use_reentrant=False.")
         options |= {"use_reentrant": False, "context_fn": recompute_contexts}
-        self.base.activation_checkpointing_enable(
-            activation_checkpointing_kwargs=options, every_n_layers=every_n_layers, offload=offload
-        )
+        enable_checkpointing(self.base, options, every_n_layers=every_n_layers, offload=offload)
+
+    def gradient_checkpointing_enable(
+        self,
+        gradient_checkpointing_kwargs: Mapping[str, Any]
+        | None = None,  # Any: torch.utils.checkpoint's options
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """`activation_checkpointing_enable` by its older name, which the Trainer before transformers 5.23 calls."""
+        self.activation_checkpointing_enable(gradient_checkpointing_kwargs, every_n_layers, offload)
 
 
 def _logits(output: BaseOutput) -> Tensor:

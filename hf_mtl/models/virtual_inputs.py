@@ -15,6 +15,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 
 from hf_mtl.adapters import Prefix, VirtualTokens, current_pass
 from hf_mtl.errors import RoutingError
+from hf_mtl.versions import cache_argument, checkpoints_activations
 
 __all__ = ["prepend_virtual_tokens"]
 
@@ -45,11 +46,12 @@ def prepend_virtual_tokens(
                 "A route with virtual tokens takes attention masks [B, S] only, and no static cache."
             )
         inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), virtual.count), mask], dim=1)
-    cache = inputs.get("past_key_values")
+    name = cache_argument()
+    cache = inputs.get(name)
     begins = cache is None or cache.get_seq_length() == 0
     if begins and isinstance(virtual, Prefix):
         _check_cached(inputs, module)
-        inputs["past_key_values"] = _filled(cache, virtual, module, _batch_size(inputs))
+        inputs[name] = _filled(cache, virtual, module, _batch_size(inputs))
     if inputs.get("position_ids") is not None:
         inputs["position_ids"] = inputs["position_ids"] + virtual.count
     if begins and not isinstance(virtual, Prefix):
@@ -58,7 +60,7 @@ def prepend_virtual_tokens(
 
 
 def _check_cached(inputs: Inputs, base: PreTrainedModel) -> None:
-    if base.training and base.is_activation_checkpointing:
+    if base.training and checkpoints_activations(base):
         raise RoutingError(
             "Checkpointing drops the cache, in which an unpacked call has its prefix. Call model.eval() first."
         )

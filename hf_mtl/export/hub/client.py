@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from httpx2 import HTTPError
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile, get_token
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -22,6 +21,7 @@ from hf_mtl.errors import ConfigError, HubError
 from hf_mtl.export.hub.account import Account
 from hf_mtl.export.hub.files import RemoteFile, UploadFile
 from hf_mtl.export.hub.retrying import GaveUpError, Retries
+from hf_mtl.versions import hub_errors
 
 __all__ = ["Hub", "RepoState"]
 
@@ -71,7 +71,7 @@ class Hub:
             return self._retries.call(what, function)
         except OfflineModeIsEnabled:
             problem = "this process is offline; unset HF_HUB_OFFLINE"
-        except (GaveUpError, HTTPError, OSError, ValueError, RuntimeError) as error:
+        except (GaveUpError, hub_errors().http, OSError, ValueError, RuntimeError) as error:
             problem = f"{error}"
         # From None: the errors of the client carry the request with its headers.
         raise HubError(self._without_token(f"{what} failed: {problem}")) from None

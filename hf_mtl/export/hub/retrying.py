@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from httpx2 import TransportError
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+from hf_mtl.versions import hub_errors
 
 __all__ = ["GaveUpError", "Passing", "Retries", "passing"]
 
@@ -73,7 +74,7 @@ class Retries:
         while True:
             try:
                 return function()
-            except (HfHubHTTPError, TransportError, OSError, RuntimeError) as error:
+            except (HfHubHTTPError, hub_errors().transport, OSError, RuntimeError) as error:
                 failure = passing(error)
                 if failure is None:
                     raise
@@ -110,7 +111,7 @@ def passing(error: BaseException) -> Passing | None:
             return Passing(text[:_LONGEST_TEXT], _asked(cause)) if status in _PASSING_STATUS else None
         if isinstance(cause, OfflineModeIsEnabled):
             return None
-        if isinstance(cause, TransportError | ConnectionError | TimeoutError):
+        if isinstance(cause, (hub_errors().transport, ConnectionError, TimeoutError)):
             return Passing(f"{type(cause).__name__}: {cause}"[:_LONGEST_TEXT])
     return None
 
