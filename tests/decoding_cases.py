@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig
-from plain_peft import shake
+from plain_peft import for_plain_peft, shake
 from tiny_bases import TESTED, Case
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -93,9 +93,9 @@ def plain_models(
     save_suite(model, folder, processor=None)
     dtype = model.base.dtype
     plain: dict[str | None, PeftModel | PreTrainedModel] = {
-        name: PeftModel.from_pretrained(case.base(dtype), folder / name, autocast_adapter_dtype=False).to(
-            dtype
-        )
+        name: PeftModel.from_pretrained(
+            for_plain_peft(case.base(dtype)), folder / name, autocast_adapter_dtype=False
+        ).to(dtype)
         for name in model.adapter_names
     }
     return {None: case.base(dtype), **plain}

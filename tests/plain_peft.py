@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import (
@@ -18,8 +21,55 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_mtl.models import RoutedModel
+from hf_mtl.versions import cache_argument, plain_prefix_problem
 
-__all__ = ["assert_as_near", "from_folder", "relative_error", "shake"]
+__all__ = ["assert_as_near", "for_plain_peft", "from_folder", "relative_error", "shake"]
+
+
+def for_plain_peft(base: PreTrainedModel) -> PreTrainedModel:
+    """A base that plain PEFT can give its virtual tokens to: it knows the cache by the name that PEFT knows.
+
+    A base of transformers 5.24 and newer takes the cache as `cache`, and peft up to 0.21.2 looks for `past_key_values`
+    (tests/test_versions.py shows what becomes of it). Only the name is translated, on this object, so that what is
+    compared stays PEFT's own; with other versions the base stays as it is.
+    """
+    if plain_prefix_problem() is not None:
+        for model in base.modules():
+            if isinstance(model, PreTrainedModel):
+                _take_old_name(model)
+        if base.can_generate():
+            _give_old_name(base)
+    return base
+
+
+def _take_old_name(model: PreTrainedModel) -> None:
+    forward = model.forward
+
+    @functools.wraps(forward)
+    def translated(*args: Any, **kwargs: Any) -> Any:  # Any: a forward's own arguments and output
+        if "past_key_values" in kwargs:
+            kwargs[cache_argument()] = kwargs.pop("past_key_values")
+        return forward(*args, **kwargs)
+
+    parameters = list(inspect.signature(forward).parameters.values())
+    place = next((i for i, parameter in enumerate(parameters) if parameter.name == cache_argument()), None)
+    if place is not None:
+        parameters.insert(place, parameters[place].replace(name="past_key_values"))
+        vars(translated)["__signature__"] = inspect.Signature(parameters)
+    model.forward = translated  # type: ignore[method-assign]
+
+
+def _give_old_name(model: PreTrainedModel) -> None:
+    prepare = model.prepare_inputs_for_generation
+
+    @functools.wraps(prepare)
+    def translated(*args: Any, **kwargs: Any) -> dict[str, Any]:  # Any: as above
+        inputs: dict[str, Any] = prepare(*args, **kwargs)
+        if cache_argument() in inputs:
+            inputs["past_key_values"] = inputs.pop(cache_argument())
+        return inputs
+
+    model.prepare_inputs_for_generation = translated  # type: ignore[method-assign]
 
 
 def from_folder(base: PreTrainedModel, folder: Path) -> tuple[PeftModel, Mapping[str, Tensor]]:
@@ -33,7 +83,7 @@ def from_folder(base: PreTrainedModel, folder: Path) -> tuple[PeftModel, Mapping
     config.inference_mode = (
         False  # PEFT does not load virtual tokens for training, so they are made and filled
     )
-    plain = get_peft_model(base, config)
+    plain = get_peft_model(for_plain_peft(base), config)
     plain.prompt_encoder.to(dtype)
     set_peft_model_state_dict(plain, load_file(folder / "adapter_model.safetensors"))
     named = dict(plain.named_parameters())

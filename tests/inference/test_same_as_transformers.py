@@ -13,7 +13,7 @@ from answers import TAGGED, assert_same
 from kind_bases import picture
 from kind_cases import KINDS, LABELS, PAIRS, TEXTS, KindCase, Ours, ours, task_of
 from peft import PeftModel, PrefixTuningConfig
-from plain_peft import shake
+from plain_peft import for_plain_peft, shake
 from stock_side import stock_base
 from transformers import PreTrainedModel, pipeline
 
@@ -253,7 +253,7 @@ def test_an_adapter_that_cannot_be_merged(bases: Callable[[str], Path], tmp_path
     )
     save_suite(own.model, tmp_path, processor=own.processor)
     stock = stock_base(KINDS["single-label"], own.model.auto_class("t"), bases("bert"), torch.float32)
-    plain = PeftModel.from_pretrained(stock, tmp_path / "t").eval()
+    plain = PeftModel.from_pretrained(for_plain_peft(stock), tmp_path / "t").eval()
     for text, answer in zip(TEXTS, found, strict=True):
         with torch.no_grad():
             scores = plain(**own.processor(text, return_tensors="pt")).logits[0].softmax(-1).tolist()

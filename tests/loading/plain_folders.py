@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from plain_peft import for_plain_peft
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
@@ -49,7 +50,7 @@ def stock(folder: Path, kind: str, **config: Any) -> PreTrainedModel:
 
 def save_plain(folder: Path, model: PreTrainedModel, config: PeftConfig, *, seed: int = 0) -> PeftModel:
     """Save an adapter with plain PEFT, its weights moved to where they change something."""
-    plain = get_peft_model(model, config)
+    plain = get_peft_model(for_plain_peft(model), config)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in plain.parameters():

@@ -17,7 +17,7 @@ from peft import (
     get_peft_model,
     set_peft_model_state_dict,
 )
-from plain_peft import relative_error, shake
+from plain_peft import for_plain_peft, relative_error, shake
 from tiny_bases import CASES, TESTED, by_itself, laid_out, make_sequence, outputs_of, random_ids, score
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -57,7 +57,9 @@ def _states(base: PreTrainedModel | PeftModel, tokens: Tensor, mask: Tensor | No
 
 
 def _plain(model: RoutedModel, name: str, kind: str) -> PeftModel:
-    plain = get_peft_model(CASES[name].base(), copy.deepcopy(model.adapter_configs[kind])).double()
+    plain = get_peft_model(
+        for_plain_peft(CASES[name].base()), copy.deepcopy(model.adapter_configs[kind])
+    ).double()
     set_peft_model_state_dict(plain, dict(model.adapter_parameters(kind)))
     return plain
 
@@ -85,7 +87,7 @@ def test_the_exported_folder_loads_as_any_other(name: str, kind: str, tmp_path: 
     model, row = _model(name), make_sequence(CASES[name], kind, 9, row=0)
     shake(model, kind, seed=0)
     save_suite(model, tmp_path, names=[kind], processor=None)
-    plain = PeftModel.from_pretrained(CASES[name].base(), tmp_path / kind)
+    plain = PeftModel.from_pretrained(for_plain_peft(CASES[name].base()), tmp_path / kind)
     ours = outputs_of(model, laid_out(model, [row]))[kind, 0]
     assert relative_error(ours, by_itself(plain, row)) < 1e-10
 

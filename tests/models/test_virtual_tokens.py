@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from plain_peft import for_plain_peft
 from tiny_decoders import DECODERS, SHAPE
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -65,7 +66,9 @@ def _model(kind: str = "llama", dtype: torch.dtype = torch.float64) -> RoutedMod
 def _plain(model: RoutedModel, name: str, kind: str = "llama", base: nn.Module | None = None) -> PeftModel:
     """Plain PEFT with the adapter's weights."""
     dtype = model.base.dtype
-    plain = get_peft_model(base or _base(kind, dtype), copy.deepcopy(ADAPTERS[name])).to(dtype)
+    plain = get_peft_model(for_plain_peft(base or _base(kind, dtype)), copy.deepcopy(ADAPTERS[name])).to(
+        dtype
+    )
     for key, parameter in _by_file_key(plain).items():
         parameter.data.copy_(model.adapter_parameters(name)[key].data)
     return plain
@@ -146,8 +149,9 @@ def test_half_precision_equals_plain_peft_up_to_rounding(kind: str, device: str)
     for name in VIRTUAL:
         (ours,) = model.adapter_parameters(name).values()
         assert ours.dtype == torch.float32
-        plain = get_peft_model(_base(kind, dtype), copy.deepcopy(ADAPTERS[name])).to(device)
-        exact = get_peft_model(_base(kind, dtype).double(), copy.deepcopy(ADAPTERS[name])).double().to(device)
+        plain = get_peft_model(for_plain_peft(_base(kind, dtype)), copy.deepcopy(ADAPTERS[name])).to(device)
+        wide = for_plain_peft(_base(kind, dtype).double())
+        exact = get_peft_model(wide, copy.deepcopy(ADAPTERS[name])).double().to(device)
         passes = {"plain": plain, "exact": exact}
         (theirs,), (true,) = (_by_file_key(m).values() for m in passes.values())
         theirs.data.copy_(ours.data)
@@ -336,7 +340,7 @@ def test_export_loads_in_plain_peft_and_here(suite: RoutedModel, tiny_llama: Pat
     batch = _packed([s for s in MIXED if s.route != "none"])
     parts, again = _by_row(suite, batch), _by_row(reloaded, batch)
     for name in VIRTUAL:
-        base = AutoModelForCausalLM.from_pretrained(tiny_llama)
+        base = for_plain_peft(AutoModelForCausalLM.from_pretrained(tiny_llama))
         plain = PeftModel.from_pretrained(base, str(tmp_path / name.replace(" ", "-")))
         for sequence in (s for s in MIXED if s.route == name):
             expected = plain(torch.tensor([sequence.input_ids])).logits[0, -len(sequence.input_ids) : -1]
@@ -352,7 +356,7 @@ def test_export_loads_in_plain_peft_and_here(suite: RoutedModel, tiny_llama: Pat
 
 def test_a_saved_projection_is_an_ordinary_prefix(tmp_path: Path) -> None:
     config = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4, prefix_projection=True)
-    plain = get_peft_model(_base(dtype=torch.float32), config)
+    plain = get_peft_model(for_plain_peft(_base(dtype=torch.float32)), config)
     plain.save_pretrained(str(tmp_path))
     saved, tensors = read_adapter_folder(tmp_path)
     model = RoutedModel(_base(dtype=torch.float32))

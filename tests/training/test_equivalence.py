@@ -19,6 +19,7 @@ from peft import (
     get_peft_model,
     get_peft_model_state_dict,
 )
+from plain_peft import for_plain_peft
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import SequentialSampler
@@ -115,7 +116,7 @@ def _alone(
     batches = [len(source.batch(step)) for step in range(steps)]
     assert set(batches) == {ROWS}, "the stock Trainer cannot follow short batches inside an epoch"
     plain = get_peft_model(
-        base, copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
+        for_plain_peft(base), copy.deepcopy(trainer.model.adapter_configs[name]), autocast_adapter_dtype=False
     ).to(base.dtype)
     trained = {key: p for key, p in plain.named_parameters() if p.requires_grad}
     if plain.peft_config["default"].is_prompt_learning:

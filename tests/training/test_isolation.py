@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 from hf_mtl import MultiTaskTrainer, RoutedModel, Task
 from hf_mtl.errors import TrainingError
 from hf_mtl.models import load_base
+from hf_mtl.versions import checkpointing_argument
 from runs import Poison, logged, rows, tasks, trainer_of, weights
 
 EXACT: dict[str, Any] = {"full_determinism": True, "logging_steps": 10}
@@ -43,7 +44,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     "accumulation": ({"gradient_accumulation_steps": 3, "max_chunk_tokens": 40}, {"mlp": {"batch_size": 5}}),
     "small micro-batches": ({"token_budget": 60, "max_chunk_tokens": 30}, {}),
     "clipping": ({"max_grad_norm": 0.01}, {"mlp": {"max_grad_norm": 0.0, "learning_rate": 0.5}}),
-    "checkpointing": ({"activation_checkpointing": True}, {}),
+    "checkpointing": ({checkpointing_argument(): True}, {}),
     "autocast": ({"bf16": True}, {}),
     "one finishes early": ({}, {"mlp": {"max_steps": 7}}),
     "one is absent": ({"mixture": {"kind": "rates", "rates": {"verbs": 1.0, "c/d": 1.0, "mlp": 0.01}}}, {}),

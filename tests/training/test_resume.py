@@ -12,6 +12,7 @@ from peft import LoraConfig
 
 from hf_mtl import MultiTaskTrainer, PromptCompletion, Task
 from hf_mtl.errors import CheckpointError
+from hf_mtl.versions import checkpointing_argument
 from runs import logged, rows, state_of, tasks, trainer_of, weights
 
 SAVING: dict[str, Any] = {
@@ -23,7 +24,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"mixture": {"kind": "temperature", "temperature": 2.0}},
     {"mixture": "round_robin", "max_steps": 12},
     {"load_best_model_at_end": True, "eval_steps": 3, "optim": "sgd", "max_grad_norm": 0.0},
-    {"bf16": True, "activation_checkpointing": True},
+    {"bf16": True, checkpointing_argument(): True},
 ]
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from decoding_cases import PACKED, case_of, letters, plain_models, prompts, request, routed, written
 from peft import PeftModel
+from plain_peft import for_plain_peft
 from tiny_bases import TESTED
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
@@ -74,7 +75,7 @@ def test_on_a_quantised_base(bits: int, tmp_path: Path, monkeypatch: pytest.Monk
     save_suite(model, tmp_path / "suite", processor=None)
     plain: dict[str | None, PeftModel | PreTrainedModel] = {None: base()}
     for name in model.adapter_names:
-        plain[name] = PeftModel.from_pretrained(base(), tmp_path / "suite" / name)
+        plain[name] = PeftModel.from_pretrained(for_plain_peft(base()), tmp_path / "suite" / name)
     assert quantised_layers(model.base)
     rows = list(zip(plain, prompts((5, 3, 8, 4, 11)), strict=True))
     answers = Decoder(model, letters()).generate(request(route, ids) for route, ids in rows)
