@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PEFT_NOTICES",
+    "PLAIN_PREFIX_NOTE",
     "HubErrors",
     "cache_argument",
     "checkpointing_argument",
@@ -46,6 +47,9 @@ _PEFT_OF_OLD_NAMES = (0, 21, 2)  # the newest release; whether a later one passe
 # peft asks a transformers of 5.23 and newer for an attribute by its old name whenever it wraps a base, and passes the
 # old name of the cache to one of 5.24 and newer.
 PEFT_NOTICES = ("`is_gradient_checkpointing` is deprecated", "`past_key_values` is deprecated")
+
+# For code that others run with versions of their own.
+PLAIN_PREFIX_NOTE = "# peft up to 0.21.2 has working virtual tokens with transformers below 5.24 only"
 
 
 @cache

@@ -5,11 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")"
 PYTHON=${PYTHON:-python3}
 
+TORCH=${TORCH:-torch==2.13.0}  # as in constraints.txt; its other versions are newer than these libraries take
+
 # moe-peft asks for torch < 2.6, but runs on the torch that everybody else here is measured with; hence --no-deps.
 "$PYTHON" -m venv .venv-moe-peft
-.venv-moe-peft/bin/python -m pip install -c ../../constraints.txt \
-    torch transformers==4.46.3 'huggingface-hub<1' 'datasets<4' evaluate accelerate scikit-learn sentencepiece
+.venv-moe-peft/bin/python -m pip install \
+    "$TORCH" transformers==4.46.3 'huggingface-hub<1' 'datasets<4' evaluate accelerate scikit-learn sentencepiece
 .venv-moe-peft/bin/python -m pip install --no-deps moe-peft==2.0.2
 
 "$PYTHON" -m venv .venv-adapterhub
-.venv-adapterhub/bin/python -m pip install -c ../../constraints.txt torch adapters==1.3.0
+.venv-adapterhub/bin/python -m pip install "$TORCH" adapters==1.3.0

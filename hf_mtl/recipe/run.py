@@ -33,6 +33,7 @@ from hf_mtl.recipe.loading import RECIPE_FILE, save_recipe
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 from hf_mtl.training.cards import environment
+from hf_mtl.versions import plain_prefix_problem
 
 __all__ = [
     "LOSSES_FILE",
@@ -212,6 +213,9 @@ def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console)
     _line(console, f"  from peft import PeftModel; from transformers import {auto}")
     _line(console, f"  base = {auto}.from_pretrained({_loads_from(manifest)!r}{outputs})")
     _line(console, f"  model = PeftModel.from_pretrained(base, {(folder / place).as_posix()!r})")
+    problem = plain_prefix_problem() if trainer.model.virtual_tokens(name) else None
+    if problem is not None:
+        _line(console, f"Not in this environment: {problem}")
 
 
 def _loads_from(manifest: Manifest) -> str | None:

@@ -13,6 +13,7 @@ from hf_mtl.export.cards.examples import (
 )
 from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
 from hf_mtl.export.cards.places import Place
+from hf_mtl.versions import PLAIN_PREFIX_NOTE
 
 __all__ = ["NO_BASE", "plain_peft"]
 
@@ -31,6 +32,7 @@ def plain_peft(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
         *(["from PIL import Image"] if image else []),
         f"from transformers import {', '.join(sorted((task.auto_class, processor)))}",
         "",
+        *([PLAIN_PREFIX_NOTE, ""] if task.peft_type in ("PREFIX_TUNING", "PROMPT_TUNING") else []),
         *_base_lines(facts, base),
         f"base = {task.auto_class}.from_pretrained(BASE{_outputs(task)})",
         f"model = PeftModel.from_pretrained(base, {quoted(place.repository)}{_subfolder(place)}).eval()",
