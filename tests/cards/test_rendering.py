@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from hf_mtl.errors import CheckpointError
 from hf_mtl.export.cards import FACTS_FILE, Places, SuiteFacts, TaskFacts, suite_card, task_card, write_cards
 from hf_mtl.export.cards.escaping import one_line
+from hf_mtl.versions import PLAIN_PREFIX_NOTE
 
 EVIL = (
     "</script><script>alert(1)</script>",
@@ -211,6 +212,17 @@ def test_a_fence_is_longer_than_those_in_its_code(made_up: SuiteFacts) -> None:
     card = task_card(facts, facts.tasks[0], Places())
     assert "out" not in page(card).heads
     assert "\n````\n" in card
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("PREFIX_TUNING", True), ("PROMPT_TUNING", True), ("LORA", False), ("IA3", False)]
+)
+def test_code_for_plain_peft_names_the_versions_that_read_virtual_tokens(
+    made_up: SuiteFacts, kind: str, told: bool
+) -> None:
+    task = dataclasses.replace(made_up.tasks[0], peft_type=kind)
+    facts = dataclasses.replace(made_up, tasks=(task, *made_up.tasks[1:]))
+    assert (PLAIN_PREFIX_NOTE in task_card(facts, task, Places())) == told
 
 
 def test_a_figure_that_is_no_number_is_left_out_of_the_index(made_up: SuiteFacts) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from hf_mtl.cli import app
 from hf_mtl.relations import Relations
+from hf_mtl.versions import plain_prefix_problem
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -81,6 +82,29 @@ def test_files(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         "words": "words",
         "past tense": "past-tense",
     }
+
+
+@pytest.mark.parametrize("kind", ["PREFIX_TUNING", "LORA"])
+def test_the_end_of_a_run_says_what_plain_peft_cannot_do_here(
+    hf_mtl_program: Program, tiny_llama: Path, two_tasks: Path, kind: str
+) -> None:
+    (two_tasks / "recipe.yaml").write_text(RECIPE.format(model=tiny_llama), encoding="utf-8")
+    adapter = {"LORA": "r: 2, target_modules: all-linear", "PREFIX_TUNING": "num_virtual_tokens: 2"}[kind]
+    done = hf_mtl_program(
+        "train",
+        "recipe.yaml",
+        "--set",
+        f"defaults.adapter={{peft_type: {kind}, {adapter}}}",
+        "--set",
+        "training.max_steps=1",
+        cwd=two_tasks,
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    if kind == "PREFIX_TUNING" and plain_prefix_problem() is not None:
+        assert last == f"Not in this environment: {plain_prefix_problem()}"
+    else:
+        assert last.startswith("  model = PeftModel.from_pretrained(")
 
 
 # peft still asks transformers by the old name.
