@@ -59,10 +59,13 @@ def fetch(
 ) -> None:
     """Download the models and data that recipes name as `asset:...`; what is there already stays."""
     be_quiet()
-    from hf_mtl.data import resolve_asset
+    from hf_mtl.data.assets import asset_problem, resolve_asset
     from hf_mtl.recipe import named_assets
 
-    for name in dict.fromkeys(name for recipe in recipes for name in named_assets(_file_of(recipe))):
+    names = dict.fromkeys(name for recipe in recipes for name in named_assets(_file_of(recipe)))
+    if problems := [problem for name in names if (problem := asset_problem(name))]:
+        raise ConfigError(problems)  # before the first download
+    for name in names:
         Console().print(f"{name}: {resolve_asset(name)}", markup=False, highlight=False, soft_wrap=True)
 
 

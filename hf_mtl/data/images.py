@@ -1,11 +1,10 @@
 """One image -> the pixels that a vision base reads, checked before an image processor fails in its own words.
 
-Needs Pillow: `pip install hf-mtl[vision]`; torchvision is not needed.
+Needs Pillow: `pip install 'hf-mtl[vision]'`; torchvision is not needed.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from hf_mtl.errors import ConfigError, DataError, listing
+from hf_mtl.packages import PILLOW
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,8 +46,7 @@ def pixel_values(value: object, processor: BaseImageProcessor, *, channels: int 
         >>> pixel_values(row["image"], processor).shape  # doctest: +SKIP
         torch.Size([1, 28, 28])
     """
-    if importlib.util.find_spec("PIL") is None:
-        raise ConfigError("images need the package `pillow`. Install it with `pip install hf-mtl[vision]`.")
+    PILLOW.require("reading images")
     image = _image(value)
     settings = processor.to_dict()
     means = settings.get("image_mean") if settings.get("do_normalize") else None

@@ -14,12 +14,23 @@ from typing import TYPE_CHECKING
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation.report import LossPoint, losses_by_task
+from hf_mtl.packages import MATPLOTLIB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["CROWDED", "PALETTE", "decorate", "draw_curve", "new_figure", "plain", "plot_losses"]
+__all__ = [
+    "CROWDED",
+    "NO_PICTURES",
+    "PALETTE",
+    "can_draw",
+    "decorate",
+    "draw_curve",
+    "new_figure",
+    "plain",
+    "plot_losses",
+]
 
 # Okabe and Ito (2008): colours that colour-blind readers can tell apart. Their yellow is too pale for a line.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -31,6 +42,13 @@ LEGEND_ROWS = 18
 LOG_SCALE_RATIO = 20.0  # from this ratio of largest to smallest loss on, the axis is logarithmic
 SIZE = (8.0, 4.5)  # inches
 DPI = 150
+
+NO_PICTURES = f"Pictures are left out; they need matplotlib: pip install '{MATPLOTLIB.install}'"
+
+
+def can_draw() -> bool:
+    """Whether there is what pictures are drawn with; who leaves them out says `NO_PICTURES`, once."""
+    return MATPLOTLIB.is_here()
 
 
 def plot_losses(log_history: Sequence[Mapping[str, float]], tasks: Sequence[str], path: str | Path) -> None:

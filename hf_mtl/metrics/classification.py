@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from hf_mtl.errors import ConfigError
 from hf_mtl.metrics.confusion import accuracies, class_scores, matthews
 from hf_mtl.metrics.forms import IntArray, Rows, labels_of
-from hf_mtl.metrics.metric import Figures, Metric, Package, paired
+from hf_mtl.metrics.metric import Figures, Metric, paired
 from hf_mtl.metrics.options import Option, number, one_of, per_row_weights, sequence_of
+from hf_mtl.packages import Package
 
 __all__ = ["AVERAGES", "SKLEARN", "accuracy", "f1", "matthews_correlation", "precision", "recall"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -15,25 +14,13 @@ from numpy.typing import NDArray
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.metrics.forms import FloatArray, Form, Rows
 from hf_mtl.metrics.options import Option
+from hf_mtl.packages import Package
 
-__all__ = ["Figures", "Metric", "Package", "Weighted", "divided", "paired"]
+__all__ = ["Figures", "Metric", "Weighted", "divided", "paired"]
 
 Figures: TypeAlias = Mapping[str, object]
 Weighted: TypeAlias = Callable[[FloatArray], Mapping[str, FloatArray]]
 """From weights of the rows, `[R, N]`, to the figures that each of the R weightings gives, `[R]` each."""
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package that a metric computes with, imported at its first use.
-
-    Args:
-        module: What is imported.
-        install: What pip is to install.
-    """
-
-    module: str
-    install: str
 
 
 @dataclass(frozen=True)
@@ -193,12 +180,8 @@ class Metric:
             raise DataError(f"the metric {self.name!r} needs at least one row, found none.")
 
     def _package_problems(self) -> list[str]:
-        if self.package is None or importlib.util.find_spec(self.package.module) is not None:
-            return []
-        return [
-            f"the metric {self.name!r} needs the package {self.package.module}, which is not installed: "
-            f"pip install '{self.package.install}'"
-        ]
+        problem = None if self.package is None else self.package.problem(f"the metric {self.name!r}")
+        return [] if problem is None else [problem]
 
     def _numbers(self, figures: Figures) -> dict[str, float]:
         if not isinstance(figures, Mapping):

@@ -8,8 +8,9 @@ import numpy as np
 
 from hf_mtl.errors import DataError
 from hf_mtl.metrics.forms import FloatArray, Rows, floats_of
-from hf_mtl.metrics.metric import Figures, Metric, Package, Weighted, divided, paired
+from hf_mtl.metrics.metric import Figures, Metric, Weighted, divided, paired
 from hf_mtl.metrics.options import flag
+from hf_mtl.packages import Package
 
 __all__ = ["mae", "mse", "pearsonr", "spearmanr"]
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from hf_mtl.errors import DataError
 from hf_mtl.metrics.forms import FloatArray, Rows, tags_of
-from hf_mtl.metrics.metric import Metric, Package, Weighted, divided
+from hf_mtl.metrics.metric import Metric, Weighted, divided
 from hf_mtl.metrics.options import flag, one_of
+from hf_mtl.packages import Package
 
 __all__ = ["seqeval"]
 

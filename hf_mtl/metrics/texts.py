@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from hf_mtl.metrics.forms import FloatArray, Rows, texts_lists_of, texts_of
-from hf_mtl.metrics.metric import Metric, Package, Weighted
+from hf_mtl.metrics.metric import Metric, Weighted
 from hf_mtl.metrics.options import Option, flag, sequence_of
+from hf_mtl.packages import Package
 
 __all__ = ["exact_match", "rouge"]
 

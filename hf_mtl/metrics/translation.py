@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hf_mtl.metrics.forms import FloatArray, Rows, texts_lists_of, texts_of
-from hf_mtl.metrics.metric import Metric, Package, Weighted
+from hf_mtl.metrics.metric import Metric, Weighted
 from hf_mtl.metrics.options import flag, number, one_of
+from hf_mtl.packages import Package
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacrebleuMetric

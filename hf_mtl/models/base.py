@@ -34,6 +34,7 @@ from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.quantisation import quantisation_config, quantisation_note
+from hf_mtl.packages import PILLOW
 
 __all__ = [
     "BaseIdentity",
@@ -109,7 +110,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     located = _located(source)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(located)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise ConfigError(f"No tokenizer could be loaded from {str(source)!r}: {error}") from error
     return tokenizer
 
@@ -127,6 +128,7 @@ def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImagePro
         images = False
     if not images:
         return load_tokenizer(source)
+    PILLOW.require(f"the image processor of {str(source)!r}")
     try:
         processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(located)
     except (OSError, ValueError, ImportError) as error:
@@ -167,7 +169,7 @@ def load_base(
         hub_id: The id that the adapters shall name; default: what the folder itself says, or the Hub id it
             came from.
         quantization: `"4bit"` (nf4 with double quantisation), `"8bit"`, or bitsandbytes settings of your own;
-            needs `pip install hf-mtl[4bit]`. Default: as the files are.
+            needs `pip install 'hf-mtl[4bit]'`. Default: as the files are.
         revision: The branch, tag or commit of a Hub id; default: the main branch.
         token: For a private repository on the Hub; default: that of `hf auth login`.
 
@@ -192,6 +194,10 @@ def load_base(
             options["quantization_config"] = quantisation_config(quantization, own)
         auto = _auto_class(config)
         model: PreTrainedModel = auto.from_pretrained(located, **options)
+    except ImportError as error:  # such as a base that was saved quantised
+        raise ConfigError(
+            f"The model {str(source)!r} needs a package that is not installed: {error}"
+        ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"The model {str(source)!r} could not be loaded: {error}\n"

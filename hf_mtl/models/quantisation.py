@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import torch
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.utils.quantization_config import QuantizationMethod
 
 from hf_mtl.errors import ConfigError, listing
+from hf_mtl.packages import BITSANDBYTES
 
 __all__ = ["QUANTIZATIONS", "quantisation_config", "quantisation_note", "quantisation_of_note"]
 
@@ -32,10 +31,9 @@ def quantisation_config(wanted: str | BitsAndBytesConfig, dtype: torch.dtype | N
         raise ConfigError(
             f"quantization={wanted!r} is unknown; choose one of {listing(QUANTIZATIONS)}, or a BitsAndBytesConfig."
         )
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(
-            f"quantization={wanted!r} needs bitsandbytes, which is not installed: pip install hf-mtl[4bit]"
-        )
+    BITSANDBYTES.require(
+        "quantization" if isinstance(wanted, BitsAndBytesConfig) else f"quantization={wanted!r}"
+    )
     if isinstance(wanted, BitsAndBytesConfig):
         return wanted
     if wanted == "8bit":

@@ -6,7 +6,6 @@ need two independent batches of a round.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from torch import Tensor
 
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.objectives.options import Option, options_of
+from hf_mtl.packages import TORCHJD
 
 __all__ = ["INSTALL", "PREFIX", "Method", "Offer", "Options", "find", "installed", "offered_names"]
 
 PREFIX = "torchjd:"
-INSTALL = 'pip install "hf-mtl[grad]"'
+INSTALL = f"pip install '{TORCHJD.install}'"
 
 Options = Mapping[str, Any]  # Any: plain data, as the options' types say
 Method = Any  # Any: an object of TorchJD, which has no type information
@@ -82,7 +82,7 @@ class Offer:
 
 def installed() -> bool:
     """Whether TorchJD can be imported."""
-    return importlib.util.find_spec("torchjd") is not None
+    return TORCHJD.is_here()
 
 
 def offered_names() -> tuple[str, ...]:

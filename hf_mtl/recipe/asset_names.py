@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hf_mtl.data import ASSET_PREFIX, ASSETS
 from hf_mtl.errors import ConfigError, did_you_mean, listing
-from hf_mtl.recipe.document import KeyPath, read_document
+from hf_mtl.recipe.document import Document, KeyPath, read_document
 
-__all__ = ["named_assets"]
+__all__ = ["assets_of", "named_assets"]
 
 
 def named_assets(recipe: str | Path) -> list[str]:
@@ -21,7 +21,7 @@ def named_assets(recipe: str | Path) -> list[str]:
         ConfigError: If there is no such file, it cannot be read, or it names assets that do not exist.
     """
     document = read_document(Path(recipe))
-    found = [(path, text.removeprefix(ASSET_PREFIX)) for path, text in _texts(document.data, ())]
+    found = assets_of(document)
     problems = [
         document.problem(
             path, f"unknown asset {name!r}.{did_you_mean(name, ASSETS)} Valid: {listing(ASSETS)}."
@@ -32,6 +32,11 @@ def named_assets(recipe: str | Path) -> list[str]:
     if problems:
         raise ConfigError(problems)
     return list(dict.fromkeys(name for _, name in found))
+
+
+def assets_of(document: Document) -> list[tuple[KeyPath, str]]:
+    """Return every asset that a recipe names, known or not, with the place where it does."""
+    return [(path, text.removeprefix(ASSET_PREFIX)) for path, text in _texts(document.data, ())]
 
 
 def _texts(data: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

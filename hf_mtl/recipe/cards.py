@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hf_mtl.recipe.card_facts import collect_facts
-from hf_mtl.training.cards import draw_cards
+from hf_mtl.training.cards import draw_cards, say_if_without_pictures
 
 __all__ = ["make_cards"]
 
@@ -22,8 +22,8 @@ def make_cards(run: str | Path, into: str | Path | None = None) -> list[Path]:
 
     Raises:
         CheckpointError: The folder holds no finished run.
-        ConfigError: matplotlib is not installed.
     """
+    say_if_without_pictures()
     return draw_cards(
         collect_facts(run), Path(into or run), whole=into is not None
     )  # a run has drawn its own

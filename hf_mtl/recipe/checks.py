@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
+from hf_mtl.packages import BITSANDBYTES
 from hf_mtl.recipe.document import Document
 from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe
 from hf_mtl.recipe.task_checks import TaskChecks
@@ -31,6 +32,7 @@ def check(recipe: Recipe, document: Document) -> list[str]:
         *_model_problems(recipe, document),
         *_training_problems(recipe, document),
         *_sharing_problems(recipe, document),
+        *_package_problems(recipe, document),
     ]
     if not recipe.output_dir and document.value(("output_dir",)) is None:
         problems.append(
@@ -118,3 +120,14 @@ def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
     except CheckpointError as error:
         wrong = [str(error)]
     return problems + [document.problem(("objective",), text) for text in wrong]
+
+
+def _package_problems(recipe: Recipe, document: Document) -> list[str]:
+    """Packages that the model and the assets need and that are not here; kinds and metrics name theirs themselves."""
+    from hf_mtl.data.assets import ASSETS, asset_problem
+    from hf_mtl.recipe.asset_names import assets_of
+
+    found = [(path, asset_problem(name)) for path, name in assets_of(document) if name in ASSETS]
+    if (quantization := recipe.model.quantization) is not None:
+        found.append((("model", "quantization"), BITSANDBYTES.problem(f"quantization={quantization!r}")))
+    return [document.problem(path, text) for path, text in found if text is not None]

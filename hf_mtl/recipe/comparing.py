@@ -19,7 +19,7 @@ from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import ALONE, COMPARISON_FILE, Comparison, Report, Variant, comparison_table
 from hf_mtl.evaluation.page import REPORT_FILE, SINGLE
 from hf_mtl.recipe.loading import load_recipe
-from hf_mtl.recipe.run import run_recipe
+from hf_mtl.recipe.run import say_what_is_left_out, train_recipe
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.training.checkpoints import last_checkpoint
 
@@ -84,6 +84,7 @@ def compare_recipe(
     folder = Path(output_dir or f"{base.output_dir}-compare")
     runs = list(_runs(path, base, overrides, seeds, folder, smoke=smoke))
     reports: dict[tuple[str, int], Report] = {}
+    say_what_is_left_out(console)
     for number, run in enumerate(runs, start=1):
         console.rule(f"{run.variant}, seed {run.seed} ({number} of {len(runs)})")
         reports[run.variant, run.seed] = _report(run, console)
@@ -153,7 +154,7 @@ def _report(run: Compared, console: Console) -> Report:
     if file.is_file():
         return Report.load(file)
     resume = "last" if last_checkpoint(run.folder) else None
-    return run_recipe(run.recipe, console, resume=resume, measure_before=False)
+    return train_recipe(run.recipe, console, resume=resume, measure_before=False)
 
 
 def _figures(report: Report) -> dict[str, dict[str, float]]:

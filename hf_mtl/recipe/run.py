@@ -13,7 +13,15 @@ from rich.console import Console
 from hf_mtl import __version__
 from hf_mtl.data import ASSET_PREFIX, resolve_asset
 from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import Report, build_report, data_table, plot_losses, report_table
+from hf_mtl.evaluation import (
+    NO_PICTURES,
+    Report,
+    build_report,
+    can_draw,
+    data_table,
+    plot_losses,
+    report_table,
+)
 from hf_mtl.evaluation.page import (
     COSINES_FILE,
     INCIDENTS,
@@ -27,12 +35,12 @@ from hf_mtl.export import Manifest, load_suite
 from hf_mtl.export.cards import data_of
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.card_data import DATA, RunData, may_show_rows
-from hf_mtl.recipe.cards import make_cards
+from hf_mtl.recipe.card_facts import collect_facts
 from hf_mtl.recipe.factory import Run, build
 from hf_mtl.recipe.loading import RECIPE_FILE, save_recipe
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
-from hf_mtl.training.cards import environment
+from hf_mtl.training.cards import draw_cards, environment
 from hf_mtl.versions import plain_prefix_problem
 
 __all__ = [
@@ -41,6 +49,8 @@ __all__ = [
     "measure",
     "model_info",
     "run_recipe",
+    "say_what_is_left_out",
+    "train_recipe",
 ]
 
 LOSSES_FILE = "loss_curve.png"
@@ -62,6 +72,20 @@ def run_recipe(
         measure_before: Whether the tasks are measured before training too.
     """
     console = console or Console()
+    say_what_is_left_out(console)
+    return train_recipe(recipe, console, resume=resume, measure_before=measure_before)
+
+
+def say_what_is_left_out(console: Console) -> None:
+    """Name, before the work, the part of a run for which a package is missing."""
+    if not can_draw():
+        _line(console, NO_PICTURES)
+
+
+def train_recipe(
+    recipe: Recipe, console: Console, *, resume: str | None = None, measure_before: bool = True
+) -> Report:
+    """Run a recipe as `run_recipe` does; what is left out has been said."""
     if all(spec.train is None for spec in recipe.tasks.values()):
         raise ConfigError("no task has rows to learn from: give at least one task its train file.")
     run = build(recipe)
@@ -180,9 +204,12 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
         trainer.cosines.relations().save(folder / COSINES_FILE)
     if trainer.relations is not None:
         trainer.relations.save(folder / RELATIONS_FILE)
-    plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
+    if can_draw():
+        plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
+    else:
+        (folder / LOSSES_FILE).unlink(missing_ok=True)  # of an earlier run
     DATA.write(folder, _data(run, trainer))
-    make_cards(folder)
+    draw_cards(collect_facts(folder), folder, whole=False)  # the picture of all tasks is there
 
 
 def _data(run: Run, trainer: MultiTaskTrainer) -> RunData:
@@ -205,7 +232,8 @@ def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console)
     console.print(report_table(report))
     for name, place in manifest.tasks.items():
         _line(console, f"{name}: {folder / place}")
-    _line(console, f"report: {folder / REPORT_FILE}  losses: {folder / LOSSES_FILE}")
+    losses = f"  losses: {folder / LOSSES_FILE}" if (folder / LOSSES_FILE).exists() else ""
+    _line(console, f"report: {folder / REPORT_FILE}{losses}")
     name, place = next(iter(manifest.tasks.items()))
     auto, head = trainer.model.auto_class(name), manifest.heads.get(name)
     outputs = "" if head is None else f", num_labels={head.spec.outputs}"

@@ -41,7 +41,8 @@ def declare(
     Returns:
         The declaration, and what is wrong with it.
     """
-    problems = _column_problems(kind, splits, columns)
+    missing = (package.problem(f"the kind {kind.name!r}") for package in kind.packages)
+    problems = [problem for problem in missing if problem] + _column_problems(kind, splits, columns)
     if kind.roles and template is not None:
         problems.append(
             f"template is for kinds that the vocabulary head serves; a task of the kind {kind.name!r} names its parts "

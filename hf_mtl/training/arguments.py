@@ -13,6 +13,7 @@ from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.objectives import Objective
 from hf_mtl.tasks import Sharing, sharing_of, suite_objective
 from hf_mtl.training.mixtures import Mixture, StopRule
+from hf_mtl.training.trackers import tracker_problems
 
 __all__ = ["MultiTaskTrainingArguments"]
 
@@ -91,6 +92,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
         problems = [*self._size_problems(), *self._unsupported(), *self._named_problems()]
+        problems += tracker_problems(self.report_to or ())
         if problems:
             raise ConfigError(problems)
 

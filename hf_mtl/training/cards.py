@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import importlib.util
 import logging
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from datasets import Dataset, IterableDataset
 
 from hf_mtl import __version__
 from hf_mtl.data import ASSET_PREFIX, ASSETS
-from hf_mtl.evaluation import TaskResult, build_report, plot_losses
+from hf_mtl.evaluation import NO_PICTURES, TaskResult, build_report, can_draw, plot_losses
 from hf_mtl.export import Manifest
 from hf_mtl.export.cards import (
     FACTS_FILE,
@@ -42,7 +41,14 @@ from hf_mtl.training.settings import TaskSettings
 if TYPE_CHECKING:
     from hf_mtl.training.measuring import MeasuringTrainer
 
-__all__ = ["base_facts", "draw_cards", "environment", "figures_of_task", "trainer_facts"]
+__all__ = [
+    "base_facts",
+    "draw_cards",
+    "environment",
+    "figures_of_task",
+    "say_if_without_pictures",
+    "trainer_facts",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +66,10 @@ def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | Non
         folder: Where it has saved its adapters.
         license: The adapters' licence.
     """
+    say_if_without_pictures()
     manifest = Manifest.load(folder)
     history = trainer.state.log_history
     after = next((entry for entry in reversed(history) if "eval_runtime" in entry), {})
-    if importlib.util.find_spec("matplotlib") is None:
-        logger.warning("The cards have no curves of the losses; they need pip install 'hf-mtl[plots]'.")
-        history = [entry for entry in history if "loss" not in entry]
     report = build_report(trainer.suite, {}, after, history, trainer.task_seconds(), {})
     splits = trainer.splits()
     tasks = []
@@ -111,6 +115,8 @@ def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | Non
 def draw_cards(facts: SuiteFacts, folder: Path, *, whole: bool = True) -> list[Path]:
     """Write cards, the JSON file that they are rendered from, and a picture of each task's losses.
 
+    Without matplotlib the cards show no losses, and pictures of an earlier run are removed.
+
     Args:
         facts: What they show.
         folder: Where to; each adapter's card goes into its folder there.
@@ -118,23 +124,32 @@ def draw_cards(facts: SuiteFacts, folder: Path, *, whole: bool = True) -> list[P
 
     Returns:
         The cards.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if not can_draw():
+        facts = replace(facts, tasks=tuple(replace(task, losses=()) for task in facts.tasks))
     facts.save(folder / FACTS_FILE)
-    drawn = [task for task in facts.tasks if len(task.losses) > 1]
-    for task in drawn:
+    for task in facts.tasks:
         if task.folder is not None:
             (folder / task.folder).mkdir(parents=True, exist_ok=True)
             _draw([task], folder / task.folder / LOSS_CURVE_FILE)
-    if drawn and whole:
-        _draw(drawn, folder / LOSS_CURVE_FILE)
+    if whole:
+        _draw(facts.tasks, folder / LOSS_CURVE_FILE)
     return write_cards(folder)
 
 
-def _draw(tasks: list[TaskFacts], path: Path) -> None:
+def say_if_without_pictures() -> None:
+    """Tell in the log that cards will have no pictures here, for those who draw them on their own and not in a run."""
+    if not can_draw():
+        logger.warning(NO_PICTURES)
+
+
+def _draw(tasks: Sequence[TaskFacts], path: Path) -> None:
+    """Draw the losses of those tasks that have a curve; where none has one, there is no picture either."""
+    tasks = [task for task in tasks if len(task.losses) > 1]
+    if not tasks:
+        path.unlink(missing_ok=True)
+        return
     names = [task.name for task in tasks]
     points = [
         {"step": step, "loss": loss, f"{task.name}/loss": loss}

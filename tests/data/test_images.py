@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,6 @@ def test_what_is_no_image(value: object, message: str, grey: BaseImageProcessor)
 
 
 def test_without_pillow_the_extra_is_named(grey: BaseImageProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"pip install hf-mtl\[vision\]"):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ConfigError, match=r"pip install 'hf-mtl\[vision\]'"):
         pixel_values(GREY, grey)

@@ -203,5 +203,5 @@ def test_what_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"quantization='3bit' is unknown; choose one of '4bit', '8bit'"):
         load_base(folder, quantization="3bit")
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(ConfigError, match=r"pip install hf-mtl\[4bit\]"):
+    with pytest.raises(ConfigError, match=r"pip install 'hf-mtl\[4bit\]'"):
         load_base(folder, quantization="4bit")

@@ -131,9 +131,6 @@ def test_the_plain_sum_claims_no_effect() -> None:
 WITHOUT = """
 import sys
 sys.modules["torchjd"] = None
-import importlib.util
-found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "torchjd" else found(name, *rest)
 from hf_mtl.errors import ConfigError
 from hf_mtl.objectives import objective_names, objective_of
 print(objective_of("pcgrad").name, len(objective_names()))
@@ -152,10 +149,10 @@ def test_without_torchjd() -> None:
     assert done.returncode == 0, done.stderr
     ours, short, full = done.stdout.splitlines()
     assert ours == f"pcgrad {len(OBJECTIVES)}"
-    assert "'uncertainty'; TorchJD brings more: pip install \"hf-mtl[grad]\"." in short
+    assert "'uncertainty'; TorchJD brings more: pip install 'hf-mtl[grad]'." in short
     assert (
         full
-        == "the objective 'torchjd:upgrad' needs TorchJD, which is not installed: pip install \"hf-mtl[grad]\""
+        == "the objective 'torchjd:upgrad' needs TorchJD, which is not installed: pip install 'hf-mtl[grad]'"
     )
 
 

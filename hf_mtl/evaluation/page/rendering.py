@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import logging
 from pathlib import Path
 
 from hf_mtl.evaluation.page.inline_svg import inline_svg
@@ -11,8 +12,11 @@ from hf_mtl.evaluation.page.sections import SECTIONS
 from hf_mtl.evaluation.page.story import RunStory
 from hf_mtl.evaluation.page.tables import tables_of
 from hf_mtl.evaluation.page.verdict import verdict
+from hf_mtl.evaluation.plots import NO_PICTURES, can_draw
 
 __all__ = ["PAGE_FILE", "STORY_FILE", "write_page"]
+
+logger = logging.getLogger(__name__)
 
 PAGE_FILE = "index.html"
 STORY_FILE = "story.json"
@@ -23,7 +27,8 @@ _TEMPLATE = "page.html.jinja"
 def write_page(story: RunStory, folder: str | Path) -> Path:
     """Write the page, its pictures as PNGs and its data as JSON into a folder, which is made if need be.
 
-    The page is one file that needs no other: styles and pictures are in it, and there are no scripts.
+    The page is one file that needs no other: styles and pictures are in it, and there are no scripts. Without
+    matplotlib it has tables only, and names what it cannot show.
 
     Args:
         story: What is shown.
@@ -31,15 +36,15 @@ def write_page(story: RunStory, folder: str | Path) -> Path:
 
     Returns:
         The page's path.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     folder = Path(folder)
-    figures = pictures_of(story)
+    draws = can_draw()
+    if not draws:
+        logger.warning(NO_PICTURES)
+    figures = pictures_of(story) if draws else {}
     folder.mkdir(parents=True, exist_ok=True)
     for part, figure in figures.items():
         figure.savefig(folder / f"{part}.png", format="png")
@@ -50,12 +55,15 @@ def write_page(story: RunStory, folder: str | Path) -> Path:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    tables, recorded = tables_of(story), [section for section in SECTIONS if story.has(section.part)]
     page = environment.from_string(text).render(
         story=story,
         verdict=verdict(story),
-        sections=[section for section in SECTIONS if story.has(section.part)],
+        sections=[section for section in recorded if draws or section.part in tables],
+        undrawn=[section for section in recorded if not draws and section.part not in tables],
+        no_pictures="" if draws else NO_PICTURES,
         missing=[section for section in SECTIONS if not story.has(section.part)],
-        tables=tables_of(story),
+        tables=tables,
         pictures=pictures,
         notes={
             part: own.notes

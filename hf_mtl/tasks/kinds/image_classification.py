@@ -18,6 +18,7 @@ from hf_mtl.data import IGNORED, Example, Row, pixel_values
 from hf_mtl.errors import ConfigError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.metrics import Form
+from hf_mtl.packages import PILLOW, Package
 from hf_mtl.tasks.kinds.fields import by_role, part
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number
@@ -47,6 +48,7 @@ class ImageClassification(Kind):
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     forms: ClassVar[tuple[Form, ...]] = ("labels", "scores")
     options: ClassVar[Mapping[str, Option]] = {"top_k": count(5, or_none="all labels")}
+    packages: ClassVar[tuple[Package, ...]] = (PILLOW,)
 
     @property
     def label_role(self) -> str:

@@ -18,6 +18,7 @@ from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec, Pool
 from hf_mtl.metrics import Form
+from hf_mtl.packages import Package
 from hf_mtl.tasks.kinds.query import Found, Option, Query
 
 __all__ = ["Answers", "Context", "Declared", "Kind", "Labelled", "Outcome", "Processor", "Role"]
@@ -166,6 +167,7 @@ class Kind(ABC):
         metrics: What is usually measured.
         forms: The forms of predictions that it gives, the first one to metrics that do not care.
         options: What an input may say of its answer.
+        packages: What must be installed beyond the dependencies.
     """
 
     name: ClassVar[str]
@@ -174,6 +176,7 @@ class Kind(ABC):
     metrics: ClassVar[tuple[str | Mapping[str, object], ...]] = ()
     forms: ClassVar[tuple[Form, ...]] = ()
     options: ClassVar[Mapping[str, Option]] = {}
+    packages: ClassVar[tuple[Package, ...]] = ()
 
     @property
     def default_metrics(self) -> tuple[str | Mapping[str, object], ...]:
