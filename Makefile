@@ -21,7 +21,7 @@ PYTEST = $(TEST_ENV) $(VENV)/bin/python -m pytest
 QUICK = -m "not slow and not gpu" -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow test-newest test-lowest test-only lint format lock clean
+.PHONY: help install quickstart test test-slow test-wheel test-newest test-lowest test-only lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -38,7 +38,11 @@ test: lint ## Linters, types and the quick tests
 	$(PYTEST) $(QUICK)
 
 test-slow: install ## The slow tests (real training runs)
-	$(PYTEST) -m "slow and not gpu" -n 2
+	$(PYTEST) -m "slow and not gpu and not wheel" -n 2
+
+# The environment that it makes is a temporary one: what a user gets who installs the wheel without extras.
+test-wheel: install ## Build the wheel, install it without extras, and use it
+	$(PYTEST) tests/wheel -m wheel
 
 # Made anew each time, since what is newest changes; pip keeps what it has downloaded.
 test-newest: ## The quick tests with the newest version of everything (torch: TORCH), in an environment of their own
