@@ -42,13 +42,25 @@ def grouped_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
     scales_G = torch.tensor([term.scale for term in terms], device=x_TI.device, dtype=x_TI.dtype)
     factors = [scales_G.new_ones(()) if t.factor is None else t.factor.to(x_TI.dtype) for t in terms]
     scales_G = scales_G * torch.stack(factors)
-    rows_NI = torch.cat([_input(term, x_TI) for term in terms])
+    index_N = torch.cat([torch.arange(term.start, term.stop, device=x_TI.device) for term in terms])
+    rows_NI = _inputs(x_TI, index_N, terms)
     h_NR = grouped_mm(rows_NI, a_GIR, offs=ends_G) * scales_G.repeat_interleave(lengths)[:, None]
     delta_NO = grouped_mm(h_NR, b_GRO, offs=ends_G)
-    index_N = torch.cat([torch.arange(term.start, term.stop, device=x_TI.device) for term in terms])
     return y_TO.index_add(0, index_N, delta_NO)
 
 
-def _input(term: Term, x_TI: Tensor) -> Tensor:
-    x_LI = x_TI[term.start : term.stop]
-    return x_LI if term.multiplier_LI is None else x_LI * term.multiplier_LI
+def _inputs(x_TI: Tensor, index_N: Tensor, terms: Sequence[Term]) -> Tensor:
+    """All terms' inputs `[N, I]`, dropout applied.
+
+    They are gathered at once: a slice per term would give each of them a gradient as large as the whole stream.
+    """
+    rows_NI = x_TI.index_select(0, index_N)
+    if all(term.multiplier_LI is None for term in terms):
+        return rows_NI
+    multipliers = [
+        rows_NI.new_ones(term.stop - term.start, rows_NI.shape[1])
+        if term.multiplier_LI is None
+        else term.multiplier_LI
+        for term in terms
+    ]
+    return rows_NI * torch.cat(multipliers)

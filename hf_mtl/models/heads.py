@@ -1,4 +1,4 @@
-"""The heads of their own that adapters have on one base, and the states that they are given."""
+"""The heads of their own that adapters have on one base."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hf_mtl.adapters import AdapterPlan
-from hf_mtl.data import PackedBatch, PaddedBatch, RoutePart
 from hf_mtl.errors import ConfigError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import Head, HeadSpec, Pool, StockHead, stock_head
 from hf_mtl.models.architectures import Architecture, pool_of
-from hf_mtl.models.base_pass import BaseOutput
 from hf_mtl.models.stock_targets import drop_trunk, shorten_targets
 
-__all__ = ["Heads", "PlacedHead", "states_at"]
+__all__ = ["Heads", "PlacedHead"]
 
 _POOLER = "pooler"
 _POOLED_LAYER = f"{_POOLER}.dense"
@@ -236,35 +234,3 @@ def _and_pooler(excluded: str | Iterable[str] | None) -> str | list[str]:
     if isinstance(excluded, str):
         return rf"(?:{excluded})|(?:.*\.)?{re.escape(_POOLED_LAYER)}"
     return sorted({*(excluded or ()), _POOLED_LAYER})
-
-
-def states_at(
-    output: BaseOutput,
-    batch: PackedBatch | PaddedBatch,
-    part: RoutePart,
-    shape: HeadShape,
-    pool: Pool | None,
-) -> tuple[Tensor, tuple[int, ...]]:
-    """The hidden states `[N, D]` at the places of one route, and each sequence's number of them.
-
-    Args:
-        output: What the base gave for the whole batch.
-        batch: The batch, with all its places.
-        part: The route's part of it.
-        shape: The shape of the route's head; on an encoder-decoder, one on tokens reads the encoder.
-        pool: Which states of a sequence a head on sequences reads. A prompt stands before the first of its tokens and
-            counts in their mean, as in PEFT.
-    """
-    assert output.states is not None
-    counts = batch.label_counts[part.rows]
-    if isinstance(batch, PackedBatch):
-        if output.with_prompts and shape is HeadShape.SEQUENCE and pool is not Pool.LAST:
-            whole = output.with_prompts[part.rows]
-            read = [states_SD if pool is Pool.MEAN else states_SD[:1] for states_SD in whole]
-            return torch.cat(read), tuple(map(len, read))
-        return output.states[batch.label_positions[part.labels]], counts
-    mask, states = batch.label_mask, output.states
-    if shape is HeadShape.TOKEN and batch.encoder_mask is not None:
-        assert output.encoder_states is not None
-        mask, states = batch.encoder_mask, output.encoder_states
-    return states[part.rows, : mask.shape[1]][mask[part.rows]], counts

@@ -27,7 +27,7 @@ from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify, load_base, refuse_compiled, switch_dropout_off
 from hf_mtl.models.base_pass import BaseOutput, BasePass
-from hf_mtl.models.heads import states_at
+from hf_mtl.models.head_states import states_of_routes
 from hf_mtl.models.passes import packed_pass, padded_pass, pooler_pass
 from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.saved.loading import place_adapters, read_adapters
@@ -182,18 +182,13 @@ class RoutedModel(RoutedAdapters):
             )
         bare = without_labels_of(batch, own.keys())
         output = self._run(bare, logits=len(own) < len(heads), states=bool(own))
-        parts = route_parts(batch.rows, batch.label_counts)
-        given: dict[str, Tensor] = {}
-        for route, part in route_parts(bare.rows, bare.label_counts).items():
-            if route not in own:
-                assert output.logits is not None
-                given[route] = output.logits[part.labels]
-                continue
-            states, counts = states_at(output, batch, parts[route], own[route].shape, self.pool)
-            keys = batch.dropout_keys[parts[route].rows]
+        given = {} if output.logits is None else _split_by_route(output.logits, bare)
+        shapes = {route: head.shape for route, head in own.items()}
+        for route, (states, counts) in states_of_routes(output, batch, shapes, self.pool).items():
+            keys = batch.dropout_keys[route_parts(batch.rows, batch.label_counts)[route].rows]
             with install(pooler_pass(route, counts, keys, self._routes.spans)):
                 given[route] = own[route](states, counts)
-        return given
+        return {route: given[route] for route in heads}
 
     def _run(self, batch: PackedBatch | PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:
         if isinstance(batch, PackedBatch) is not self.architecture.packed:
@@ -294,3 +289,14 @@ class RoutedModel(RoutedAdapters):
 def _logits(output: BaseOutput) -> Tensor:
     assert output.logits is not None
     return output.logits
+
+
+def _split_by_route(logits_NV: Tensor, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
+    """The logits at each route's labels.
+
+    By one split: a slice for each route would give each of them a gradient `[N, V]`, and the backward pass would add
+    all of these up.
+    """
+    parts = route_parts(batch.rows, batch.label_counts)
+    sizes = [part.labels.stop - part.labels.start for part in parts.values()]
+    return dict(zip(parts, logits_NV.split(sizes), strict=True))
