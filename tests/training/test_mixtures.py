@@ -62,7 +62,11 @@ def _live(
 ) -> tuple[list[tuple[str, ...]], dict[str, TaskFacts]]:
     """Go through a run round by round, as a trainer does."""
     tasks, rounds = dict(tasks), []
-    while not rule.ended(tasks) and (max_rounds is None or start + len(rounds) < max_rounds):
+
+    def over() -> bool:
+        return rule.ended(tasks) and not participation.mixture.in_turn(rule.active(tasks))
+
+    while not over() and (max_rounds is None or start + len(rounds) < max_rounds):
         present = participation.next(MixtureFacts(start + len(rounds), 1000, rule.active(tasks)))
         for name in present:
             tasks[name] = replace(tasks[name], steps_done=tasks[name].steps_done + 1, loss=1.0)
@@ -155,6 +159,56 @@ def test_round_robin_when_tasks_leave_and_come() -> None:
     assert [turn(*"abc") for _ in range(2)] == ["a", "b"]
     assert [turn(*"ab") for _ in range(3)] == ["a", "b", "a"]
     assert [turn(*"abd") for _ in range(4)] == ["b", "a", "d", "b"]
+
+
+# What sentence-transformers 6.2's RoundRobinBatchSampler gives for data sets of so many rows: by their numbers.
+TURNS = [
+    ((5, 9, 3), 2, [0, 1, 2, 0, 1, 2]),
+    ((2, 9), 2, [0, 1]),
+    ((4, 4, 4), 2, [0, 1, 2, 0, 1, 2]),
+    ((9, 7, 2, 8), 3, [0, 1, 2, 3]),
+    ((1, 1), 4, [0, 1]),
+    ((6,), 4, [0, 0]),
+]
+
+
+@pytest.mark.parametrize(("rows", "batch_size", "turns"), TURNS)
+def test_round_robin_ends_with_the_turn_in_which_the_first_is_exhausted(
+    rows: tuple[int, ...], batch_size: int, turns: list[int]
+) -> None:
+    tasks = {str(i): TaskFacts(n, 9.0, batch_size, -(-n // batch_size)) for i, n in enumerate(rows)}
+    rounds, _ = _live(Participation(RoundRobin()), tasks, StopRule.FIRST_EXHAUSTED)
+    assert rounds == [(str(i),) for i in turns]
+    plan = planned_rounds(
+        lambda: Participation(RoundRobin()), MixtureFacts(0, 0, tasks), StopRule.FIRST_EXHAUSTED
+    )
+    assert plan == (len(turns), {name: turns.count(int(name)) for name in tasks})
+
+
+@pytest.mark.parametrize("rule", [StopRule.FIRST_EXHAUSTED, StopRule.ALL_EXHAUSTED])
+@pytest.mark.parametrize("order", ["abc", "bca", "cab"])
+def test_in_whole_turns_all_tasks_make_as_many_steps(rule: StopRule, order: str) -> None:
+    tasks = {name: TASKS[name] for name in order}
+    fewest, most = 4, 50
+    steps = fewest if rule is StopRule.FIRST_EXHAUSTED else most
+    plan = planned_rounds(lambda: Participation(RoundRobin()), MixtureFacts(0, 0, tasks), rule)
+    assert plan == (3 * steps, dict.fromkeys(order, steps))
+
+
+def test_a_turn_is_over_without_those_that_left_in_it() -> None:
+    mixture = RoundRobin()
+    assert not mixture.in_turn("abc")
+    mixture.rates(MixtureFacts(0, 0, TASKS))
+    assert mixture.in_turn("abc") and mixture.in_turn("ac") and not mixture.in_turn("a")
+    resumed = RoundRobin()
+    resumed.load_state_dict(mixture.state_dict())
+    assert resumed.in_turn("abc")
+    left = {name: TASKS[name] for name in "ab"}
+    mixture.rates(MixtureFacts(1, 0, left))
+    assert not mixture.in_turn("ab")
+    with_new = {**left, "d": TASKS["c"]}
+    mixture.rates(MixtureFacts(2, 0, with_new))
+    assert mixture.in_turn("d") and mixture.in_turn("b")
 
 
 # --- settings

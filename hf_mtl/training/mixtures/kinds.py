@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -44,6 +44,9 @@ class Sequential(Mixture):
 class RoundRobin(Mixture):
     """One task per round, in turn; a task that comes later takes its turn after those that wait already.
 
+    A run that ends at the first exhausted task ends with a whole turn, so that every task has made as many steps; this
+    is the order of sentence-transformers' round-robin sampler.
+
     >>> task = TaskFacts(rows=8, tokens_per_batch=9.0, batch_size=4, planned_steps=2)
     >>> mixture = RoundRobin()
     >>> [mixture.rates(MixtureFacts(i, 4, {"a": task, "b": task})) for i in range(2)]
@@ -52,23 +55,30 @@ class RoundRobin(Mixture):
 
     def __init__(self) -> None:
         self._queue: list[str] = []
+        self._turn: list[str] = []  # those of the queue that still wait in this turn
 
     def rates(self, facts: MixtureFacts) -> dict[str, float]:
         """Return 1 for the task whose turn it is, else 0, and move that task to the end of the queue."""
         waiting = [name for name in self._queue if name in facts.tasks]
         waiting += [name for name in facts.tasks if name not in self._queue]
+        self._turn = [name for name in self._turn if name in facts.tasks] or waiting
+        self._turn = self._turn[1:]
         self._queue = waiting[1:] + waiting[:1]
         return {name: float(name == waiting[0]) for name in facts.tasks} if waiting else {}
 
+    def in_turn(self, tasks: Collection[str]) -> bool:
+        """Return whether some of these tasks have not yet had theirs."""
+        return any(name in tasks for name in self._turn)
+
     def state_dict(self) -> dict[str, object]:
-        """Return the queue, next task first."""
-        return {"queue": list(self._queue)}
+        """Return the queue, next task first, and who of it waits in this turn."""
+        return {"queue": list(self._queue), "turn": list(self._turn)}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Take over the queue."""
-        queue = state["queue"]
-        assert isinstance(queue, list)
-        self._queue = list(queue)
+        """Take over the queue and the turn."""
+        queue, turn = state["queue"], state["turn"]
+        assert isinstance(queue, list) and isinstance(turn, list)
+        self._queue, self._turn = list(queue), list(turn)
 
 
 @final

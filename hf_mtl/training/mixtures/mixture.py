@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -97,6 +97,13 @@ class Mixture(ABC):
     @abstractmethod
     def rates(self, facts: MixtureFacts) -> Mapping[str, float]:
         """Return the coming round's rate, in [0, 1], of each of `facts.tasks`; asked once per round."""
+
+    def in_turn(self, tasks: Collection[str]) -> bool:
+        """Return whether some of these tasks still wait in a turn that has begun; by default there are no turns.
+
+        A run that ends with a task's last planned step (`StopRule`) goes on until the turn is over.
+        """
+        return False
 
     def name_problems(self, names: Sequence[str]) -> list[str]:
         """Return what is wrong with this mixture for tasks of these names; by default nothing."""

@@ -7,7 +7,7 @@ from copy import deepcopy
 from enum import StrEnum
 
 from hf_mtl.errors import ConfigError, did_you_mean, listing
-from hf_mtl.training.mixtures.mixture import MixtureFacts, TaskFacts
+from hf_mtl.training.mixtures.mixture import Mixture, MixtureFacts, TaskFacts
 from hf_mtl.training.mixtures.participation import Participation
 
 __all__ = ["MAX_PLANNED_ROUNDS", "StopRule", "planned_rounds"]
@@ -97,7 +97,7 @@ def _simulated(
     tasks = {name: task.after(0) for name, task in facts.tasks.items()}
     number = facts.round
     last = number + MAX_PLANNED_ROUNDS if max_rounds is None else max_rounds
-    while number < last and not stop_rule.ended(tasks):
+    while number < last and not _ended(participation.mixture, stop_rule, tasks):
         active = stop_rule.active(tasks)
         rates = participation.rates(MixtureFacts(number, facts.rounds, active))
         left = {name: task.planned_steps - task.steps_done for name, task in active.items()}
@@ -107,13 +107,18 @@ def _simulated(
         for name, steps in made.items():
             if steps:
                 tasks[name] = tasks[name].after(steps)
-    if max_rounds is None and not stop_rule.ended(tasks):
+    if max_rounds is None and not _ended(participation.mixture, stop_rule, tasks):
         late = [name for name, task in tasks.items() if not task.done]
         raise ConfigError(
             f"mixture {type(participation.mixture).__name__}: the run has not ended after {MAX_PLANNED_ROUNDS} rounds; "
             f"{listing(late)} had not made the planned steps. Set max_steps, or raise their rates."
         )
     return number, {name: task.steps_done for name, task in tasks.items()}
+
+
+def _ended(mixture: Mixture, stop_rule: StopRule, tasks: Mapping[str, TaskFacts]) -> bool:
+    """Whether the run is over: by its rule, and not in the middle of a mixture's turn."""
+    return stop_rule.ended(tasks) and not mixture.in_turn(stop_rule.active(tasks))
 
 
 def _stretch(
