@@ -20,7 +20,7 @@ from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.models import RoutedModel, per_sequence
 
-SEQUENCES, LENGTH, WIDTH = 16, 12, 32
+TOKENS, WIDTH = 256, 32
 COUNTS = (4, 8)  # routes; from four on, a route's own part is smaller than what counts as a whole
 
 LORA = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
@@ -55,28 +55,30 @@ def _made_in_backward(loss: Tensor, elements: int) -> int:
     return made.count
 
 
-def _sequence(case: Case, route: str, row: int, head: HeadShape | None) -> Sequence:
-    """All of one length; a label on every token, or one for a head on sequences."""
+def _sequence(case: Case, route: str, row: int, length: int, head: HeadShape | None) -> Sequence:
+    """A sequence with a label on every token, or one for a head on sequences."""
     if case.kind == "image":
         pixels = torch.randn(3, 12, 12, generator=torch.Generator().manual_seed(row), dtype=torch.float64)
         return ImageSequence(route, [], [0], [-100], row, 1000 + row, head=head, pixel_values=pixels)
-    ids = random_ids(LENGTH, row)
-    places = [0] if head is HeadShape.SEQUENCE else list(range(LENGTH))
-    options = {"row": row, "dropout_key": 1000 + row, "head": head}
+    ids = random_ids(length, row)
+    places = [0] if head is HeadShape.SEQUENCE else list(range(length))
+    labels, key = ids[: len(places)], 1000 + row
     if case.kind == "pair":
-        return EncoderDecoderSequence(
-            route, ids, places, ids[: len(places)], **options, decoder_input_ids=ids
-        )
-    return Sequence(route, ids, places, ids[: len(places)], **options)
+        return EncoderDecoderSequence(route, ids, places, labels, row, key, head=head, decoder_input_ids=ids)
+    return Sequence(route, ids, places, labels, row, key, head=head)
 
 
 def _laid_out(
-    model: RoutedModel, case: Case, routes: int, heads: Mapping[str, HeadShape | None]
+    model: RoutedModel, case: Case, heads: Mapping[str, HeadShape | None]
 ) -> PackedBatch | PaddedBatch:
-    """The same sequences for any number of routes, dealt out evenly."""
-    owners = [f"route {row * routes // SEQUENCES:02}" for row in range(SEQUENCES)]
+    """As many tokens for any number of routes; on a stream in more and shorter sequences, the more routes there are."""
+    sequences = 2 * len(heads) if model.architecture.packed else 16
+    owners = [route for route in heads for _ in range(sequences // len(heads))]
     return model.layout.lay_out(
-        [Chunk(route, [_sequence(case, route, row, heads[route])]) for row, route in enumerate(owners)]
+        [
+            Chunk(route, [_sequence(case, route, row, TOKENS // sequences, heads[route])])
+            for row, route in enumerate(owners)
+        ]
     )
 
 
@@ -100,12 +102,10 @@ def _counts(
     for routes in COUNTS:
         heads = {f"route {i:02}": shape(i) for i in range(routes)}
         model = _model(case, config, heads)
-        batch = _laid_out(model, case, routes, heads)
+        batch = _laid_out(model, case, heads)
         found.append(_made_in_backward(_loss(model.by_route(batch)), elements))
     return found
 
-
-TOKENS = SEQUENCES * LENGTH
 
 LANGUAGE = [
     "LlamaForCausalLM",
@@ -140,7 +140,7 @@ def test_nor_do_heads_of_all_shapes_beside_the_vocabulary_head(name: str) -> Non
 def test_nor_do_images() -> None:
     case = CASES["ViTModel"]
     patches = 1 + (12 // 4) ** 2
-    few, many = _counts(case, LORA, lambda _: HeadShape.SEQUENCE, SEQUENCES * patches * WIDTH)
+    few, many = _counts(case, LORA, lambda _: HeadShape.SEQUENCE, 16 * patches * WIDTH)
     assert few == many > 0
 
 
@@ -189,10 +189,10 @@ def test_all_routes_share_one_node_of_the_graph() -> None:
     heads = dict.fromkeys([f"route {i:02}" for i in range(8)])
     case = CASES["LlamaForCausalLM"]
     model = _model(case, LORA, heads)
-    logits = model.by_route(_laid_out(model, case, 8, heads))
+    logits = model.by_route(_laid_out(model, case, heads))
     assert len({own.grad_fn for own in logits.values()}) == 1
     own = logits["route 03"]
-    assert len({part.grad_fn for part in per_sequence(own, [LENGTH] * (SEQUENCES // 8))}) == 1
+    assert len({part.grad_fn for part in per_sequence(own, [TOKENS // 16] * 2)}) == 1
 
 
 @pytest.mark.parametrize("shape", [None, *HeadShape])
@@ -201,7 +201,7 @@ def test_the_bits_are_those_of_a_view_per_route(shape: HeadShape | None) -> None
     case = CASES["LlamaForCausalLM"]
     heads = {f"route {i:02}": shape for i in range(4)}
     model = _model(case, LORA, heads)
-    batch = _laid_out(model, case, 4, heads)
+    batch = _laid_out(model, case, heads)
     together = {name: own.detach() for name, own in model.by_route(batch).items()}
     _loss(model.by_route(batch)).backward()
     for name in heads:
@@ -219,7 +219,7 @@ def test_a_loss_that_is_not_finite_reaches_no_other_route(shape: HeadShape | Non
     case = CASES["LlamaForCausalLM"]
     heads = {f"route {i:02}": shape for i in range(4)}
     model = _model(case, LORA, heads)
-    batch = _laid_out(model, case, 4, heads)
+    batch = _laid_out(model, case, heads)
 
     def gradients(factors: Mapping[str, float]) -> dict[str, list[Tensor]]:
         outputs = model.by_route(batch)
