@@ -33,11 +33,15 @@ class Question:
         prediction: The predicted answer; empty for none.
         golds: The right answers; none where the question has no answer.
         no_answer_probability: How sure the model is that there is none.
+        name: Its id.
+        place: The place of its prediction among all of them.
     """
 
     prediction: str
     golds: tuple[str, ...]
     no_answer_probability: float
+    name: str
+    place: int
 
 
 def normalised(text: str) -> str:
@@ -63,30 +67,40 @@ def token_f1(prediction: str, gold: str, *, both_empty: float) -> float:
 
 
 def questions(predictions: Rows, references: Rows, *, no_answer_probability: bool) -> list[Question]:
-    """The rows of both sides, joined by their ids.
+    """The references' rows, each with the prediction of its id.
 
     Args:
-        predictions: `{"id", "prediction_text"}`, in any order.
+        predictions: `{"id", "prediction_text"}`, in any order; of several with one id the last counts, as in SQuAD's
+            scripts.
         references: `{"id", "answers": {"text": [...]}}`; their order counts.
         no_answer_probability: Whether each prediction must have one.
 
     Raises:
-        DataError: At a row that lacks a field, or an id that the other side has not.
+        DataError: At a row that lacks a field, or a reference without a prediction.
     """
     given = [
         _row(row, f"predictions row {number}", "prediction_text") for number, row in enumerate(predictions)
     ]
     own = [_row(row, f"references row {number}", "answers") for number, row in enumerate(references)]
+    by_id = {str(row["id"]): row for row in given}
     ids = [str(row["id"]) for row in own]
-    if [str(row["id"]) for row in given] != ids:
-        given = _by_id(given, ids)
+    if missing := [name for name in ids if name not in by_id]:
+        twice = next(
+            (f" The id {name!r} is that of {n} predictions." for name, n in _counts(given) if n > 1), ""
+        )
+        raise DataError(
+            f"the reference of id {missing[0]!r} has no prediction; {len(missing)} of {len(ids)} have none.{twice}"
+        )
+    places = {name: place for place, name in enumerate(by_id)}
     return [
         Question(
-            _text(prediction["prediction_text"], f"the prediction of id {name!r}", "prediction_text"),
+            _text(by_id[name]["prediction_text"], f"the prediction of id {name!r}", "prediction_text"),
             _golds(reference["answers"], f"the reference of id {name!r}"),
-            _probability(prediction, f"the prediction of id {name!r}") if no_answer_probability else 0.0,
+            _probability(by_id[name], f"the prediction of id {name!r}") if no_answer_probability else 0.0,
+            name,
+            places[name],
         )
-        for name, prediction, reference in zip(ids, given, own, strict=True)
+        for name, reference in zip(ids, own, strict=True)
     ]
 
 
@@ -100,17 +114,9 @@ def _row(row: object, where: str, field: str) -> Mapping[str, object]:
     return row
 
 
-def _by_id(given: list[Mapping[str, object]], ids: list[str]) -> list[Mapping[str, object]]:
-    by_id = {str(row["id"]): row for row in given}
-    for side in (ids, [str(row["id"]) for row in given]):
-        twice, count = Counter(side).most_common(1)[0]
-        if count > 1:
-            raise DataError(f"the id {twice!r} is that of {count} rows; each row needs an id of its own.")
-    if missing := [name for name in ids if name not in by_id]:
-        raise DataError(
-            f"the reference of id {missing[0]!r} has no prediction; {len(missing)} of {len(ids)} have none."
-        )
-    return [by_id[name] for name in ids]
+def _counts(rows: list[Mapping[str, object]]) -> list[tuple[str, int]]:
+    """How many rows have each id, the most frequent first."""
+    return Counter(str(row["id"]) for row in rows).most_common()
 
 
 def _text(value: object, where: str, field: str) -> str:

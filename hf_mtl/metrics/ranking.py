@@ -31,14 +31,44 @@ def _roc_auc(
     options = {"average": average, "multi_class": multi_class, "max_fpr": max_fpr}
     if problems := _check(options, max(classes, 2), actual.ndim == 2):
         raise ConfigError(problems)
-    if not (np.isfinite(scores).all() and _is_defined(scores, actual)):
+    if not np.isfinite(scores).all():
         return {"roc_auc": math.nan}
-    of_classes = scores.ndim == 2 and actual.ndim == 1
-    value = roc_auc_score(
-        actual, scores, average=average, max_fpr=max_fpr, multi_class=multi_class or "raise",
-        labels=np.arange(classes) if of_classes else None,
-    )  # fmt: skip
-    return {"roc_auc": value}
+    if scores.ndim == 1:
+        defined = len(np.unique(actual)) == 2
+        return {"roc_auc": roc_auc_score(actual, scores, max_fpr=max_fpr) if defined else math.nan}
+    if multi_class == "ovo" and actual.ndim == 1:
+        return {"roc_auc": _of_pairs(actual, scores, average)}
+    of_classes = actual if actual.ndim == 2 else (actual[:, None] == np.arange(classes)).astype(np.int64)
+    return {"roc_auc": _of_columns(of_classes, scores, average)}
+
+
+def _of_pairs(actual: IntArray, scores: FloatArray, average: str) -> float:
+    """Each pair of the classes that occur; NaN of a single one."""
+    from sklearn.metrics import roc_auc_score
+
+    if len(np.unique(actual)) < 2:
+        return math.nan
+    classes = np.arange(scores.shape[1])
+    return float(roc_auc_score(actual, scores, average=average, multi_class="ovo", labels=classes))
+
+
+def _of_columns(actual_NC: IntArray, scores_NC: FloatArray, average: str) -> float:
+    """Each class against the rest. A class without rows counts nothing where classes count by their rows."""
+    from sklearn.metrics import roc_auc_score
+
+    if average in ("micro", "samples"):
+        lines = [actual_NC.ravel()] if average == "micro" else actual_NC
+        defined = all(0 < line.sum() < len(line) for line in lines)
+        return float(roc_auc_score(actual_NC, scores_NC, average=average)) if defined else math.nan
+    rows_C = actual_NC.sum(axis=0)
+    weights_C = rows_C if average == "weighted" else np.ones_like(rows_C)
+    counted = np.flatnonzero(weights_C)
+    if not (rows_C[counted] > 0).all() or not (rows_C[counted] < len(actual_NC)).all():
+        return math.nan
+    if not len(counted):
+        return 0.0
+    areas = [roc_auc_score(actual_NC[:, place], scores_NC[:, place]) for place in counted]
+    return float(np.average(areas, weights=weights_C[counted]))
 
 
 def _fit(scores: FloatArray, actual: IntArray) -> None:
@@ -63,13 +93,6 @@ def _fit(scores: FloatArray, actual: IntArray) -> None:
             )
 
 
-def _is_defined(scores: FloatArray, actual: IntArray) -> bool:
-    """Whether every class that is ranked has rows of its own and rows of others."""
-    if actual.ndim == 2:
-        return bool(((actual.sum(axis=0) > 0) & (actual.sum(axis=0) < len(actual))).all())
-    return len(np.unique(actual)) == (2 if scores.ndim == 1 else scores.shape[1])
-
-
 def _check(options: Mapping[str, object], labels: int | None, multi_label: bool) -> list[str]:
     several = not multi_label and labels is not None and labels > 2
     problems = []
@@ -77,9 +100,12 @@ def _check(options: Mapping[str, object], labels: int | None, multi_label: bool)
         problems.append(f"{labels} classes are ranked in one of two ways; set multi_class to {_MULTI_CLASS}.")
     if (several or multi_label) and options["max_fpr"] is not None:
         problems.append("max_fpr is for two classes only; leave it out.")
-    if not multi_label and options["average"] in ("micro", "samples"):
+    if options["average"] == "samples" and not multi_label:
+        problems.append("average 'samples' is for several labels a row; take 'macro' or 'weighted'.")
+    at_once = multi_label or (options["multi_class"] == "ovr" and (labels is None or labels > 2))
+    if options["average"] == "micro" and not at_once:
         problems.append(
-            f"average {options['average']!r} is for several labels a row; take 'macro' or 'weighted'."
+            "average 'micro' is for several labels a row, or for multi_class 'ovr'; take 'macro' or 'weighted'."
         )
     return problems
 

@@ -2,6 +2,7 @@
 
 Rajpurkar et al. 2018, "Know What You Don't Know: Unanswerable Questions for SQuAD". A prediction whose probability of
 no answer exceeds the threshold counts as none. `best_exact` and `best_f1` are what the best threshold would have given.
+Of several references with one id the last counts, and `total` counts ids.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ def _golds(row: Question) -> list[str]:
 
 
 def _squad_v2(predictions: Rows, references: Rows, *, no_answer_threshold: float) -> Weighted:
-    rows = questions(predictions, references, no_answer_probability=True)
+    asked = questions(predictions, references, no_answer_probability=True)
+    last = {row.name: number for number, row in enumerate(asked)}
+    # In the predictions' order, which decides between thresholds where several are equally sure.
+    kept = sorted(last.values(), key=lambda number: asked[number].place)
+    rows = [asked[number] for number in kept]
     raw = {
         "exact": np.array(
             [float(normalised(row.prediction) in map(normalised, _golds(row))) for row in rows]
@@ -45,6 +50,7 @@ def _squad_v2(predictions: Rows, references: Rows, *, no_answer_threshold: float
     best = {key: _best(own, answered, gives_text, doubts) for key, own in raw.items()}
 
     def figures(counts_RN: FloatArray) -> dict[str, FloatArray]:
+        counts_RN = counts_RN[:, kept]
         found: dict[str, FloatArray] = {}
         for prefix, part in parts.items():
             total = counts_RN @ part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
@@ -17,7 +18,6 @@ from hf_mtl.packages import Package
 __all__ = ["seqeval"]
 
 _SCHEMES = ("IOB1", "IOB2", "IOE1", "IOE2", "IOBES", "BILOU")
-_CONLL = "IOBES"  # the prefixes that seqeval reads without a scheme, as the CoNLL script does
 
 Entity: TypeAlias = tuple[str, int, int]  # type, first tag, last tag
 
@@ -26,9 +26,12 @@ def _seqeval(
     predictions: Rows, references: Rows, *, suffix: bool, scheme: str | None, mode: str | None
 ) -> Weighted:
     predicted, actual = tags_of(predictions, "predictions"), tags_of(references, "references")
-    _check_tags(predicted, actual, suffix=suffix, prefixes=(scheme or _CONLL).strip("12").replace("O", ""))
+    _check_tags(predicted, actual, suffix=suffix, scheme=scheme)
     entities_of = _entities_of(suffix=suffix, scheme=scheme, strict=mode == "strict")
-    given, own = [set(entities_of(row)) for row in predicted], [set(entities_of(row)) for row in actual]
+    with warnings.catch_warnings():
+        # seqeval says it of every L-, U- and M- tag, and reads them all the same.
+        warnings.filterwarnings("ignore", message=".* seems not to be NE tag", category=UserWarning)
+        given, own = [set(entities_of(row)) for row in predicted], [set(entities_of(row)) for row in actual]
     types = sorted({entity[0] for row in (*given, *own) for entity in row})
     hits_NT = _counts([mine & theirs for mine, theirs in zip(given, own, strict=True)], types)
     given_NT, own_NT = _counts(given, types), _counts(own, types)
@@ -82,22 +85,35 @@ def _scores(prefix: str, hits: FloatArray, given: FloatArray, own: FloatArray) -
     }
 
 
-def _check_tags(predicted: list[list[str]], actual: list[list[str]], *, suffix: bool, prefixes: str) -> None:
+def _check_tags(
+    predicted: list[list[str]], actual: list[list[str]], *, suffix: bool, scheme: str | None
+) -> None:
     for row, (given, own) in enumerate(zip(predicted, actual, strict=True)):
         if len(given) != len(own):
             raise DataError(
                 f"row {row}: expected one predicted tag for each of the {len(own)} tags, found {len(given)}."
             )
     for side, rows in (("predictions", predicted), ("references", actual)):
-        for tag in sorted({tag for row in rows for tag in row} - {"O", *prefixes}):
-            letter = tag[-2:] if suffix else tag[:2]
-            if len(tag) < 3 or letter.strip("-") not in tuple(prefixes):
+        for tag in sorted({tag for row in rows for tag in row}):
+            if not _is_tag(tag, suffix=suffix, scheme=scheme):
                 row = next(number for number, own in enumerate(rows) if tag in own)
                 example = "PER-B" if suffix else "B-PER"
+                letters = "" if scheme is None else f" with the letters of {scheme}"
                 raise DataError(
-                    f"{side} row {row}: expected 'O' or tags of entities such as {example!r}, found {tag!r}. "
+                    f"{side} row {row}: expected 'O' or tags of entities such as {example!r}{letters}, found {tag!r}. "
                     "seqeval scores entities only."
                 )
+
+
+def _is_tag(tag: str, *, suffix: bool, scheme: str | None) -> bool:
+    """Whether a tag is `O`, a letter, or a letter and a type.
+
+    Without a scheme seqeval reads any letter: B and S begin an entity, E and S end one, all others go on with it.
+    """
+    letters = frozenset((scheme or "IOBESLUM").strip("12"))
+    letter, dash = (tag[-1:], tag[-2:-1]) if suffix else (tag[:1], tag[1:2])
+    typed = len(tag) > 2 and dash == "-" and letter != "O" and (letter in letters or scheme is None)
+    return tag in letters or (typed and letter.isalpha())
 
 
 def _check(options: Mapping[str, object], labels: int | None, multi_label: bool) -> list[str]:

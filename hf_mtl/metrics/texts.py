@@ -43,12 +43,7 @@ def _exact_match(
             text = re.sub(expression, "", text)
         return (text.lower() if ignore_case else text).translate(table)
 
-    def same(text: str, gold: str) -> bool:
-        # Where nothing is left of both, what was left out decides.
-        left = reduced(text)
-        return left == reduced(gold) and (bool(left) or text == gold)
-
-    right = [any(same(text, gold) for gold in own) for text, own in zip(given, golds, strict=True)]
+    right = [reduced(text) in map(reduced, own) for text, own in zip(given, golds, strict=True)]
     return _means({"exact_match": np.array(right, dtype=np.float64)})
 
 

@@ -125,8 +125,6 @@ def test_squad_v2_best_threshold_loses_nothing_by_an_empty_text() -> None:
             [{"id": "q7", "answers": {"text": ["x"]}}],
             "the reference of id 'q7' has no prediction",
         ),
-        ("squad", replied("x", "y"), [*asked(["x"]), *asked(["y"])], "the id 'q0' is that of 2 rows"),
-        ("squad", [*replied("x"), *replied("y")], asked(["x"], ["y"]), "the id 'q0' is that of 2 rows"),
         ("squad", [{"id": "q0", "prediction_text": None}], asked(["x"]), "prediction_text must be a text"),
         (
             "squad_v2",

@@ -17,7 +17,11 @@ RESAMPLES = 40
 
 
 def taken(rows: Any, drawn: Any) -> Any:
-    return [rows[row] for row in drawn]
+    """The drawn rows; each draw of a question is one of its own, with an id of its own."""
+    found = [rows[row] for row in drawn]
+    if not isinstance(found[0], dict):
+        return found
+    return [{**row, "id": f"{row['id']} {number}"} for number, row in enumerate(found)]
 
 
 def plain(metric: Any, predictions: Any, references: Any, *, level: float) -> dict[str, Any]:

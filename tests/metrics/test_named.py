@@ -313,12 +313,6 @@ def test_exact_match(options: dict[str, Any], expected: float) -> None:
     assert figures_of("exact_match", rows, **options) == {"exact_match": expected}
 
 
-def test_exact_match_of_texts_of_which_nothing_is_left() -> None:
-    assert figures_of("exact_match", (["12", "12"], ["13", "12"]), ignore_numbers=True) == {
-        "exact_match": 0.5
-    }
-
-
 def test_perplexity() -> None:
     figures = figures_of("perplexity", ([(2.0, 1), (4.0, 4)], [None, None]))
     assert figures["perplexity"] == pytest.approx(math.exp(6 / 5))
