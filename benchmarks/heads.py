@@ -24,14 +24,15 @@ from driver import RESULTS, commit, device, initial_weights, versions
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from variants.routed import Routed
-from workload import Example, Spec, mixed
+from workload import Example, Spec, divided
 
 from hf_mtl.data import PackedBatch, PaddedBatch, pack, route_parts
 from hf_mtl.models import RoutedModel
 
 LABELS, VOCABULARY = 1024, 32_000
 ROUTES = (1, 2, 4, 8, 16, 32, 64)
-TASKS_OF_STEPS = (1, 8, 32)
+TASKS_OF_STEPS = (8, 32, 1)
+SEQUENCES, TOKENS = 32, 1280  # of a step, dealt out to any number of tasks
 
 Seconds = dict[str, list[float]]
 
@@ -99,7 +100,6 @@ def backward_of_heads(routes: int, runs: int) -> tuple[Seconds, bool]:
 def whole_steps(tasks: int, runs: int) -> tuple[Seconds, float, bool]:
     """Seconds of a step by form, its labels, and whether both had the same losses to the bit."""
     spec = Spec(shape="smollm2", dtype="bfloat16", tasks=tasks)
-    per_task = max(1, 16 // tasks)
     with tempfile.TemporaryDirectory() as folder:
         weights = str(initial_weights(spec, Path(folder)))
         forms = {form: Step(spec, weights) for form in ("slices", "split")}
@@ -108,7 +108,7 @@ def whole_steps(tasks: int, runs: int) -> tuple[Seconds, float, bool]:
     losses: dict[str, list[float]] = {form: [] for form in forms}
     labels = []
     for run in range(runs + 1):
-        examples = mixed(spec, run, per_task=per_task)
+        examples = divided(spec, run, sequences=SEQUENCES, tokens=TOKENS)
         for form, variant in forms.items():
             started = time.process_time()
             losses[form].append(variant.step(examples))
@@ -131,10 +131,16 @@ def _row(seconds: Seconds) -> dict[str, Any]:
     }
 
 
+def write(result: dict[str, Any]) -> None:
+    """Write what is known so far."""
+    result["load_average"] = os.getloadavg()[1]
+    (RESULTS / "heads.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3, help="measured steps of each form")
+    parser.add_argument("--runs", type=int, default=5, help="measured backward passes of each form")
+    parser.add_argument("--steps", type=int, default=5, help="measured steps of each form")
     options = parser.parse_args()
     torch.set_num_threads(1)
     result: dict[str, Any] = {
@@ -147,18 +153,18 @@ def main() -> None:
         "commit": commit(),
         "versions": versions(),
         "backward": {"labels": LABELS, "vocabulary": VOCABULARY, "dtype": "float32", "routes": {}},
-        "steps": {"shape": "smollm2", "dtype": "bfloat16", "tasks": {}},
+        "steps": {"shape": "smollm2", "dtype": "bfloat16", "tokens": TOKENS, "tasks": {}},
     }
     for routes in ROUTES:
         seconds, same = backward_of_heads(routes, options.runs)
         result["backward"]["routes"][str(routes)] = {**_row(seconds), "same_gradient": same}
         print("backward", routes, result["backward"]["routes"][str(routes)], flush=True)
+        write(result)
     for tasks in TASKS_OF_STEPS:
         seconds, labels, same = whole_steps(tasks, options.steps)
         result["steps"]["tasks"][str(tasks)] = {**_row(seconds), "labels": labels, "same_losses": same}
         print("step", tasks, result["steps"]["tasks"][str(tasks)], flush=True)
-    result["load_average"] = os.getloadavg()[1]
-    (RESULTS / "heads.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write(result)
 
 
 if __name__ == "__main__":
