@@ -184,8 +184,9 @@ class RoutedModel(RoutedAdapters):
         output = self._run(bare, logits=len(own) < len(heads), states=bool(own))
         given = {} if output.logits is None else _split_by_route(output.logits, bare)
         shapes = {route: head.shape for route, head in own.items()}
+        parts = route_parts(batch.rows, batch.label_counts)
         for route, (states, counts) in states_of_routes(output, batch, shapes, self.pool).items():
-            keys = batch.dropout_keys[route_parts(batch.rows, batch.label_counts)[route].rows]
+            keys = batch.dropout_keys[parts[route].rows]
             with install(pooler_pass(route, counts, keys, self._routes.spans)):
                 given[route] = own[route](states, counts)
         return {route: given[route] for route in heads}
