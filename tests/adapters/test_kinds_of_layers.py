@@ -191,7 +191,7 @@ def test_weighted_effects_add_up_in_overlapping_spans(
     bare = base().requires_grad_(False)
     layers, plain = _stacked(bare, configs)
     spans = (Span("mtl_0", 1, 5, 0.5), Span("mtl_1", 1, 5, -0.25), Span("mtl_2", 3, 6, 1.5),
-             Span("mtl_3", 0, 2), Span("mtl_1", 6, 7), Span("mtl_2", 4, 4))  # fmt: skip
+             Span("mtl_3", 0, 2, 1.25), Span("mtl_1", 6, 7), Span("mtl_2", 4, 4))  # fmt: skip
     compared = 0
     for path, layer in layers.items():
         theirs = [model.get_submodule(path) for model in plain]

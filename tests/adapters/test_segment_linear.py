@@ -112,3 +112,20 @@ def test_gradcheck_with_a_weight_that_is_made_and_an_input_that_is_not_contiguou
         return segment_linear(leaf.t(), lambda: weight, None, changed)
 
     assert torch.autograd.gradcheck(function, (leaf, *(t.a_RI for t in terms), *(t.b_OR for t in terms)))
+
+
+def test_each_gradient_is_made_where_it_alone_is_needed() -> None:
+    """One leaf at a time, as where one adapter of a stack, or one matrix of an adapter, is frozen."""
+    generator = torch.Generator().manual_seed(4)
+    terms = _terms(generator, dropout=True)
+    weight = torch.randn(D_OUT, D_IN, dtype=torch.float64, generator=generator)
+    x = torch.randn(TOKENS, D_IN, dtype=torch.float64, generator=generator).requires_grad_()
+    leaves = [x, *(t.a_RI for t in terms), *(t.b_OR for t in terms), *_factors(terms)]
+    direction = torch.randn(TOKENS, D_OUT, dtype=torch.float64, generator=generator)
+    wanted = torch.autograd.grad((_by_formula(linear(x, weight), x, terms) * direction).sum(), leaves)
+    for leaf, expected in zip(leaves, wanted, strict=True):
+        for other in leaves:
+            other.requires_grad_(other is leaf)
+        for actual in (segment_linear(x, weight, None, terms), segment_delta(linear(x, weight), x, terms)):
+            (gradient,) = torch.autograd.grad((actual * direction).sum(), leaf)
+            torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12)
