@@ -21,7 +21,7 @@ PYTEST = $(TEST_ENV) $(VENV)/bin/python -m pytest
 QUICK = -m "not slow and not gpu" -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow test-wheel test-newest test-lowest test-only lint format lock clean
+.PHONY: help install quickstart test test-slow test-wheel test-newest test-lowest test-only mutants lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -64,6 +64,23 @@ lock: ## Write constraints.txt and constraints/lowest.txt anew: the newest that 
 	    pyproject.toml constraints/build.in -o constraints.txt
 	$(COMPILE) --custom-compile-command "make lock" --extra test --resolution lowest-direct \
 	    --override constraints/without-torch.in pyproject.toml -o constraints/lowest.txt
+
+# What tests call is found out once, and again when a test changes. The rooms are those that call what is broken.
+SAMPLE = 150
+SEED = 0
+WORKERS = 2
+MUTANTS = build/mutants
+MUTANTS_TESTS = hf_mtl $(addprefix tests/,adapters cards data/test_packing.py data/test_padding.py hub/test_trainer.py inference \
+	kinds models objectives sharing training)
+
+mutants: $(MUTANTS)/calls.jsonl ## Break the core in small ways and list what no test sees; SAMPLE, SEED, WORKERS
+	$(TEST_ENV) $(VENV)/bin/python -m tools.mutants --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS) --out $(MUTANTS)
+
+$(MUTANTS)/calls.jsonl: $(shell find tests -name '*.py') tools/mutants/calls.py | install
+	mkdir -p $(MUTANTS)
+	rm -f $@ $@.new
+	MUTANTS_CALLS=$(CURDIR)/$@.new $(PYTEST) -p tools.mutants.calls -m "not slow and not gpu" -n $(WORKERS) $(MUTANTS_TESTS)
+	mv $@.new $@
 
 lint: install ## ruff and mypy
 	$(VENV)/bin/ruff check .

@@ -13,7 +13,14 @@ import pytest
 from forked_writer import ForkedWriter
 
 from hf_mtl.errors import CheckpointError
-from hf_mtl.training.checkpoints import RunLock, last_checkpoint, rotate_checkpoints, write_checkpoint
+from hf_mtl.training.checkpoints import (
+    RunLock,
+    last_checkpoint,
+    read_checkpoint,
+    remove_partials,
+    rotate_checkpoints,
+    write_checkpoint,
+)
 from hf_mtl.training.checkpoints.locks import LOCK_FILE
 
 
@@ -110,3 +117,13 @@ def test_rotation_keeps_the_newest_whole_one_and_what_is_not_ours(tmp_path: Path
     assert rotate_checkpoints(tmp_path, 1, []) == [tmp_path / "checkpoint-1", tmp_path / "checkpoint-2"]
     assert _left(tmp_path) == ["0", "3", "4"]
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-3"
+
+
+def test_tidying_up_brings_back_what_was_being_replaced(tmp_path: Path) -> None:
+    """A run that was killed between its two renames: the old checkpoint is the only whole one."""
+    _run(tmp_path, 3)
+    (tmp_path / "checkpoint-3").rename(tmp_path / ".checkpoint-3.replaced-0123abcd")
+    (tmp_path / ".checkpoint-4.partial-0123abcd").mkdir()
+    remove_partials(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-3"]
+    assert read_checkpoint(tmp_path / "checkpoint-3").document("state") == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ class _Run:
         for task, when in {BROKEN: {0, 1}, STRUCK: {2, 6}}.items():
             self.trainer.add_callback(Poison(self.trainer, task, when))
         self.trainer.add_callback(self.draws)
+        began = time.perf_counter()
         self.trainer.train(resume_from_checkpoint=resume_from and str(resume_from))
+        self.seconds = time.perf_counter() - began
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +122,10 @@ def test_random_streams_go_on(runs: tuple[_Run, _Run]) -> None:
 def test_weights_and_optimizers_are_the_same_to_the_bit(runs: tuple[_Run, _Run]) -> None:
     whole, resumed = (state_of(run.trainer) for run in runs)
     assert [key for key in whole if not torch.equal(whole[key], resumed[key])] == []
+
+
+def test_seconds_of_training_are_without_evaluations_and_go_on(runs: tuple[_Run, _Run]) -> None:
+    whole, resumed = runs
+    assert 0 < whole.trainer.meter.seconds < whole.seconds
+    assert 0 < resumed.trainer.meter.seconds < whole.seconds + resumed.seconds
+    assert sum(whole.trainer.task_seconds().values()) == pytest.approx(whole.trainer.meter.seconds)

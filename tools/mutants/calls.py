@@ -38,8 +38,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         sys.settrace(None)
         seconds = round(time.process_time() - start, 3)
         line = {"test": item.nodeid, "seconds": seconds, "calls": sorted(CALLS | SHARED[item.path])}
-        with Path(os.environ["MUTANTS_CALLS"]).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        file = os.open(os.environ["MUTANTS_CALLS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.write(file, (json.dumps(line) + "\n").encode())  # at once, for several workers write
+        os.close(file)
 
 
 @pytest.hookimpl(wrapper=True)
