@@ -84,7 +84,8 @@ def job_of(mutation: Mutation, callers: Callers, budget: float) -> Job:
             set().union(*map(callers.__getitem__, around)),
             name.rpartition(".")[0] if name else None,
         )
-    tests, total = [], 0.0
+    tests: list[str] = []
+    total = 0.0
     for seconds, test in sorted(found):
         if total + seconds <= budget:
             tests, total = [*tests, test], total + seconds
