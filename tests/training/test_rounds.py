@@ -10,10 +10,12 @@ from runs import tasks, trainer_of
 
 
 class _SlowsDown(Mixture):
-    """Every task in every round while no loss is known, as it is while a run is planned; then in every second one."""
+    """Every task in every round while no loss is known, as it is while a run is planned; then most less often."""
 
     def rates(self, facts: MixtureFacts) -> Mapping[str, float]:
-        return {name: 1.0 if task.loss is None else 0.5 for name, task in facts.tasks.items()}
+        return {
+            name: 1.0 if task.loss is None or name == "mlp" else 0.5 for name, task in facts.tasks.items()
+        }
 
 
 def test_a_plan_ends_with_its_last_round(tiny_llama: Path, tmp_path: Path) -> None:
@@ -24,7 +26,7 @@ def test_a_plan_ends_with_its_last_round(tiny_llama: Path, tmp_path: Path) -> No
         rounds.append(following)
         plan.losses |= dict.fromkeys(following.label_counts, 1.0)
     assert [each.number for each in rounds] == [0, 1, 2, 3]
-    assert plan.active == tuple(tasks()) and all(steps < 4 for steps in plan.steps.values())
+    assert plan.active == ("verbs", "c/d") and plan.steps["mlp"] == 4
     assert plan.log.summary()["rounds"] == 4
 
 
