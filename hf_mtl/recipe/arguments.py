@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.settings import field_problems
 from hf_mtl.training import MultiTaskTrainingArguments
+from hf_mtl.training.argument_checks import argument_problems as refused_with_tasks
+from hf_mtl.training.argument_checks import value_problems
+from hf_mtl.training.argument_table import FIELDS
+from hf_mtl.training.treatments import Honoured
 
 __all__ = ["argument_problems", "training_arguments"]
 
 _TOP_LEVEL = ("output_dir", "sharing", "objective")
+
+_SCRIPTS = {
+    "resume_from_checkpoint": "run `hf-mtl train RECIPE --resume last`",
+    "do_eval": "set eval_strategy",
+    "do_predict": "give the tasks `test` rows",
+}
+
+Report = Callable[[tuple[str, ...], str], None]
+"""Takes the path of a field and what is wrong with it."""
 
 
 def training_arguments(
@@ -34,31 +47,49 @@ def training_arguments(
         raise ConfigError(f"transformers refuses these training arguments: {error}") from error
 
 
-def argument_problems(values: Mapping[str, object], report: Callable[[str, str], None]) -> None:
-    """Report what keeps `values` from being training arguments.
+def argument_problems(
+    values: Mapping[str, object], report: Report, optimizers: Iterable[str | None] = ()
+) -> None:
+    """Report what keeps `values` from being training arguments of a run with tasks.
 
     Args:
         values: By the names of fields.
-        report: Takes a field's name (or "" for all of them) and what is wrong.
+        report: Takes the path of a field (empty for all of them) and what is wrong.
+        optimizers: What each task asks for as its own `optim`.
     """
     right = dict(values)
 
     def note(name: str, text: str) -> None:
         del right[name]
-        report(name, text)
+        report((name,), text)
 
-    for name in _TOP_LEVEL:
-        if name in right:
-            note(name, f"write {name} at the recipe's top level.")
-    for name in [name for name in right if name.endswith("_token")]:
-        note(
-            name,
-            "a recipe is kept beside its results and shared; log in with `hf auth login`, or set HF_TOKEN.",
-        )
+    for name, text in _not_here(values):
+        note(name, text)
     field_problems(MultiTaskTrainingArguments, dict(right), _TOP_LEVEL, note)
+    for problem in value_problems(right, MultiTaskTrainingArguments):
+        right.pop(problem.path[0], None)
+        report(problem.path, problem.text)
     try:
-        # The class itself knows which of its fields do not go together.
-        training_arguments(right, output_dir=".")
+        # The classes themselves know which of their fields do not go together.
+        args = training_arguments(right, output_dir=".")
     except ConfigError as error:
-        for problem in error.problems:
-            report("", problem)
+        for text in error.problems:
+            report((), text)
+    else:
+        for problem in refused_with_tasks(args, optimizers):
+            written = problem.path[0] in values
+            report(problem.path if written else (), problem.text if written else str(problem))
+
+
+def _not_here(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Fields that have no place in the section `training`, whatever their value."""
+    for name in values:
+        if name in _TOP_LEVEL:
+            yield name, f"write {name} at the recipe's top level."
+        elif name.endswith("_token"):
+            yield (
+                name,
+                "a recipe is kept beside its results and shared; log in with `hf auth login`, or set HF_TOKEN.",
+            )
+        elif FIELDS.get(name) is Honoured.SCRIPT:
+            yield name, f"no Trainer reads it, only scripts do; {_SCRIPTS.get(name, 'leave it out')}."

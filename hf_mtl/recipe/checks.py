@@ -97,7 +97,8 @@ def _training_problems(recipe: Recipe, document: Document) -> list[str]:
     problems: list[str] = []
     argument_problems(
         recipe.training,
-        lambda name, text: problems.append(document.problem(("training", *([name] if name else [])), text)),
+        lambda path, text: problems.append(document.problem(("training", *path), text)),
+        [recipe.defaults.optim, *(task.optim for task in recipe.tasks.values())],
     )
     return problems
 

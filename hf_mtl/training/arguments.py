@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformers import SchedulerType, TrainingArguments
-from transformers.training_args import OptimizerNames
+from transformers import TrainingArguments
 
 from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.objectives import Objective
@@ -22,13 +21,6 @@ ELEMENTWISE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd", "adagrad", 
 
 # Schedules that are driven by a loss and not by the number of steps.
 SCHEDULES_BY_LOSS = ("reduce_lr_on_plateau", "greedy")
-
-# The one place that keeps sharded bases out. Sharding the base needs its own pass: ranks hold different tasks' chunks,
-# and FSDP2 reduces the gradients of whatever parameters happen to come next, of different tasks together.
-SHARDING = (
-    "the base is not sharded yet, and ranks that hold different tasks would mix their gradients; start one process per "
-    "GPU with torchrun, each with the whole base, in 4 bits (quantization='4bit' in load_base) if it is large"
-)
 
 
 @dataclass
@@ -45,6 +37,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     `push_to_hub` and the `hub_*` fields mean what they mean in `transformers`, for the adapters of all tasks: one
     repository, a folder per task, and the manifest. See `hf_mtl.training.pushing`.
+
+    A trainer with tasks refuses arguments that would have no effect on it (docs/arguments.md); without tasks all mean
+    what they mean in `transformers`.
 
     Args:
         token_budget: Most tokens of a micro-batch on one device. It changes memory, never results.
@@ -91,7 +86,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
-        problems = [*self._size_problems(), *self._unsupported(), *self._named_problems()]
+        problems = [*self._size_problems(), *self._named_problems()]
         problems += tracker_problems(self.report_to or ())
         if problems:
             raise ConfigError(problems)
@@ -136,57 +131,3 @@ class MultiTaskTrainingArguments(TrainingArguments):
             except CheckpointError as error:  # of a file of relations
                 problems.append(str(error))
         return problems
-
-    def _unsupported(self) -> list[str]:
-        """Arguments of the stock Trainer that would be ignored or do harm here: refused, with the way out."""
-        counts_tokens = str(self.include_num_input_tokens_seen) not in ("no", "False")
-        odd_optimizer = OptimizerNames(self.optim).value not in ELEMENTWISE_OPTIMIZERS
-        by_loss = SchedulerType(self.lr_scheduler_type).value in SCHEDULES_BY_LOSS
-        rules: list[tuple[str, bool, str]] = [
-            ("optim", odd_optimizer, f"choose one of {listing(ELEMENTWISE_OPTIMIZERS)}"),
-            ("lr_scheduler_type", by_loss, "a schedule here is a function of the task's steps"),
-            ("ignore_data_skip", self.ignore_data_skip, "a resume always goes on at the very next rows"),
-            (
-                "save_only_model",
-                self.save_only_model,
-                "a checkpoint is whole, or a resume would not be exact",
-            ),
-            (
-                "dataloader_num_workers",
-                self.dataloader_num_workers > 0,
-                "rows are tokenised before training, and a round is put together as soon as it is due",
-            ),
-            (
-                "label_smoothing_factor",
-                self.label_smoothing_factor != 0,
-                "label smoothing is not supported yet",
-            ),
-            (
-                "neftune_noise_alpha",
-                self.neftune_noise_alpha is not None,
-                "its noise would tie the tasks together",
-            ),
-            (
-                "auto_find_batch_size",
-                self.auto_find_batch_size,
-                "set token_budget, which bounds a pass's memory",
-            ),
-            ("include_num_input_tokens_seen", counts_tokens, "tokens are logged as tokens_per_second"),
-            (
-                "torch_compile",
-                self.torch_compile,
-                "every batch has another layout, so each would compile anew",
-            ),
-            (
-                "use_liger_kernel",
-                self.use_liger_kernel,
-                "it replaces layers that adapters are routed through",
-            ),
-            ("fp16", self.fp16, "use bf16=True, or a base of dtype bfloat16"),
-            ("deepspeed", bool(self.deepspeed), SHARDING),
-            ("fsdp", bool(self.fsdp), SHARDING),
-            ("n_gpu", self.n_gpu > 1, "show the process one GPU (CUDA_VISIBLE_DEVICES=0)"),
-        ]
-        return [
-            f"{name}={getattr(self, name)!r} is refused: {why}." for name, refused, why in rules if refused
-        ]

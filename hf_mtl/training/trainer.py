@@ -29,6 +29,7 @@ from hf_mtl.export import MANIFEST_FILE
 from hf_mtl.models import RoutedModel, place_suite
 from hf_mtl.relations import Relations
 from hf_mtl.tasks import Processor, Task, TaskSuite, sharing_of
+from hf_mtl.training.argument_checks import check_arguments, rounds_as_batches
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.building import processor_of, routed_model, row_sources, suite_or_none
 from hf_mtl.training.cards import draw_cards, trainer_facts
@@ -113,6 +114,7 @@ class MultiTaskTrainer(MeasuringTrainer):
             )
             return
         args = args or MultiTaskTrainingArguments("tmp_trainer")
+        check_arguments(args, (task.optim for task in self.suite.values()))
         processor = processing_class or processor_of(model)
         routed = routed_model(model)
         self.sharing = sharing_of(args.sharing)
@@ -120,9 +122,6 @@ class MultiTaskTrainer(MeasuringTrainer):
         self.sources, self.task_settings = row_sources(self.suite, routed, processor, args)
         self.owners = owners_of(routed, self.suite.names)
         args = copy.copy(args)
-        # A round is one item of the loader, with its accumulation inside; and the plan itself knows where it stands.
-        args.gradient_accumulation_steps = 1
-        args.ignore_data_skip = True
         self.task_optimizers: dict[str, TaskOptimizer] = {}
         self._evaluator: Evaluator | None = None
         self._soft: SoftSharing | None = None
@@ -341,7 +340,7 @@ class MultiTaskTrainer(MeasuringTrainer):
         """
         self._checkpoint = None
         self.begin_records()
-        with self._own_folder(), self._signal.listening():
+        with self._own_folder(), self._signal.listening(), rounds_as_batches(self.args):
             folder = self.resume_folder(resume_from_checkpoint)
             self.meter.start()
             output = super().train(

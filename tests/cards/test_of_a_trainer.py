@@ -46,7 +46,12 @@ def test_what_the_run_knows_of_itself(trainer: MultiTaskTrainer, tmp_path: Path)
     assert first.figures[0].low is not None and not [own for own in second.figures if own.value is not None]
     assert [step for step, _ in second.losses] == [1, 2, 3] and first.losses != second.losses
     told = {own.name: own.value for own in facts.settings}
-    assert told == {"per_device_train_batch_size": "3", "max_steps": "3", "learning_rate": "0.01"}
+    assert told == {
+        "per_device_train_batch_size": "3",
+        "gradient_accumulation_steps": "2",
+        "max_steps": "3",
+        "learning_rate": "0.01",
+    }
     assert {own.name: own.value for own in second.settings} == {
         "learning_rate": "0.02", "rows of an optimizer step": "6"
     }  # fmt: skip

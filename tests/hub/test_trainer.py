@@ -165,7 +165,8 @@ def test_a_name_that_is_taken_is_found_before_training(
 def test_a_recipe_holds_no_token() -> None:
     problems: list[str] = []
     argument_problems(
-        {"push_to_hub": True, "hub_token": "hf_secret"}, lambda name, text: problems.append(f"{name}: {text}")
+        {"push_to_hub": True, "hub_token": "hf_secret"},
+        lambda path, text: problems.append(f"{'.'.join(path)}: {text}"),
     )
     assert problems == [
         "hub_token: a recipe is kept beside its results and shared; log in with `hf auth login`, or set HF_TOKEN."

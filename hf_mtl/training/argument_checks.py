@@ -1,0 +1,229 @@
+"""Refuse training arguments that would have no effect with tasks, all of them at once.
+
+A stock Trainer, and so one of ours without tasks, is never asked: there every argument has its usual meaning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from transformers import SchedulerType, Trainer, TrainingArguments
+from transformers.debug_utils import DebugOption
+from transformers.trainer_pt_utils import AcceleratorConfig
+from transformers.training_args import OptimizerNames
+
+from hf_mtl.errors import ConfigError, listing
+from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
+from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS
+from hf_mtl.training.treatments import Refused, Treatment
+
+__all__ = ["ArgumentProblem", "argument_problems", "check_arguments", "rounds_as_batches", "value_problems"]
+
+# Whose arguments somebody else would have to honour. Fields of a user's own class are for the user's own code.
+_FOREIGN = ("transformers", "trl")
+
+_UNKNOWN = Refused(
+    "this version of hf_mtl does not know it, so nothing would follow from it",
+    "leave it out, or give it to the trainer that it was made for",
+)
+
+# What `optim_args` cannot set, since every group of parameters comes with its own.
+_BY_GROUP = ("lr", "weight_decay")
+
+
+@dataclass(frozen=True)
+class ArgumentProblem:
+    """One argument that is refused.
+
+    Args:
+        path: Its name; two names for a field of `accelerator_config`.
+        value: What was found there.
+        why: The reason and the way out.
+    """
+
+    path: tuple[str, ...]
+    value: object
+    why: str
+
+    @property
+    def text(self) -> str:
+        """The message, for a place that is named beside it."""
+        value = self.value.value if isinstance(self.value, Enum) else self.value
+        return f"{value!r} is refused: {self.why}."
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}={self.text}"
+
+
+def check_arguments(args: TrainingArguments, optimizers: Iterable[str | None] = ()) -> None:
+    """Refuse what has no effect with tasks.
+
+    Args:
+        args: The arguments of the run, of any class.
+        optimizers: What each task asks for as its own `optim`.
+
+    Raises:
+        ConfigError: With all problems.
+
+    Example:
+        >>> check_arguments(TrainingArguments("out", label_names=["answer"], use_cpu=True))
+        Traceback (most recent call last):
+        ...
+        hf_mtl.errors.ConfigError: label_names=['answer'] is refused: a task's kind says what its labels are; name the \
+rows' columns by Task(..., columns={...}).
+    """
+    if problems := argument_problems(args, optimizers):
+        raise ConfigError([str(problem) for problem in problems])
+
+
+def argument_problems(
+    args: TrainingArguments, optimizers: Iterable[str | None] = ()
+) -> list[ArgumentProblem]:
+    """What `check_arguments` refuses, in the order of the fields."""
+    problems = value_problems(vars(args), type(args))
+    problems += _limits(args, {OptimizerNames(args.optim).value, *optimizers})
+    if args.n_gpu > 1:
+        why = "batches are not spread over GPUs by torch.nn.DataParallel; show the process one GPU "
+        problems.append(
+            ArgumentProblem(("n_gpu",), args.n_gpu, f"{why}(CUDA_VISIBLE_DEVICES=0), or use torchrun")
+        )
+    return problems
+
+
+@contextlib.contextmanager
+def rounds_as_batches(args: TrainingArguments) -> Iterator[None]:
+    """What the stock loop is to read while it runs; what the user set is there again afterwards.
+
+    A round is one item of the loader, with its accumulation inside; and the plan itself knows where it stands.
+    """
+    before = args.gradient_accumulation_steps, args.ignore_data_skip
+    args.gradient_accumulation_steps, args.ignore_data_skip = 1, True
+    try:
+        yield
+    finally:
+        args.gradient_accumulation_steps, args.ignore_data_skip = before
+
+
+def value_problems(
+    values: Mapping[str, object], cls: type[TrainingArguments] = TrainingArguments
+) -> list[ArgumentProblem]:
+    """What is refused whatever else is set.
+
+    Args:
+        values: Arguments by name, before or after `__post_init__`; those that are left out have their defaults.
+        cls: The class that they are for.
+    """
+    problems: list[ArgumentProblem] = []
+    for name, default in _defaults(cls).items():
+        treatment = FIELDS.get(name, _UNKNOWN if _home(name, cls) in _FOREIGN else None)
+        if name == "accelerator_config":
+            problems += _accelerator_problems(values.get(name))
+        elif name in values and _is_refused(values[name], treatment, (default, *_derived(name, values))):
+            assert isinstance(treatment, Refused)
+            problems.append(ArgumentProblem((name,), values[name], treatment.text))
+    return problems
+
+
+def _is_refused(value: object, treatment: Treatment | None, defaults: Iterable[object]) -> bool:
+    return isinstance(treatment, Refused) and all(value != own for own in (*defaults, *treatment.neutral))
+
+
+def _defaults(cls: type) -> dict[str, object]:
+    """The fields' declared defaults. An instance with all defaults is not made: it would set up devices anew."""
+    return {
+        own.name: own.default if own.default_factory is dataclasses.MISSING else own.default_factory()
+        for own in {
+            **{own.name: own for own in dataclasses.fields(cls)},
+            **{own.name: own for own in dataclasses.fields(TrainingArguments)},
+        }.values()
+    }
+
+
+def _home(name: str, cls: type) -> str:
+    """The package of the class that a field was declared in."""
+    homes = (base for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base))
+    return next(
+        base.__module__.partition(".")[0]
+        for base in homes
+        if any(own.name == name for own in dataclasses.fields(base))
+    )
+
+
+def _derived(name: str, values: Mapping[str, object]) -> Iterator[object]:
+    """What `__post_init__` puts into a field that was left out, because of another one."""
+    if name == "dataloader_pin_memory" and values.get("use_cpu"):
+        yield False
+    elif name == "torch_compile_backend" and values.get("torch_compile"):
+        yield "inductor"
+    elif name == "fsdp_config" and values.get("fsdp"):
+        yield values[name]
+    elif name == "dataloader_multiprocessing_context" and torch.backends.mps.is_available():
+        yield "fork"
+
+
+def _accelerator_problems(config: object) -> list[ArgumentProblem]:
+    """Of `accelerator_config`; JSON and JSON files are left for `__post_init__` to read, and looked at afterwards."""
+    values = config if isinstance(config, Mapping) else {}
+    if isinstance(config, AcceleratorConfig):
+        values = vars(config)
+    defaults = {own.name: own.default for own in dataclasses.fields(AcceleratorConfig)}
+    return [
+        ArgumentProblem(("accelerator_config", name), value, treatment.text)
+        for name, value in values.items()
+        if isinstance(treatment := ACCELERATOR_FIELDS.get(name, _UNKNOWN), Refused)
+        and name in defaults
+        and _is_refused(value, treatment, (defaults[name],))
+    ]
+
+
+def _limits(args: TrainingArguments, optimizers: Collection[str | None]) -> Iterator[ArgumentProblem]:
+    """Values that are refused of arguments that are honoured."""
+    if OptimizerNames(args.optim).value not in ELEMENTWISE_OPTIMIZERS:
+        why = f"an adapter is one flat buffer; choose one of {listing(ELEMENTWISE_OPTIMIZERS)}"
+        yield ArgumentProblem(("optim",), args.optim, why)
+    if SchedulerType(args.lr_scheduler_type).value in SCHEDULES_BY_LOSS:
+        why = "a schedule here is a function of the task's steps; choose another"
+        yield ArgumentProblem(("lr_scheduler_type",), args.lr_scheduler_type, why)
+    debug = " ".join(DebugOption(own).value for own in args.debug)
+    if debug not in ("", DebugOption.UNDERFLOW_OVERFLOW.value):
+        yield ArgumentProblem(
+            ("debug",), debug, "its other options are for TPUs; choose 'underflow_overflow'"
+        )
+    known = [name for name in ELEMENTWISE_OPTIMIZERS if name in optimizers]
+    if args.optim_args and known and (unread := _unread_options(args, args.optim_args, known)):
+        yield ArgumentProblem(("optim_args",), args.optim_args, unread)
+
+
+def _unread_options(args: TrainingArguments, text: str, optimizers: list[str]) -> str | None:
+    """Why some of the options of `optim_args` would have no effect on any of the optimizers in use."""
+    pairs = [pair.partition("=") for pair in text.replace(" ", "").split(",")]
+    if any(not equals for _, equals, _ in pairs):
+        return "expected key=value pairs with commas between them, such as 'momentum=0.9,nesterov=true'"
+    if overruled := [key for key, _, _ in pairs if key in _BY_GROUP]:
+        return f"{listing(overruled)} would be overruled; set learning_rate and weight_decay themselves"
+    try:
+        unread = [
+            pair[0] for pair in pairs if not any(_reads(args, own, "".join(pair)) for own in optimizers)
+        ]
+    except ValueError as error:
+        return f"{error}; write a number"
+    if not unread:
+        return None
+    return f"no optimizer in use ({listing(optimizers)}) reads {listing(unread)}; leave it out, or choose another optim"
+
+
+def _reads(args: TrainingArguments, optimizer: str, option: str) -> bool:
+    """Whether transformers makes anything of an option of an optimizer."""
+
+    def made_of(options: str | None) -> object:
+        changed = copy.copy(args)
+        vars(changed).update(optim=OptimizerNames(optimizer), optim_args=options)
+        return Trainer.get_optimizer_cls_and_kwargs(changed)
+
+    return made_of(option) != made_of(None)
