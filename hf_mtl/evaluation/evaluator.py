@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +38,9 @@ _Measured = list[tuple[str, int, Outcome]]  # task, line of its encoded rows, ou
 class Evaluator:
     """Measures the tasks of a suite on their `eval` rows.
 
+    It has the length of its passes, and gives their batches when it is iterated: what a callback of the trainer sees as
+    `eval_dataloader`.
+
     Args:
         model: The routed model; each task names a route of it.
         processor: The base's tokenizer or image processor.
@@ -61,6 +64,7 @@ class Evaluator:
         compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
     ) -> None:
         self.compute_metrics = compute_metrics
+        self._passes: int | None = None
         self.share = share
         self.gather = gather
         self.model = model
@@ -90,10 +94,26 @@ class Evaluator:
             For each task its figures: `loss` (the mean as in training; nats for classes and tokens), `rows`, its
             metrics, and for each metric's main key `<key>_constant`, what the best constant answer scores.
         """
+        return self.figures(self.outcomes(on_progress), intervals=intervals)
+
+    def figures(
+        self, outcomes: Mapping[str, TaskOutcomes], *, intervals: bool = False
+    ) -> dict[str, dict[str, float]]:
+        """What `run` gives, of outcomes that are there already."""
         return {
-            name: figures_of(outcomes, self.model, intervals=intervals, compute_metrics=self.compute_metrics)
-            for name, outcomes in self.outcomes(on_progress).items()
+            name: figures_of(own, self.model, intervals=intervals, compute_metrics=self.compute_metrics)
+            for name, own in outcomes.items()
         }
+
+    def __len__(self) -> int:
+        """The number of passes of this process."""
+        if self._passes is None:
+            self._passes = len(self._groups())
+        return self._passes
+
+    def __iter__(self) -> Iterator[PackedBatch | PaddedBatch]:
+        """The batch of each pass of this process, laid out one after the other."""
+        return (self._lay_out(group) for group in self._groups())
 
     @torch.no_grad()
     def outcomes(self, on_progress: Callable[[int, int], None] | None = None) -> dict[str, TaskOutcomes]:
@@ -101,15 +121,14 @@ class Evaluator:
         was_training = self.model.training
         self.model.eval()
         measured: _Measured = []
-        rank, processes = self.share
-        every = [(name, line) for name, split in self.splits.items() for line in range(len(split))]
-        items = [self._item(name, line) for name, line in every[rank::processes]]
-        done = 0
-        for group in fill_micro_batches(items, self.token_budget):
+        groups = self._groups()
+        self._passes = len(groups)
+        done, all_items = 0, sum(map(len, groups))
+        for group in groups:
             measured += self._measure(group)
             done += len(group)
             if on_progress is not None:
-                on_progress(done, len(items))
+                on_progress(done, all_items)
         self.model.train(was_training)
         parts = [own for part in self.gather(measured) for own in part]
         found: dict[str, dict[int, list[Outcome]]] = {name: defaultdict(list) for name in self.tasks}
@@ -121,14 +140,25 @@ class Evaluator:
             for name, task in self.tasks.items()
         }
 
+    def _groups(self) -> list[list[_Item]]:
+        """What this process measures, pass by pass."""
+        rank, processes = self.share
+        every = [(name, line) for name, split in self.splits.items() for line in range(len(split))]
+        items = [self._item(name, line) for name, line in every[rank::processes]]
+        return list(fill_micro_batches(items, self.token_budget))
+
+    def _lay_out(self, group: Sequence[_Item]) -> PackedBatch | PaddedBatch:
+        return self.model.layout.lay_out(
+            chunk_per_route(sequence for item in group for sequence in item.asked)
+        )
+
     def _item(self, name: str, line: int) -> _Item:
         own = self.splits[name].sequence(line)
         return _Item(name, line, self.tasks[name].own_kind.questions(own, self.contexts[name]))
 
     def _measure(self, group: Sequence[_Item]) -> _Measured:
         """One pass over the sequences of a group."""
-        chunks = chunk_per_route(sequence for item in group for sequence in item.asked)
-        batch = self.model.layout.lay_out(chunks).to(self.model.device)
+        batch = self._lay_out(group).to(self.model.device)
         logits = self.model.by_route(batch)
         measured: _Measured = []
         for name, part in route_parts(batch.rows, batch.label_counts).items():

@@ -18,12 +18,13 @@ from transformers.debug_utils import DebugOption
 from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.training_args import OptimizerNames
 
-from hf_mtl.errors import ConfigError, listing
+from hf_mtl.errors import listing
+from hf_mtl.tasks import Task
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS
 from hf_mtl.training.treatments import Refused, Treatment
 
-__all__ = ["ArgumentProblem", "argument_problems", "check_arguments", "rounds_as_batches", "value_problems"]
+__all__ = ["ArgumentProblem", "argument_problems", "refused_arguments", "rounds_as_batches", "value_problems"]
 
 # Whose arguments somebody else would have to honour. Fields of a user's own class are for the user's own code.
 _FOREIGN = ("transformers", "trl")
@@ -61,31 +62,33 @@ class ArgumentProblem:
         return f"{'.'.join(self.path)}={self.text}"
 
 
-def check_arguments(args: TrainingArguments, optimizers: Iterable[str | None] = ()) -> None:
-    """Refuse what has no effect with tasks.
+def refused_arguments(args: TrainingArguments | None, tasks: Iterable[Task]) -> list[str]:
+    """The messages of all arguments that would have no effect with some tasks.
 
     Args:
         args: The arguments of the run, of any class.
-        optimizers: What each task asks for as its own `optim`.
-
-    Raises:
-        ConfigError: With all problems.
-
-    Example:
-        >>> check_arguments(TrainingArguments("out", label_names=["answer"], use_cpu=True))
-        Traceback (most recent call last):
-        ...
-        hf_mtl.errors.ConfigError: label_names=['answer'] is refused: a task's kind says what its labels are; name the \
-rows' columns by Task(..., columns={...}).
+        tasks: Its tasks, which may ask for optimizers of their own.
     """
-    if problems := argument_problems(args, optimizers):
-        raise ConfigError([str(problem) for problem in problems])
+    if not isinstance(args, TrainingArguments):
+        return []
+    return [str(problem) for problem in argument_problems(args, [task.optim for task in tasks])]
 
 
 def argument_problems(
     args: TrainingArguments, optimizers: Iterable[str | None] = ()
 ) -> list[ArgumentProblem]:
-    """What `check_arguments` refuses, in the order of the fields."""
+    """The arguments that have no effect with tasks.
+
+    Args:
+        args: The arguments of the run.
+        optimizers: What each task asks for as its own `optim`.
+
+    Example:
+        >>> args = TrainingArguments("out", label_names=["answer"], use_cpu=True)
+        >>> print(*argument_problems(args))
+        label_names=['answer'] is refused: a task's kind says what its labels are; name the rows' columns by \
+Task(..., columns={...}).
+    """
     problems = value_problems(vars(args), type(args))
     problems += _limits(args, {OptimizerNames(args.optim).value, *optimizers})
     if args.n_gpu > 1:

@@ -255,22 +255,32 @@ PARAMETERS: Mapping[str, Treatment] = {
     "processing_class": HONOURED,
     "compute_metrics": HONOURED,
     "callbacks": HONOURED,
-    "data_collator": Refused("batches of many tasks are packed", "say how a row becomes tokens by Task(...)"),
-    "train_dataset": Refused("each task brings its own rows", "declare Task(..., train=...)"),
-    "eval_dataset": Refused("each task brings its own rows", "declare Task(..., eval=...)"),
-    "model_init": Refused(
-        "the base stays as it is, and seed draws the adapters anew", "pass the model, or its id or folder"
+    "data_collator": Refused(
+        "rows of many tasks are laid out in one batch, by their kinds",
+        "say what a row becomes with Task(kind=...), Task(template=...) or Task(columns=...)",
     ),
-    "compute_loss_func": Refused("the loss follows from a task's kind", "declare Task(..., kind=...)"),
+    "train_dataset": Refused("each task brings its own rows", "pass Task(..., train=...)"),
+    "eval_dataset": Refused(
+        "each task brings its own rows", "pass Task(..., eval=...), or evaluate({'task': rows})"
+    ),
+    "model_init": Refused(
+        "adapters start from the arguments' `seed`, so a model is never made anew",
+        "pass the model, and make one trainer for each run",
+    ),
+    "compute_loss_func": Refused(
+        "a task's loss is its kind's",
+        "write a kind with `losses` of its own and pass Task(kind=...), see docs/kinds.md",
+    ),
     "optimizers": Refused(
         "every task has an optimizer and a schedule of its own",
-        "set optim and lr_scheduler_type in the arguments, or in Task(...)",
+        "set `optim`, `learning_rate` and `lr_scheduler_type` in the arguments or in Task(...)",
     ),
     "optimizer_cls_and_kwargs": Refused(
-        "every task has an optimizer of its own, of a class that may see its adapter as one flat buffer",
-        "set optim and optim_args in the arguments, or optim in Task(...)",
+        "every task has an optimizer of its own, over one flat buffer",
+        "set `optim` and `optim_args` in the arguments, or `optim` in Task(...)",
     ),
     "preprocess_logits_for_metrics": Refused(
-        "what is kept of a pass is what the task's metrics read", "declare Task(..., metrics=[...])"
+        "logits are reduced as each pass gives them, by the task's kind",
+        "name metrics in Task(metrics=...), or pass compute_metrics, which gets the kind's predictions",
     ),
 }

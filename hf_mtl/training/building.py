@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datasets import IterableDataset
 from transformers import PreTrainedModel
 
-from hf_mtl.errors import ConfigError, listing
+from hf_mtl.errors import ConfigError
 from hf_mtl.models import RoutedModel, context_of, load_base, load_processor
-from hf_mtl.tasks import Processor, RowEncoder, Task, TaskSuite, encode_split
+from hf_mtl.tasks import Processor, RowEncoder, TaskSuite, encode_split
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.sources import RowSource, StoredRows, StreamedRows
 
-__all__ = ["processor_of", "routed_model", "row_sources", "suite_or_none"]
-
-
-def suite_or_none(tasks: Iterable[Task] | TaskSuite, stock: Mapping[str, object]) -> TaskSuite:
-    """The suite of some tasks; an empty one where the stock Trainer's own arguments are given instead.
-
-    Raises:
-        ConfigError: If both are given, or none.
-    """
-    tasks = tasks if isinstance(tasks, TaskSuite) else tuple(tasks)
-    if tasks and stock:
-        raise ConfigError(
-            f"{listing(stock)} cannot be given together with tasks: each task brings its own rows and collation. Put "
-            f"them into Task(...), or leave tasks out for a stock Trainer."
-        )
-    if not tasks and stock:
-        return {}  # type: ignore[return-value]  # as false as a suite can be
-    return tasks if isinstance(tasks, TaskSuite) else TaskSuite(tasks)
+__all__ = ["processor_of", "routed_model", "row_sources"]
 
 
 def row_sources(

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.export import save_suite
@@ -119,19 +120,37 @@ class CheckpointingTrainer(Trainer, Parts):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # Any: as in the parent
         """Write a checkpoint, whole or not at all, and delete what `save_total_limit` has no room for."""
         self.store_flos()
+        if self.control.should_epoch_stop:  # a resume goes on where this run does
+            self.loader.end_epoch()
         random = gathered(capture_random_state())
+        run_dir = Path(self._get_output_dir(trial=trial))
+        folder = run_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        self._note_best_checkpoint(run_dir, folder)
         if self.args.should_save:
-            run_dir = Path(self._get_output_dir(trial=trial))
             more = {"loss": self._tr_loss.item(), "last_logged": self._globalstep_last_logged}
             tensors, documents = snapshot(self, run=self._run_document(), more=more)
             for rank, (streams, document) in enumerate(random):
                 tensors[f"random-{rank}"], documents[f"random-{rank}"] = streams, document
-            folder = run_dir / f"checkpoint-{self.state.global_step}"
             write_checkpoint(folder, tensors, documents, also=self._save_public)
             if self.args.push_to_hub:
                 self._push_from_checkpoint(str(folder))
-            rotate_checkpoints(run_dir, self.args.save_total_limit, keep=())
+            best = self.state.best_model_checkpoint
+            rotate_checkpoints(
+                run_dir, self.args.save_total_limit, keep=() if best is None else (Path(best),)
+            )
         wait()
+
+    def _note_best_checkpoint(self, run_dir: Path, current: Path) -> None:
+        """Tell callbacks and users, as `Trainer` does, which checkpoint was written at the run's best figure."""
+        if not self.state.best_global_step:
+            return
+        best = run_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"
+        if best == current or best.is_dir():
+            self.state.best_model_checkpoint = str(best)
+
+    def _load_best_model(self) -> None:
+        """Give every task its own best weights back; they are kept in memory and in every checkpoint."""
+        self.best.restore(self.owners.parameters)
 
     def _save_public(self, folder: Path) -> None:
         """What others read: the trainer's state as `Trainer` writes it, and each adapter as a PEFT folder."""

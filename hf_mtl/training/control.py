@@ -87,13 +87,21 @@ class RunControl(TrainerCallback):
         state.epoch = self.loader.plan.number / len(self.loader)
         if self._over() and state.global_step < state.max_steps:
             control.should_log = True
-            control.should_evaluate |= args.eval_strategy != IntervalStrategy.NO
-            control.should_save |= args.save_strategy != SaveStrategy.NO
+            # The end of an epoch, which follows, does the same where it is asked for by epochs.
+            control.should_evaluate |= args.eval_strategy == IntervalStrategy.STEPS
+            control.should_save |= args.save_strategy == SaveStrategy.STEPS
         control.should_training_stop |= self._over()
         if self.stopping:
             control.should_save = control.should_training_stop = True
             control.should_evaluate = False
         return control
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Where a callback ended the epoch, leave out the rest of it, as the stock loop leaves out its batches."""
+        if control.should_epoch_stop:
+            self.loader.end_epoch()
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

@@ -10,8 +10,8 @@ from pathlib import Path
 from datasets import Dataset
 from transformers.trainer_utils import PredictionOutput
 
-from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import Evaluator, means
+from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.evaluation import Evaluator, TaskOutcomes, means
 from hf_mtl.tasks import EncodedSplit, TaskSuite
 from hf_mtl.training.processes import gathered
 from hf_mtl.training.pushing import PushingTrainer
@@ -28,9 +28,9 @@ class MeasuringTrainer(PushingTrainer):
     sources: Mapping[str, RowSource]
     _evaluator: Evaluator | None
 
-    def evaluate(  # type: ignore[override]  # the parent takes one data set; here they are keyed by task
+    def evaluate(
         self,
-        eval_dataset: Mapping[str, Dataset] | None = None,
+        eval_dataset: Mapping[str, Dataset] | Dataset | str | None = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
         *,
@@ -39,7 +39,8 @@ class MeasuringTrainer(PushingTrainer):
         """Measure every task on its `eval` rows.
 
         Args:
-            eval_dataset: Other rows, by task, to measure on; default each task's `eval`.
+            eval_dataset: Other rows, by task, to measure on, or rows alone where there is one task; or the name of a
+                task that alone is measured, on its `eval`. Default: each task's `eval`.
             ignore_keys: Must be None: packed evaluation gathers no outputs that could be left out.
             metric_key_prefix: As in `Trainer`.
             intervals: Whether to add `/<key>_low` and `/<key>_high`, the ends of a 95 % bootstrap interval over rows.
@@ -50,17 +51,10 @@ class MeasuringTrainer(PushingTrainer):
             figure, which `metric_for_best_model` of the arguments may name.
         """
         _refuse(ignore_keys)
-        return self._measured(self._evaluator_for(eval_dataset), metric_key_prefix, intervals=intervals)
-
-    def _measured(self, evaluator: Evaluator, prefix: str, *, intervals: bool = False) -> dict[str, float]:
-        """Run an evaluation, log it, and let best weights, patience and callbacks see it."""
         started = time.perf_counter()
-        figures = evaluator.run(intervals=intervals)
-        metrics = {
-            f"{prefix}_{name}/{key}": value for name, task in figures.items() for key, value in task.items()
-        }
-        metrics |= {f"{prefix}_{key}": value for key, value in means(figures).items()}
-        metrics[f"{prefix}_runtime"] = round(time.perf_counter() - started, 4)
+        evaluator = self._evaluator_for(self._rows_by_task(eval_dataset))
+        figures = evaluator.figures(self._outcomes(evaluator), intervals=intervals)
+        metrics = _named(figures, metric_key_prefix, seconds=time.perf_counter() - started)
         self.log(metrics)
         if self.is_in_train and evaluator is self._evaluator:
             run = dict.fromkeys(self.owners.users, means(figures))
@@ -69,6 +63,38 @@ class MeasuringTrainer(PushingTrainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.meter.pause(time.perf_counter() - started)
         return metrics
+
+    def _outcomes(self, evaluator: Evaluator) -> dict[str, TaskOutcomes]:
+        """What the model gives; callbacks see each pass, as they see each batch of the stock evaluation loop."""
+
+        def on_progress(done: int, rows: int) -> None:
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+
+        self.callback_handler.eval_dataloader = evaluator
+        return evaluator.outcomes(on_progress)
+
+    def _rows_by_task(self, rows: object) -> Mapping[str, Dataset] | None:
+        """What to measure on.
+
+        Raises:
+            ConfigError: If it is not told which task rows are for.
+        """
+        if rows is None or isinstance(rows, Mapping):
+            return rows
+        if isinstance(rows, str):
+            if rows not in self.suite or self.suite[rows].eval is None:
+                names = [name for name, task in self.suite.items() if task.eval is not None]
+                raise ConfigError(
+                    f"evaluate({rows!r}) names no task with eval rows; there are {listing(names) or 'none'}."
+                    f"{did_you_mean(rows, names)}"
+                )
+            return {rows: self.suite[rows].eval}
+        if isinstance(rows, Dataset) and len(self.suite) == 1:
+            return dict.fromkeys(self.suite.names, rows)
+        raise ConfigError(
+            f"evaluate takes rows by task, found a {type(rows).__name__}; pass evaluate({{'task': rows}}) with a "
+            f"datasets.Dataset for each. Tasks are {listing(self.suite)}."
+        )
 
     def _evaluator_for(self, eval_dataset: Mapping[str, Dataset] | None) -> Evaluator:
         if eval_dataset is None and self._evaluator is not None:
@@ -110,17 +136,23 @@ class MeasuringTrainer(PushingTrainer):
             them.
         """
         if not isinstance(test_dataset, Mapping):
-            raise ConfigError("predict takes rows by task: predict({'task': rows}).")
+            raise ConfigError(
+                f"predict takes rows by task, for its answers are by task; found a {type(test_dataset).__name__}. Pass "
+                f"predict({{'task': rows}}); tasks are {listing(self.suite)}."
+            )
         _refuse(ignore_keys)
+        started = time.perf_counter()
         evaluator = self._evaluator_for(test_dataset)
-        metrics = self._measured(evaluator, metric_key_prefix)
+        found = self._outcomes(evaluator)
         answers, references = {}, {}
-        for name, outcomes in evaluator.outcomes().items():
+        for name, outcomes in found.items():
             kind = outcomes.task.own_kind
             own = kind.answers(kind.forms[0], outcomes.found, outcomes.rows, outcomes.context)
             texts = kind.forms[0] == "texts"
             answers[name] = outcomes.generated(self.model) if texts else own.predictions
             references[name] = own.references
+        metrics = _named(evaluator.figures(found), metric_key_prefix, seconds=time.perf_counter() - started)
+        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
         return PredictionOutput(predictions=answers, label_ids=references, metrics=metrics)  # type: ignore[arg-type]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -153,6 +185,17 @@ class MeasuringTrainer(PushingTrainer):
         return {name: self.meter.seconds * count / total for name, count in self.meter.tokens.items()}
 
 
+def _named(figures: Mapping[str, Mapping[str, float]], prefix: str, *, seconds: float) -> dict[str, float]:
+    """The figures of all tasks under the names that `Trainer` gives such, and their means."""
+    metrics = {
+        f"{prefix}_{name}/{key}": value for name, task in figures.items() for key, value in task.items()
+    }
+    metrics |= {f"{prefix}_{key}": value for key, value in means(figures).items()}
+    return metrics | {f"{prefix}_runtime": round(seconds, 4)}
+
+
 def _refuse(ignore_keys: list[str] | None) -> None:
     if ignore_keys:
-        raise ConfigError(f"ignore_keys={ignore_keys} has no meaning here: no model outputs are gathered.")
+        raise ConfigError(
+            f"ignore_keys={ignore_keys} is not supported: evaluation gathers no model outputs. Pass None."
+        )

@@ -29,17 +29,23 @@ class TaskOptimizer:
     """The update of the parameters that one owner has: a task its private ones, the suite a shared adapter's.
 
     Args:
-        parameters: By name; biases are not decayed.
+        parameters: By name.
         settings: The owner's settings.
         factory: Makes the optimizer from parameter groups.
+        undecayed: Those of the parameters that weight decay leaves alone.
     """
 
     def __init__(
-        self, parameters: Mapping[str, nn.Parameter], settings: TaskSettings, factory: OptimizerFactory
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        settings: TaskSettings,
+        factory: OptimizerFactory,
+        undecayed: Collection[nn.Parameter] = (),
     ) -> None:
-        biases = {key: parameter for key, parameter in parameters.items() if key.endswith(".bias")}
-        others = {key: parameter for key, parameter in parameters.items() if key not in biases}
-        decays = ((others, settings.weight_decay), (biases, 0.0))  # as in transformers.Trainer
+        left_alone = {id(parameter) for parameter in undecayed}
+        spared = {key: parameter for key, parameter in parameters.items() if id(parameter) in left_alone}
+        others = {key: parameter for key, parameter in parameters.items() if key not in spared}
+        decays = ((others, settings.weight_decay), (spared, 0.0))
         groups = [(FlatParameters(members), decay) for members, decay in decays if members]
         self.flats = tuple(flat for flat, _ in groups)
         self.max_grad_norm = settings.max_grad_norm

@@ -6,8 +6,10 @@ state is a few numbers per task, so a run can be entered anywhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from hf_mtl.data import Chunk, Layout, PackedBatch, PackedLayout, PaddedBatch
@@ -182,6 +184,13 @@ class RoundPlan:
         self.number += 1
         return Round(self.number - 1, groups, label_counts, tokens, rows, self.cut.layout)
 
+    def skip_to(self, number: int) -> None:
+        """Leave out the rounds before `number`, and the stored rows that they would have had; streams just go on."""
+        while self.number < min(number, self.rounds) and (active := self.active):
+            for name in self._participation.next(self._mixture_facts(active)):
+                self.steps[name] += 1
+            self.number += 1
+
     def state_dict(self) -> dict[str, Any]:  # Any: plain JSON
         """Where the run stands, as JSON."""
         return {
@@ -210,24 +219,32 @@ class RoundPlan:
 
 
 class RoundLoader:
-    """Yields the rounds of one epoch of the run at a time; an epoch ends where the longest task ends one of its own.
+    """Yields the rounds of one epoch of the run at a time.
 
     Args:
         plan: The rounds.
         epochs: Into how many epochs the run is divided, for `epoch` in logs and callbacks.
     """
 
-    def __init__(self, plan: RoundPlan, *, epochs: int) -> None:
+    def __init__(self, plan: RoundPlan, *, epochs: Fraction | int) -> None:
         self.plan = plan
-        self.epochs = max(1, epochs)
+        self.epochs = max(Fraction(1), Fraction(epochs))
 
     def __len__(self) -> int:
-        return max(1, -(-self.plan.rounds // self.epochs))
+        return max(1, math.ceil(self.plan.rounds / self.epochs))
 
     def __iter__(self) -> Iterator[Round]:
-        end = (self.plan.number // len(self) + 1) * len(self)
+        end = self._end_of(self.plan.number)
         while self.plan.number < end:
             following = self.plan.next()
             if following is None:
                 return
             yield following
+
+    def end_epoch(self) -> None:
+        """Leave out what is left of the epoch that is under way; nothing where it is just over."""
+        if self.plan.number % len(self):
+            self.plan.skip_to(self._end_of(self.plan.number))
+
+    def _end_of(self, number: int) -> int:
+        return (number // len(self) + 1) * len(self)

@@ -23,7 +23,7 @@ from hf_mtl.training.containment import Containment
 from hf_mtl.training.meter import TaskMeter
 from hf_mtl.training.optimization import TaskOptimizer
 from hf_mtl.training.owners import Owners
-from hf_mtl.training.rounds import RoundPlan
+from hf_mtl.training.rounds import RoundLoader, RoundPlan
 from hf_mtl.training.settings import TaskSettings
 
 __all__ = [
@@ -59,6 +59,7 @@ class Parts:
     suite: TaskSuite
     owners: Owners
     plan: RoundPlan
+    loader: RoundLoader
     best: BestWeights
     containment: Containment
     meter: TaskMeter

@@ -16,18 +16,21 @@ AnyTrainer = TypeVar("AnyTrainer", bound=type[Trainer])
 def stock_without_tasks(cls: AnyTrainer) -> AnyTrainer:
     """Let a class replace methods of the stock Trainer only where it has tasks (`self.suite` is not empty).
 
-    The constructor, which finds out, and methods that the stock Trainer does not have are left as they are.
+    Without tasks the next class in the method resolution order answers, so that mixins over `Trainer` keep working. The
+    constructor, which finds out, and methods that the stock Trainer does not have are left as they are.
     """
     stock = vars(Trainer)
     for name, method in list(vars(cls).items()):
         if name != "__init__" and callable(method) and name in stock and not name.startswith("__"):
-            setattr(cls, name, _chosen(method, stock[name]))
+            setattr(cls, name, _chosen(cls, name, method))
     return cls
 
 
-def _chosen(ours: Callable[..., Any], stock: Callable[..., Any]) -> Callable[..., Any]:
+def _chosen(cls: type[Trainer], name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(ours)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: as the two methods have it
-        return (ours if self.suite else stock)(self, *args, **kwargs)
+        if self.suite:
+            return ours(self, *args, **kwargs)
+        return getattr(super(cls, self), name)(*args, **kwargs)
 
     return method

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from transformers import (
-    EvalPrediction,
-    PreTrainedModel,
-    PrinterCallback,
-    TrainerCallback,
-)
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from hf_mtl.errors import ConfigError
@@ -28,22 +23,33 @@ from hf_mtl.evaluation import Evaluator
 from hf_mtl.export import MANIFEST_FILE
 from hf_mtl.models import RoutedModel, place_suite
 from hf_mtl.relations import Relations
-from hf_mtl.tasks import Processor, Task, TaskSuite, sharing_of
-from hf_mtl.training.argument_checks import check_arguments, rounds_as_batches
+from hf_mtl.tasks import Processor, sharing_of
+from hf_mtl.training.argument_checks import refused_arguments, rounds_as_batches
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
-from hf_mtl.training.building import processor_of, routed_model, row_sources, suite_or_none
+from hf_mtl.training.building import processor_of, routed_model, row_sources
 from hf_mtl.training.cards import draw_cards, trainer_facts
 from hf_mtl.training.checkpoints import RunLock, remove_partials
 from hf_mtl.training.combining import Combining
-from hf_mtl.training.control import RunControl, StopSignal
-from hf_mtl.training.measuring import MeasuringTrainer
-from hf_mtl.training.mixtures import StopRule
+from hf_mtl.training.construction import (
+    Collator,
+    Tasks,
+    refuse_stock,
+    split_third,
+    stock_model,
+    suite_of,
+    task_arguments,
+    task_model,
+)
+from hf_mtl.training.control import StopSignal
+from hf_mtl.training.decay import undecayed
+from hf_mtl.training.hooks import hook_problems
+from hf_mtl.training.looping import LoopingTrainer
 from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOptimizer
 from hf_mtl.training.owners import owners_of
 from hf_mtl.training.processes import Replica, wait
 from hf_mtl.training.progress import ProgressDisplay
 from hf_mtl.training.pushing import remove_stages
-from hf_mtl.training.rounds import Cut, Round, RoundLoader, RoundPlan
+from hf_mtl.training.rounds import Round
 from hf_mtl.training.settings import defaults_of_shared
 from hf_mtl.training.soft import SoftSharing
 from hf_mtl.training.step import RoundStep
@@ -58,7 +64,7 @@ SHARES = ("examples_share", "planned_examples_share", "tokens_share", "planned_t
 
 
 @stock_without_tasks
-class MultiTaskTrainer(MeasuringTrainer):
+class MultiTaskTrainer(LoopingTrainer):
     """Fine-tunes one frozen model on many tasks at once, with one private adapter per task.
 
     In every round each task that is not finished makes one optimizer step on its own next batch; the base
@@ -68,16 +74,20 @@ class MultiTaskTrainer(MeasuringTrainer):
     Args:
         model: A Hub id, a folder, `asset:NAME`, a model object, or a `RoutedModel`. Adapters that a
             `RoutedModel` already has under a task's name are trained further.
-        args: The arguments; default `MultiTaskTrainingArguments("tmp_trainer")`.
-        tasks: The tasks, or a suite.
+        args: The arguments; default `MultiTaskTrainingArguments("tmp_trainer")`. Plain `TrainingArguments` get the
+            defaults of the fields that they lack.
+        tasks: The tasks, or a suite. None, or a function, which is then the data collator as in `Trainer`'s third
+            place: a stock Trainer, which takes all other arguments and ignores none.
+        train_dataset: As in `Trainer`; with tasks it is refused, as are `eval_dataset`, `model_init`,
+            `compute_loss_func`, `optimizers`, `optimizer_cls_and_kwargs`, `preprocess_logits_for_metrics` and
+            `data_collator`, each with the way to do it here. Their defaults may be passed.
         processing_class: The tokenizer, or the image processor; default the one that belongs to the model.
         compute_metrics: As in `Trainer`, called for each task: `predictions` are the most likely tokens at its labels
             `[rows, longest]`, `label_ids` the labels, both filled up with -100.
         callbacks: As in `Trainer`.
-        **stock: Without tasks, all other arguments of `Trainer`; the object then behaves as a stock Trainer.
 
     Raises:
-        ConfigError: If the declaration cannot work.
+        ConfigError: If the declaration cannot work, or a subclass overrides a method that tasks are not trained by.
         DataError: If a row cannot be used; every row is checked here, before training.
 
     Example:
@@ -91,32 +101,47 @@ class MultiTaskTrainer(MeasuringTrainer):
     optimizer: Any  # Any: accelerate wraps the SuiteOptimizer
     lr_scheduler: Any  # Any: a SuiteSchedule, where the parent declares torch's class
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the stock Trainer's own, in its order
         self,
-        model: str | Path | PreTrainedModel | RoutedModel,
-        args: MultiTaskTrainingArguments | None = None,
-        tasks: Iterable[Task] | TaskSuite = (),
-        *,
+        model: str | Path | nn.Module | None = None,
+        args: TrainingArguments | None = None,
+        tasks: Tasks | Collator | None = None,
+        train_dataset: Any = None,  # Any: here and below as in the parent
+        eval_dataset: Any = None,
         processing_class: Processor | None = None,
-        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        model_init: Callable[..., PreTrainedModel] | None = None,
+        compute_loss_func: Callable[..., Any] | None = None,
+        compute_metrics: Callable[..., dict[str, float]] | None = None,
         callbacks: list[TrainerCallback] | None = None,
-        **stock: Any,  # Any: further arguments of the stock Trainer
+        optimizers: tuple[Any, Any] = (None, None),
+        optimizer_cls_and_kwargs: tuple[type[Optimizer], dict[str, Any]] | None = None,
+        preprocess_logits_for_metrics: Callable[[Tensor, Tensor], Tensor] | None = None,
+        *,
+        data_collator: Collator | None = None,
     ) -> None:
-        self.suite = suite_or_none(tasks, stock)
+        tasks, data_collator = split_third(tasks, data_collator)
+        self.suite = suite_of(tasks)
+        stock: dict[str, Any] = {
+            "data_collator": data_collator,
+            "train_dataset": train_dataset,
+            "eval_dataset": eval_dataset,
+            "model_init": model_init,
+            "compute_loss_func": compute_loss_func,
+            "optimizers": optimizers,
+            "optimizer_cls_and_kwargs": optimizer_cls_and_kwargs,
+            "preprocess_logits_for_metrics": preprocess_logits_for_metrics,
+        }
+        shared: dict[str, Any] = {"compute_metrics": compute_metrics, "callbacks": callbacks}
         if not self.suite:
-            super().__init__(
-                model,  # type: ignore[arg-type]  # a stock Trainer takes a model object
-                args,
-                processing_class=processing_class,
-                compute_metrics=compute_metrics,
-                callbacks=callbacks,
-                **stock,
-            )
+            super().__init__(stock_model(model), args, processing_class=processing_class, **stock, **shared)
             return
-        args = args or MultiTaskTrainingArguments("tmp_trainer")
-        check_arguments(args, (task.optim for task in self.suite.values()))
-        processor = processing_class or processor_of(model)
-        routed = routed_model(model)
+        problems = [*hook_problems(self, MultiTaskTrainer), *refuse_stock(stock)]
+        if problems := problems + refused_arguments(args, self.suite.values()):
+            raise ConfigError(problems)
+        args = task_arguments(args)
+        base = task_model(model)
+        processor = processing_class or processor_of(base)
+        routed = routed_model(base)
         self.sharing = sharing_of(args.sharing)
         place_suite(routed, self.suite, self.sharing, seed=args.seed)
         self.sources, self.task_settings = row_sources(self.suite, routed, processor, args)
@@ -126,15 +151,8 @@ class MultiTaskTrainer(MeasuringTrainer):
         self._evaluator: Evaluator | None = None
         self._soft: SoftSharing | None = None
         self._signal = StopSignal()
-        super().__init__(
-            model=routed,
-            args=args,
-            eval_dataset={name: task.eval for name, task in self.suite.items() if task.eval is not None}
-            or None,
-            processing_class=processor,
-            compute_metrics=compute_metrics,
-            callbacks=callbacks,
-        )
+        evaluated = {name: task.eval for name, task in self.suite.items() if task.eval is not None}
+        super().__init__(routed, args, eval_dataset=evaluated or None, processing_class=processor, **shared)
         self.args: MultiTaskTrainingArguments = args
         self.begin_records()
         self._show_progress(callbacks or [])
@@ -167,64 +185,6 @@ class MultiTaskTrainer(MeasuringTrainer):
             self.write_suite(folder)
         return draw_cards(trainer_facts(self, folder, license=license), folder)
 
-    # ---- rounds ----
-
-    def round_plan(self) -> RoundPlan:
-        """All rounds of this run, from the first.
-
-        Raises:
-            ConfigError: If no task has training rows, or the mixture is none.
-        """
-        if not self.sources:
-            raise ConfigError("No task has train rows, so there is nothing to train on.")
-        cut = Cut(
-            self.args.token_budget,
-            self.args.max_chunk_tokens,
-            self.model.layout,
-            rank=self.args.process_index,
-            world=self.args.world_size,
-            alone=self.args.full_determinism,
-        )
-        return RoundPlan(
-            self.sources,
-            self.task_settings,
-            cut,
-            mixture=self.args.mixture,
-            stop=StopRule(self.args.stop_rule),
-            max_rounds=self.args.max_steps if self.args.max_steps > 0 else None,
-        )
-
-    def get_train_dataloader(self) -> RoundLoader:  # type: ignore[override]  # rounds are made in this process
-        """The rounds, one item each; after a resume those that are left."""
-        self.plan = self.round_plan()
-        self.restore_run()
-        epochs = 1 if self.args.max_steps > 0 else math.ceil(self.args.num_train_epochs)
-        loader = RoundLoader(self.plan, epochs=epochs)
-        self._control = RunControl(loader)
-        self.callback_handler.remove_callback(RunControl)  # of a run that ended by an exception
-        # Before all others, so that they see the epoch as it is.
-        self.callback_handler.callbacks.insert(0, self._control)
-        return loader
-
-    def set_initial_training_values(  # type: ignore[override]
-        self,
-        args: Any,
-        dataloader: RoundLoader,  # Any: as in the parent
-    ) -> tuple[int, int, int, int, int, int, int]:
-        """Count in rounds: epochs, rounds per epoch, rows, rows in all, rows per round, rounds per epoch, rounds."""
-        rounds, per_epoch = self.plan.rounds, len(dataloader)
-        rows = sum(source.rows or 0 for source in self.sources.values())
-        per_round = sum(settings.batch_size for settings in self.task_settings.values())
-        all_rows = sum(self.task_settings[n].batch_size * steps for n, steps in self.plan.planned.items())
-        return math.ceil(rounds / per_epoch), per_epoch, rows, all_rows, per_round, per_epoch, rounds
-
-    def get_batch_samples(
-        self, epoch_iterator: Iterator[Round], num_batches: int, device: torch.device
-    ) -> tuple[list[Round], None]:
-        """The next round. It brings its accumulation and its label counts along, so the parent counts nothing."""
-        round_ = next(epoch_iterator, None)
-        return ([] if round_ is None else [round_]), None
-
     # ---- one step ----
 
     def training_step(self, model: nn.Module, inputs: Round, num_items_in_batch: None = None) -> Tensor:  # type: ignore[override]
@@ -246,6 +206,7 @@ class MultiTaskTrainer(MeasuringTrainer):
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """One optimizer per owner, each over one flat buffer, of the class that the task's `optim` names."""
         self.task_optimizers = {}
+        spared = undecayed(self, self.model, self.model.adapter_names)
         for owner, parameters in self.owners.parameters.items():
             if owner in self.task_settings:
                 settings = replace(self.task_settings[owner], steps=self.plan.planned[owner])
@@ -255,7 +216,7 @@ class MultiTaskTrainer(MeasuringTrainer):
                 continue  # a task that is only evaluated
             cls, options = self.get_optimizer_cls_and_kwargs(settings.arguments(self.args))
             factory = partial(cls, **options)
-            self.task_optimizers[owner] = TaskOptimizer(parameters, settings, factory)
+            self.task_optimizers[owner] = TaskOptimizer(parameters, settings, factory, spared)
         self.suite_optimizer = SuiteOptimizer(self.task_optimizers)
         self.optimizer = self.suite_optimizer
         self._soft = (
@@ -297,6 +258,13 @@ class MultiTaskTrainer(MeasuringTrainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> SuiteSchedule:  # type: ignore[override]
         """One schedule per owner, counted in the owner's own steps."""
+        prepared = self.optimizer
+        if not self.task_optimizers or prepared.optimizer is not self.suite_optimizer:
+            raise ConfigError(
+                f"{type(self).__name__}.create_optimizer must keep what super().create_optimizer() makes, which "
+                f"holds an optimizer for each task. Change its param_groups, or set optim, learning_rate and "
+                f"weight_decay in Task(...)."
+            )
         schedule = SuiteSchedule(self.task_optimizers)
         self.lr_scheduler = schedule
         self._created_lr_scheduler = True
@@ -339,6 +307,9 @@ class MultiTaskTrainer(MeasuringTrainer):
             SystemExit: After SIGTERM, in the same way.
         """
         self._checkpoint = None
+        self.task_optimizers = {}
+        if problems := hook_problems(self, MultiTaskTrainer):  # put on the object since it was made
+            raise ConfigError(problems)
         self.begin_records()
         with self._own_folder(), self._signal.listening(), rounds_as_batches(self.args):
             folder = self.resume_folder(resume_from_checkpoint)
@@ -348,6 +319,18 @@ class MultiTaskTrainer(MeasuringTrainer):
             )
         self._signal.obey()
         return output
+
+    def hyperparameter_search(self, *args: Any, **kwargs: Any) -> Any:  # Any: as in the parent
+        """Refused with tasks.
+
+        Raises:
+            ConfigError: Always; it says what to do instead.
+        """
+        raise ConfigError(
+            "hyperparameter_search is not supported with tasks yet: it makes the model anew for each trial, and tasks "
+            "keep theirs. Search over a function that makes one MultiTaskTrainer with a trial's arguments, trains it "
+            "and returns trainer.evaluate()['eval_loss']; with optuna, study.optimize(function, n_trials=20)."
+        )
 
     @contextlib.contextmanager
     def _own_folder(self) -> Iterator[None]:
@@ -372,12 +355,13 @@ class MultiTaskTrainer(MeasuringTrainer):
         summary: Any = self.plan.log.summary()  # Any: plain JSON
         for name, own in summary["tasks"].items() if self.args.mixture != "all" else ():
             logger.info(
-                "task %r made %d steps: %.1f %% of the examples (planned %.1f), %.1f %% of the tokens (planned %.1f)",
+                "task %r made %d steps: %.1f %% of the examples (planned %.1f), %.1f %% of the tokens "
+                "(planned %.1f)",
                 name, own["steps"], *(100 * own[key] for key in SHARES),
             )  # fmt: skip
         self.callback_handler.remove_callback(self._control)
-        if self.args.load_best_model_at_end:
-            self.best.restore(self.owners.parameters)
+        if self.args.load_best_model_at_end and self.state.best_model_checkpoint is None:
+            self._load_best_model()  # the parent asks for it only where it knows of a checkpoint
         return super()._finalize_training(trial, num_train_samples, start_time)  # type: ignore[no-untyped-call]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe import load_recipe
-from hf_mtl.training.argument_checks import argument_problems, check_arguments
+from hf_mtl.training.argument_checks import argument_problems
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS, PARAMETERS
 from hf_mtl.training.treatments import Honoured, Refused
 
@@ -100,6 +101,11 @@ def _refused(table: Any) -> set[str]:
 
 def _problems(args: TrainingArguments) -> list[str]:
     return [".".join(problem.path) for problem in argument_problems(args)]
+
+
+def check_arguments(args: TrainingArguments, optimizers: Sequence[str | None] = ()) -> None:
+    if problems := argument_problems(args, optimizers):
+        raise ConfigError([str(problem) for problem in problems])
 
 
 def test_every_field_is_classified() -> None:

@@ -31,11 +31,11 @@ def test_gradients_of_several_passes_and_rounds() -> None:
         assert flat.flat.grad is None and all(parameter.grad is None for parameter in ours)
 
 
-def test_biases_are_not_decayed_and_share_the_clip() -> None:
+def test_what_is_not_decayed_shares_the_clip() -> None:
     settings = TaskSettings(2, 10, 1e-2, "constant", 0.0, 0.1, 0.5)
     ours, theirs = ([nn.Parameter(torch.full((4,), value)) for value in (2.0, -3.0)] for _ in range(2))
     task = TaskOptimizer(
-        dict(zip(("head.weight", "head.bias"), ours, strict=True)), settings, torch.optim.AdamW
+        dict(zip(("head.weight", "head.bias"), ours, strict=True)), settings, torch.optim.AdamW, ours[1:]
     )
     groups = [{"params": [p], "weight_decay": decay} for p, decay in zip(theirs, (0.1, 0.0), strict=True)]
     optimizer = torch.optim.AdamW(groups, lr=1e-2)

@@ -20,7 +20,7 @@ from transformers import (
     default_data_collator,
 )
 
-from hf_mtl import MultiTaskTrainer, PromptCompletion, Task, TaskSuite
+from hf_mtl import MultiTaskTrainer, PromptCompletion, Task
 from hf_mtl.errors import ConfigError
 from runs import ARGUMENTS, logged, rows, tasks, trainer_of, weights
 
@@ -61,15 +61,6 @@ def test_without_tasks_it_is_the_stock_trainer(tiny_llama: Path, tmp_path: Path)
     for a, b in zip(stock, ours, strict=True):
         assert all(torch.equal(value, b[key]) for key, value in a.items())
     assert np.array_equal(stock_predicted, our_predicted)
-
-
-def test_tasks_and_the_stock_arguments_exclude_each_other(tiny_llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'train_dataset' cannot be given together with tasks"):
-        MultiTaskTrainer(tiny_llama, None, tasks().values(), train_dataset=rows("a", 3))
-    with pytest.raises(ConfigError, match="'train_dataset' cannot be given together with tasks"):
-        MultiTaskTrainer(tiny_llama, None, TaskSuite(tasks().values()), train_dataset=rows("a", 3))
-    with pytest.raises(ConfigError, match="A suite needs at least one task"):
-        MultiTaskTrainer(tiny_llama, None, [])
 
 
 def test_compute_metrics_sees_each_task(tiny_llama: Path, tmp_path: Path) -> None:
