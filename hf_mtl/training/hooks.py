@@ -27,8 +27,9 @@ CALLED = frozenset(
         "_load_callback_state", "_maybe_log_save_evaluate", "_prepare_for_training", "_run_epoch", "_wrap_model",
         "get_batch_samples", "get_train_dataloader", "set_initial_training_values", "train",
         # the step
-        "_clip_grad_norm", "_get_grad_norm", "_get_learning_rate", "_track_num_input_tokens", "create_optimizer",
-        "create_scheduler", "floating_point_ops", "get_optimizer_cls_and_kwargs", "training_step",
+        "_clip_grad_norm", "_get_grad_norm", "_get_learning_rate", "_track_num_input_tokens",
+        "autocast_smart_context_manager", "compute_loss_context_manager", "create_optimizer", "create_scheduler",
+        "floating_point_ops", "get_optimizer_cls_and_kwargs", "training_step",
         # figures
         "_determine_best_metric", "_evaluate", "_report_to_hp_search", "evaluate", "log", "store_flos",
         # checkpoints and the Hub
@@ -67,7 +68,6 @@ _STATE = (
     "a checkpoint is written as a whole, in a form of its own; make a callback stateful (ExportableState)"
 )
 _SHARDED = "the base is neither sharded nor split over processes. There is nothing to do here: leave it out"
-_DTYPE = "the precision of the passes follows from `bf16` in the arguments and the base's dtype; set those"
 
 # Never called when there are tasks: an override is refused, with the way to do it here.
 NOT_CALLED: Mapping[str, str] = MappingProxyType(
@@ -75,8 +75,6 @@ NOT_CALLED: Mapping[str, str] = MappingProxyType(
         "compute_loss": _LOSS,
         "loss_is_scaled_for_ga": _LOSS,
         "_get_num_items_in_batch": _LOSS,
-        "compute_loss_context_manager": _DTYPE,
-        "autocast_smart_context_manager": _DTYPE,
         "prediction_step": _EVALUATION,
         "evaluation_loop": _EVALUATION,
         "get_eval_dataloader": _EVALUATION,

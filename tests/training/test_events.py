@@ -109,7 +109,7 @@ RUNS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     ),
     "epochs that are stopped": ({"eval_strategy": "epoch", "save_strategy": "epoch"}, (2, 7)),
     "a stop at an epoch's end": ({"eval_strategy": "epoch"}, (4,)),
-    "a stop with a number of steps": ({"max_steps": 9}, (2,)),
+    "a stop with a number of steps": ({"max_steps": 8}, (2,)),
 }  # fmt: skip
 
 
