@@ -15,6 +15,13 @@ adapter:
 """
 
 from hf_mtl.adapters.closeness import add_closeness, closeness, inner_products
+from hf_mtl.adapters.frozen import (
+    autocast_dtype,
+    forget_casts,
+    frozen_layers,
+    kept_bytes,
+    renew_casts,
+)
 from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.plan import KINDS, plan_adapter
 from hf_mtl.adapters.prefix import Prefix
@@ -52,15 +59,20 @@ __all__ = [
     "Term",
     "VirtualTokens",
     "add_closeness",
+    "autocast_dtype",
     "closeness",
     "current_pass",
+    "forget_casts",
+    "frozen_layers",
     "inner_products",
     "install",
     "keep_trainable",
+    "kept_bytes",
     "plan_adapter",
     "quantisation_scales",
     "quantised_layers",
     "recompute_contexts",
+    "renew_casts",
     "segment_delta",
     "segment_linear",
 ]

@@ -16,6 +16,7 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from hf_mtl.adapters.dropout import keyed_multiplier, layer_key
+from hf_mtl.adapters.frozen import is_plain_linear, narrow_weight
 from hf_mtl.adapters.placement import full_weight
 from hf_mtl.adapters.routing import RoutedPass, Span
 from hf_mtl.adapters.update import OwnEffect, trainable
@@ -66,7 +67,7 @@ class DoraUpdate(OwnEffect):
         x_LI = x_LI.to(dtype)
         if self.training and self.dropout > 0:
             x_LI = x_LI * keyed_multiplier(routed, span.start, span.stop, x_LI, p=self.dropout, key=self._key)
-            product_LO = linear(x_LI, weight_OI.to(dtype))
+            product_LO = linear(x_LI, _in_dtype(weight_OI, base_layer, x_LI))
         else:
             product_LO = _without_bias(y_LO, base_layer)
         low_rank_LO = linear(linear(x_LI, self.lora_A.to(dtype)), self.lora_B.to(dtype))
@@ -88,6 +89,15 @@ class DoraUpdate(OwnEffect):
     def extra_repr(self) -> str:
         """Rank, scale and dropout, for `print(model)`."""
         return f"r={self.lora_A.shape[0]}, scale={self.scale:g}, dropout={self.dropout:g}"
+
+
+def _in_dtype(weight_OI: Tensor, layer: nn.Module, x_LI: Tensor) -> Tensor:
+    """The layer's weight for a product with `x_LI`; under autocast the copy that is kept of it."""
+    if not is_plain_linear(layer):
+        return weight_OI.to(x_LI.dtype)
+    assert isinstance(layer, nn.Linear | Conv1D)
+    weight = narrow_weight(layer.weight, x_LI).to(x_LI.dtype)
+    return weight.t() if isinstance(layer, Conv1D) else weight
 
 
 def _without_bias(y_LO: Tensor, layer: nn.Module) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from hf_mtl.adapters.forms import uses_grouped_mm
+from hf_mtl.adapters.frozen import autocast_dtype, is_plain_linear, narrow_weight
 from hf_mtl.adapters.grouped import grouped_delta
 from hf_mtl.adapters.lora import LoraUpdate
 from hf_mtl.adapters.own_effects import add_effects
@@ -71,15 +72,16 @@ class RoutedLinear(nn.Module):
         others = [(span, update) for span, update in found if isinstance(update, OwnEffect)]
         weight = None if others else self._own_weight(x)
         if weight is not None:
+            stream = stream.to(autocast_dtype(x) or x.dtype)
             terms = [update.term(span, stream, routed) for span, update in low_rank]
-            bias = None if self.bias is None else self.bias.to(x.dtype)
+            bias = None if self.bias is None else self.bias.to(stream.dtype)
             y = segment_linear(stream, weight, bias, terms)
         else:
             y = self._beside(stream, low_rank, others, routed)
         return y.view(*x.shape[:-1], y.shape[-1])
 
     def base_output(self, x: Tensor) -> Tensor:
-        """What the base layer gives for `[T, D_in]`, computed as it is below the updates."""
+        """What the base layer gives for `[T, D_in]`, computed as it is below the updates; not for autocast."""
         weight = self._own_weight(x)
         if weight is None:
             return self.base_layer(x)  # type: ignore[no-any-return]
@@ -107,15 +109,17 @@ class RoutedLinear(nn.Module):
     def _own_weight(self, x: Tensor) -> Tensor | WeightSource | None:
         """The weight `[D_out, D_in]`, where the base product may be computed by us. Else None.
 
-        That is so for an ordinary linear layer (or GPT-2's, whose weight is transposed) and for a 4-bit one, with
-        nothing that casts around it.
+        That is so for an ordinary linear layer (or GPT-2's, whose weight is transposed), under autocast too, and for a
+        4-bit one, which under autocast has its own rule of what it returns.
         """
         base = self.base_layer
-        if torch.is_autocast_enabled(x.device.type) or (
-            x.device.type == "cuda" and x.dtype == torch.bfloat16
-        ):
-            return None  # autocast has its say, or the updates are grouped
-        if type(base) not in (nn.Linear, Conv1D):
-            return weight_source(base, x.dtype)
-        weight = self.weight.t() if isinstance(base, Conv1D) else self.weight
-        return weight if weight.dtype == x.dtype else None
+        cast = autocast_dtype(x)
+        dtype = cast or x.dtype
+        if x.device.type == "cuda" and dtype == torch.bfloat16:
+            return None  # the updates are grouped
+        if not is_plain_linear(base):
+            return None if cast else weight_source(base, dtype)
+        weight = narrow_weight(self.weight, x)
+        if weight.dtype != dtype:
+            return None
+        return weight.t() if isinstance(base, Conv1D) else weight

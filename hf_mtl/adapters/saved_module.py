@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
+from hf_mtl.adapters.frozen import is_plain_linear
 from hf_mtl.adapters.routing import RoutedPass, Span
 from hf_mtl.adapters.update import OwnEffect, trainable
 from hf_mtl.errors import ConfigError
@@ -41,7 +42,7 @@ class SavedLinear(OwnEffect):
         Raises:
             ConfigError: If it is no linear layer of full precision.
         """
-        if type(layer) not in (nn.Linear, Conv1D):
+        if not is_plain_linear(layer):
             raise ConfigError(
                 f"modules_to_save matches {path!r}, of type {type(layer).__name__}: a copy per adapter is supported "
                 f"for linear layers that are not quantised (nn.Linear, Conv1D), such as the vocabulary head. Leave the "

@@ -21,6 +21,7 @@ tokens of a term, `I` = `D_in`, `O` = `D_out`, `R` = `r`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -58,6 +59,12 @@ class _Slices(NamedTuple):
 
 
 _Weights = Sequence[Tensor | None]  # all `A`, all `B`, all factors; only a factor may be None
+
+
+def _no_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """What keeps autocast out: the dtypes here are already those to compute in."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _input(x_TI: Tensor, start: int, stop: int, multiplier_LI: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -170,10 +177,8 @@ class _SegmentLinear(torch.autograd.Function):
     def backward(ctx: Any, g_TO: Tensor) -> tuple[Tensor | None, ...]:
         x_TI, *saved = ctx.saved_tensors
         g_TO = g_TO.contiguous()
-        dx_TI = g_TO @ ctx.source() if ctx.needs_input_grad[0] else None
-        with torch.autocast(
-            g_TO.device.type, enabled=False
-        ):  # a backward pass may be called under autocast too
+        with _no_autocast(g_TO):  # a backward pass may be called under it too
+            dx_TI = g_TO @ ctx.source() if ctx.needs_input_grad[0] else None
             gradients = _term_gradients(g_TO, x_TI, dx_TI, ctx.slices, saved, ctx.needs_input_grad[4:])
         return (dx_TI, None, None, None, *gradients)
 
@@ -200,9 +205,7 @@ class _SegmentDelta(torch.autograd.Function):
         x_TI, *saved = ctx.saved_tensors
         g_TO = g_TO.contiguous()
         dx_TI = torch.zeros_like(x_TI) if ctx.needs_input_grad[1] else None
-        with torch.autocast(
-            g_TO.device.type, enabled=False
-        ):  # a backward pass may be called under autocast too
+        with _no_autocast(g_TO):  # a backward pass may be called under it too
             gradients = _term_gradients(g_TO, x_TI, dx_TI, ctx.slices, saved, ctx.needs_input_grad[3:])
         return (g_TO, dx_TI, None, *gradients)
 
@@ -242,7 +245,8 @@ def segment_linear(
     """
     slices, weights = _split(x_TI, terms)
     source = (lambda: weight_OI) if isinstance(weight_OI, Tensor) else weight_OI
-    result: Tensor = _SegmentLinear.apply(x_TI, source, bias_O, slices, *weights)  # type: ignore[no-untyped-call]
+    with _no_autocast(x_TI):
+        result: Tensor = _SegmentLinear.apply(x_TI, source, bias_O, slices, *weights)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -258,6 +262,6 @@ def segment_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
         `y_TO`, now carrying the updates' gradients.
     """
     slices, weights = _split(x_TI, terms)
-    with torch.autocast(x_TI.device.type, enabled=False):  # the dtypes are already those to compute in
+    with _no_autocast(x_TI):
         result: Tensor = _SegmentDelta.apply(y_TO, x_TI, slices, *weights)  # type: ignore[no-untyped-call]
     return result

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -48,11 +50,12 @@ class Evaluator:
         token_budget: Most tokens of one pass.
         share: The number of this process and that of all; each measures its part of the rows.
         gather: Gives the values of all processes.
+        forward_pass: The context of a forward pass and its losses, such as autocast.
         compute_metrics: Further figures of each task: for language models from the most likely tokens and the labels
             `[rows, longest]`, for other kinds from predictions and references in the first of their forms.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the keywords are each about another thing
         self,
         model: RoutedModel,
         processor: Processor,
@@ -61,12 +64,14 @@ class Evaluator:
         token_budget: int,
         share: tuple[int, int] = (0, 1),
         gather: Callable[[_Measured], list[_Measured]] = lambda own: [own],
+        forward_pass: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
         compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
     ) -> None:
         self.compute_metrics = compute_metrics
         self._passes: int | None = None
         self.share = share
         self.gather = gather
+        self.forward_pass = forward_pass
         self.model = model
         self.tasks = {name: task for name, task in suite.items() if task.eval is not None}
         self.token_budget = token_budget
@@ -125,7 +130,8 @@ class Evaluator:
         self._passes = len(groups)
         done, all_items = 0, sum(map(len, groups))
         for group in groups:
-            measured += self._measure(group)
+            with self.forward_pass():
+                measured += self._measure(group)
             done += len(group)
             if on_progress is not None:
                 on_progress(done, all_items)
@@ -136,7 +142,9 @@ class Evaluator:
         for name, line, outcome in sorted(parts, key=lambda own: own[:2]):
             found[name][numbers[name][line]].append(outcome)
         return {
-            name: TaskOutcomes(task, self.contexts[name], self.splits[name].source, found[name])
+            name: TaskOutcomes(
+                task, self.contexts[name], self.splits[name].source, found[name], self.forward_pass
+            )
             for name, task in self.tasks.items()
         }
 

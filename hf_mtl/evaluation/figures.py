@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,12 +32,14 @@ class TaskOutcomes:
         context: The task on its base.
         source: Its rows.
         found: By row, the outcomes of its sequences, in order; rows without a label are left out.
+        forward_pass: The context of a forward pass, in which text is generated too.
     """
 
     task: Task
     context: Context
     source: Dataset
     found: Mapping[int, Sequence[Outcome]]
+    forward_pass: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
 
     @cached_property
     def rows(self) -> Mapping[int, Row]:
@@ -61,7 +65,8 @@ class TaskOutcomes:
         """What greedy decoding answers to every row, as long as the longest reference at most."""
         prompts = [prompt_text(row, self.context) for row in self.rows.values()]
         longest = max(len(own[0].output.reference_ids) for own in self.found.values())
-        return generate(model, self.context.tokenizer, self.task.name, prompts, max_new_tokens=longest)
+        with self.forward_pass():
+            return generate(model, self.context.tokenizer, self.task.name, prompts, max_new_tokens=longest)
 
 
 def figures_of(

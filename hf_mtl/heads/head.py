@@ -28,7 +28,7 @@ class Pool(StrEnum):
 
 
 class Head(nn.Module):
-    """The modules of a stock head, one after the other, in full precision.
+    """The modules of a stock head, one after the other, in full precision or as autocast has it.
 
     Its own dropout is left out, as that of the base is while adapters are trained.
 
@@ -53,11 +53,6 @@ class Head(nn.Module):
         self.rows = rows
         self._pooler = [] if pooler is None else [pooler]  # in a list, so that it stays the base's module
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of its parameters."""
-        return next(self.stock.parameters()).dtype
-
     def file_parameters(self) -> dict[str, nn.Parameter]:
         """Its parameters, by their names in the stock class."""
         return dict(self.stock.named_parameters())
@@ -69,14 +64,19 @@ class Head(nn.Module):
             states_ND: The hidden states at the places of `R` sequences, one sequence after the other.
             counts: Each sequence's number of places.
         """
-        with torch.autocast(states_ND.device.type, enabled=False):
-            if self.mean:
-                states_ND = torch.stack([part.mean(0) for part in states_ND.split(list(counts))])
-            for pooler in self._pooler:
-                states_ND = pooler(states_ND.to(next(pooler.parameters()).dtype).unsqueeze(1))
-            logits = states_ND.to(self.dtype)
-            if self.rows:
-                logits = logits.unsqueeze(1)
-            for module in self.stock.values():
-                logits = module(logits)
+        if self.mean:
+            states_ND = torch.stack([part.mean(0) for part in states_ND.split(list(counts))])
+        for pooler in self._pooler:
+            states_ND = pooler(_for(pooler, states_ND).unsqueeze(1))
+        logits = _for(self.stock, states_ND)
+        if self.rows:
+            logits = logits.unsqueeze(1)
+        for module in self.stock.values():
+            logits = module(logits)
         return logits
+
+
+def _for(module: nn.Module, states: Tensor) -> Tensor:
+    """States in the dtype of a module's parameters; autocast, where it is on, casts as in the stock class."""
+    cast = torch.is_autocast_enabled(states.device.type)
+    return states if cast else states.to(next(module.parameters()).dtype)

@@ -10,6 +10,7 @@ stock SDPA attention.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from hf_mtl.adapters import current_pass
+from hf_mtl.adapters import RoutedPass, autocast_dtype, current_pass
 from hf_mtl.adapters.forms import attends_in_fp32
 from hf_mtl.errors import RoutingError
 from hf_mtl.models.prefix_attention import join_prefixes
@@ -124,6 +125,31 @@ def _flash(
     return attended.transpose(0, 1).unsqueeze(0)
 
 
+def _attended(  # noqa: PLR0913  # what `_packed_attention` was given
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    routed: RoutedPass,
+    window: int | None,
+    scaling: float | None,
+    is_causal: bool | None,
+) -> Tensor:
+    """Attention of a packed pass, `[1, H, T, D]` in, `[1, T, H, D]` out; all three in one dtype."""
+    kernel = _flash if query.device.type == "cuda" and query.dtype.itemsize == 2 else _one_by_one
+    key, value, key_lengths = join_prefixes(module, key, value, routed)
+    if routed.memory is not None:
+        layer = module.layer_idx
+        assert isinstance(layer, int)
+        seen = routed.memory.attend(layer, query, key, value, window=window, scaling=scaling)
+        if seen is not None:
+            return seen
+    causal = bool(module.is_causal) if is_causal is None else is_causal
+    form = _Form(causal, window, scaling)
+    attended = kernel(query, key, value, (routed.lengths, key_lengths), form)
+    return attended.transpose(1, 2).contiguous()
+
+
 def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
     module: nn.Module,
     query: Tensor,
@@ -141,6 +167,9 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
     The base's own attention dropout is off (see `RoutedModel`), so `dropout` is not looked at.
     """
     routed = current_pass()
+    dtype = autocast_dtype(query)
+    if dtype is not None:  # rotary positions leave queries and keys wider than values
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     if not routed.lengths:
         output: tuple[Tensor, None] = sdpa_attention_forward(
             module,
@@ -159,18 +188,8 @@ def _packed_attention(  # noqa: PLR0913  # the signature is transformers' own
             raise RoutingError(
                 f"This base's attention uses {name!r}, which packed attention does not compute."
             )
-    kernel = _flash if query.device.type == "cuda" and query.dtype.itemsize == 2 else _one_by_one
-    key, value, key_lengths = join_prefixes(module, key, value, routed)
-    if routed.memory is not None:
-        layer = module.layer_idx
-        assert isinstance(layer, int)
-        seen = routed.memory.attend(layer, query, key, value, window=sliding_window, scaling=scaling)
-        if seen is not None:
-            return seen, None
-    causal = bool(module.is_causal) if is_causal is None else is_causal
-    form = _Form(causal, sliding_window, scaling)
-    attended = kernel(query, key, value, (routed.lengths, key_lengths), form)
-    return attended.transpose(1, 2).contiguous(), None
+    with torch.autocast(query.device.type, enabled=False) if dtype else contextlib.nullcontext():
+        return _attended(module, query, key, value, routed, sliding_window, scaling, is_causal), None
 
 
 def _packed_mask(*args: Any, **kwargs: Any) -> Tensor | None:  # Any: the signature is transformers' own

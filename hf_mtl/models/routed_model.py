@@ -16,6 +16,7 @@ from hf_mtl.adapters import (
     PassMemory,
     RoutedPass,
     Span,
+    frozen_layers,
     install,
     keep_trainable,
     recompute_contexts,
@@ -55,6 +56,7 @@ class RoutedModel(RoutedAdapters):
     def __init__(self, base: PreTrainedModel, *, identity: BaseIdentity | None = None) -> None:
         refuse_compiled(base)
         keep_trainable(base)
+        frozen_layers(base)
         architecture = architecture_of(base)
         layout = layout_of(base, architecture)
         base_pass = BasePass(base, architecture)

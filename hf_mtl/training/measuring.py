@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from datasets import Dataset
 from transformers.trainer_utils import PredictionOutput
 
+from hf_mtl.adapters import renew_casts
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.evaluation import Evaluator, TaskOutcomes, means
 from hf_mtl.tasks import EncodedSplit, TaskSuite
+from hf_mtl.training.precision import forward_pass, passing_casts
 from hf_mtl.training.processes import gathered
 from hf_mtl.training.pushing import PushingTrainer
 from hf_mtl.training.sources import RowSource, StoredRows
@@ -53,7 +56,8 @@ class MeasuringTrainer(PushingTrainer):
         _refuse(ignore_keys)
         started = time.perf_counter()
         evaluator = self._evaluator_for(self._rows_by_task(eval_dataset))
-        figures = evaluator.figures(self._outcomes(evaluator), intervals=intervals)
+        with passing_casts(self.model):
+            figures = evaluator.figures(self._outcomes(evaluator), intervals=intervals)
         metrics = _named(figures, metric_key_prefix, seconds=time.perf_counter() - started)
         self.log(metrics)
         if self.is_in_train and evaluator is self._evaluator:
@@ -71,6 +75,7 @@ class MeasuringTrainer(PushingTrainer):
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
 
         self.callback_handler.eval_dataloader = evaluator
+        renew_casts()
         return evaluator.outcomes(on_progress)
 
     def _rows_by_task(self, rows: object) -> Mapping[str, Dataset] | None:
@@ -112,6 +117,7 @@ class MeasuringTrainer(PushingTrainer):
             share=(self.args.process_index, self.args.world_size),
             gather=gathered,
             compute_metrics=self.compute_metrics,
+            forward_pass=partial(forward_pass, self),
         )
         if eval_dataset is None:
             self._evaluator = evaluator
@@ -143,15 +149,17 @@ class MeasuringTrainer(PushingTrainer):
         _refuse(ignore_keys)
         started = time.perf_counter()
         evaluator = self._evaluator_for(test_dataset)
-        found = self._outcomes(evaluator)
         answers, references = {}, {}
-        for name, outcomes in found.items():
-            kind = outcomes.task.own_kind
-            own = kind.answers(kind.forms[0], outcomes.found, outcomes.rows, outcomes.context)
-            texts = kind.forms[0] == "texts"
-            answers[name] = outcomes.generated(self.model) if texts else own.predictions
-            references[name] = own.references
-        metrics = _named(evaluator.figures(found), metric_key_prefix, seconds=time.perf_counter() - started)
+        with passing_casts(self.model):
+            found = self._outcomes(evaluator)
+            for name, outcomes in found.items():
+                kind = outcomes.task.own_kind
+                own = kind.answers(kind.forms[0], outcomes.found, outcomes.rows, outcomes.context)
+                texts = kind.forms[0] == "texts"
+                answers[name] = outcomes.generated(self.model) if texts else own.predictions
+                references[name] = own.references
+            figures = evaluator.figures(found)
+        metrics = _named(figures, metric_key_prefix, seconds=time.perf_counter() - started)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
         return PredictionOutput(predictions=answers, label_ids=references, metrics=metrics)  # type: ignore[arg-type]
 

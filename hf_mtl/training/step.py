@@ -70,7 +70,7 @@ class RoundStep:
         shared: The tasks that use each shared owner.
         containment: Judges the tasks.
         backward: The backward pass of a loss.
-        autocast: The context of a forward pass.
+        forward_pass: The context of a forward pass and its losses.
         asked_to_stop: Whether this process was asked to stop.
         combining: Makes the shared parameters' gradient of the tasks' own; None adds these up.
         soft: Draws private adapters towards each other.
@@ -82,7 +82,7 @@ class RoundStep:
     shared: Mapping[str, Collection[str]]
     containment: Containment
     backward: Callable[[Tensor], None]
-    autocast: Callable[[], AbstractContextManager[object]]
+    forward_pass: Callable[[], AbstractContextManager[object]]
     asked_to_stop: Callable[[], bool] = bool
     combining: Combining | None = None
     soft: SoftSharing | None = None
@@ -157,7 +157,7 @@ class RoundStep:
         computed = real = 0
         for micro_batch in round_.micro_batches:
             batch = micro_batch.to(self.model.device)
-            with self.autocast():
+            with self.forward_pass():
                 each = losses_of(self.model, batch, self.tasks)
                 means = {name: own.sum() / round_.label_counts[name] for name, own in each.items()}
             self.backward(torch.stack(list(means.values())).sum())

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
+from hf_mtl.adapters import renew_casts
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator
 from hf_mtl.export import MANIFEST_FILE
@@ -46,6 +47,7 @@ from hf_mtl.training.hooks import hook_problems
 from hf_mtl.training.looping import LoopingTrainer
 from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOptimizer
 from hf_mtl.training.owners import owners_of
+from hf_mtl.training.precision import forward_pass, passing_casts, refuse_scaling
 from hf_mtl.training.processes import Replica, wait
 from hf_mtl.training.progress import ProgressDisplay
 from hf_mtl.training.pushing import remove_stages
@@ -154,6 +156,7 @@ class MultiTaskTrainer(LoopingTrainer):
         evaluated = {name: task.eval for name, task in self.suite.items() if task.eval is not None}
         super().__init__(routed, args, eval_dataset=evaluated or None, processing_class=processor, **shared)
         self.args: MultiTaskTrainingArguments = args
+        refuse_scaling(self)
         self.begin_records()
         self._show_progress(callbacks or [])
 
@@ -190,6 +193,7 @@ class MultiTaskTrainer(LoopingTrainer):
     def training_step(self, model: nn.Module, inputs: Round, num_items_in_batch: None = None) -> Tensor:  # type: ignore[override]
         """Forward and backward of a whole round; returns the mean of the tasks' losses, for the log."""
         self.model.train()
+        renew_casts()
         self._result = self._round_step.run(inputs)
         self.plan.stopped |= set(self._result.quarantined)
         self.plan.losses |= self._result.losses
@@ -229,7 +233,7 @@ class MultiTaskTrainer(LoopingTrainer):
             self.owners.users,
             self.containment,
             backward=self.accelerator.backward,
-            autocast=self.compute_loss_context_manager,
+            forward_pass=partial(forward_pass, self),
             asked_to_stop=lambda: bool(self._signal),
             combining=self._combining(),
             soft=self._soft,
@@ -311,7 +315,7 @@ class MultiTaskTrainer(LoopingTrainer):
         if problems := hook_problems(self, MultiTaskTrainer):  # put on the object since it was made
             raise ConfigError(problems)
         self.begin_records()
-        with self._own_folder(), self._signal.listening(), rounds_as_batches(self.args):
+        with self._own_folder(), self._signal.listening(), rounds_as_batches(self.args), passing_casts(self.model):
             folder = self.resume_folder(resume_from_checkpoint)
             self.meter.start()
             output = super().train(

@@ -18,6 +18,7 @@ from hf_mtl.tasks import Processor, Task, TaskSuite, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.export_check import plain_difference, routed_row
 from hf_mtl.training.owners import owners_of
+from hf_mtl.training.precision import autocast_dtype_of
 from hf_mtl.training.trainer import MultiTaskTrainer
 from hf_mtl.training.trial_runs import TaskState, TrialRuns, task_weights
 from hf_mtl.training.verdict import LEAST_EFFECT, TaskFigures, Verification, limits_of, problems_of
@@ -181,7 +182,7 @@ class _Comparison:
     ) -> dict[str, tuple[float, float]]:
         """The difference in plain PEFT and the adapter's effect, of the tasks whose route is their own adapter."""
         own = [name for name in self.runs.tasks if model.routes[name] == {name: 1.0}]
-        autocast = torch.bfloat16 if self.runs.args.bf16 else None
+        autocast = autocast_dtype_of(self.runs.args)
         rows = {}
         for name in own:
             row = self.runs.first_row(model, name)
@@ -232,6 +233,6 @@ def _relative(task: str, start: TaskState, alone: TaskState, other: TaskState) -
 
 def _precision(model: RoutedModel, args: MultiTaskTrainingArguments) -> tuple[torch.dtype, float]:
     """The dtype that the base computes in, and the epsilon of its products."""
-    dtype = torch.bfloat16 if args.bf16 else model.base.dtype
-    tf32 = model.device.type == "cuda" and torch.get_float32_matmul_precision() != "highest"
+    dtype = autocast_dtype_of(args) or model.base.dtype
+    tf32 = model.device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32"
     return dtype, _TF32_EPSILON if tf32 and dtype == torch.float32 else torch.finfo(dtype).eps
