@@ -1,4 +1,4 @@
-"""What bf16 autocast gains over fp32, and what keeping the casts of the frozen weights gains over making them in each pass.
+"""What bf16 autocast gains over fp32, and what keeping the frozen weights' casts gains over casting in every pass.
 
     python benchmarks/precision.py --rounds 5
 
@@ -97,9 +97,16 @@ def main() -> None:
         tokens = statistics.mean(sum(len(e["ids"]) for e in examples) for examples in rounds)
         speeds = {name: ratio(seconds, name, FP32) for name in steps}
         once = ratio(seconds, KEPT, CAST)
-        table[size] = {"tokens": tokens, "seconds": seconds, "speed_of_fp32": speeds, "once_to_every_pass": once}
+        table[size] = {
+            "tokens": tokens,
+            "seconds": seconds,
+            "speed_of_fp32": speeds,
+            "once_to_every_pass": once,
+        }
         told = ", ".join(f"{name} {speed:.2f}" for name, speed in speeds.items())
-        print(f"{size} passes of {tokens:.0f} tokens, speed over fp32's: {told}; cast once {once:.2f} of every pass")
+        print(
+            f"{size} passes of {tokens:.0f} tokens, speed over fp32's: {told}; cast once {once:.2f} of every pass"
+        )
     wide = steps[FP32].__self__.model  # type: ignore[attr-defined]  # the bound method's variant
     steps[KEPT](passes["short"][0])
     result = {

@@ -315,7 +315,12 @@ class MultiTaskTrainer(LoopingTrainer):
         if problems := hook_problems(self, MultiTaskTrainer):  # put on the object since it was made
             raise ConfigError(problems)
         self.begin_records()
-        with self._own_folder(), self._signal.listening(), rounds_as_batches(self.args), passing_casts(self.model):
+        with (
+            self._own_folder(),
+            self._signal.listening(),
+            rounds_as_batches(self.args),
+            passing_casts(self.model),
+        ):
             folder = self.resume_folder(resume_from_checkpoint)
             self.meter.start()
             output = super().train(
