@@ -42,7 +42,9 @@ _LENGTHS = Refused(
     "leave it out",
 )
 _FULL_EVAL = Refused(
-    "evaluation computes in the numbers of the training", "use bf16=True, or load_base(..., dtype='bfloat16')"
+    "it converts the model itself, the adapters that are trained too, and does not convert it back",
+    "use bf16=True, with which evaluation runs in bfloat16 and the weights stay as they are, or a base of dtype "
+    "bfloat16",
 )
 _WHOLE = Refused(
     "compute_metrics is called once per task, with all its rows as one table of predictions and one of labels",
@@ -88,7 +90,9 @@ FIELDS: Mapping[str, Treatment] = {
     # Precision and memory.
     "bf16": HONOURED,
     "fp16": Refused(
-        "its loss scaling would be one for all tasks", "use bf16=True, or a base of dtype bfloat16"
+        "it needs loss scaling, which overflows now and then by design; one scale for all tasks would let one task's "
+        "overflow cost the others their steps, and look like a task that went bad",
+        "use bf16=True, which needs no scale, or a base of dtype bfloat16",
     ),
     "bf16_full_eval": _FULL_EVAL,
     "fp16_full_eval": _FULL_EVAL,

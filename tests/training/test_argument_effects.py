@@ -215,7 +215,7 @@ ON_THE_HUB = {
     name for name in FIELDS if name.startswith(("hub_", "push_to_hub"))
 }  # tests/hub/test_hub_arguments.py
 ON_TWO_NODES = {"ddp_backend", "ddp_timeout", "log_level_replica", "log_on_each_node", "save_on_each_node"}
-IN_THE_STEP = {"bf16"}  # the dtype of activations
+IN_THE_STEP = {"bf16"}  # tests/training/test_precision.py: the dtype of activations
 
 
 @pytest.fixture(scope="module")
