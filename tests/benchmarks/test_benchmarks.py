@@ -67,3 +67,12 @@ def test_table_states_medians_of_ratios_per_round(tmp_path: Path, monkeypatch: p
     assert written.startswith("before ") and written.endswith(" after") and " old " not in written
     assert "| routed | 50 (25 to 100) | 1.50 | 10.0% of the step | 50 |" in written
     assert "Not measured: gone." in written
+
+
+def test_both_ways_of_cutting_logits_give_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = _module("heads", monkeypatch)
+    monkeypatch.setattr(heads, "LABELS", 32)
+    monkeypatch.setattr(heads, "VOCABULARY", 50)
+    seconds, same = heads.backward_of_heads(8, runs=2)
+    assert same
+    assert {form: len(own) for form, own in seconds.items()} == {"slices": 2, "split": 2}
