@@ -108,9 +108,10 @@ def _check_tags(
 def _is_tag(tag: str, *, suffix: bool, scheme: str | None) -> bool:
     """Whether a tag is `O`, a letter, or a letter and a type.
 
-    Without a scheme seqeval reads any letter: B and S begin an entity, E and S end one, all others go on with it.
+    Without a scheme seqeval reads any letter before a type: B and S begin an entity, E and S end one, all others go on
+    with it. Without a type it finds no beginning of the others.
     """
-    letters = frozenset((scheme or "IOBESLUM").strip("12"))
+    letters = frozenset((scheme or "IOBES").strip("12"))
     letter, dash = (tag[-1:], tag[-2:-1]) if suffix else (tag[:1], tag[1:2])
     typed = len(tag) > 2 and dash == "-" and letter != "O" and (letter in letters or scheme is None)
     return tag in letters or (typed and letter.isalpha())

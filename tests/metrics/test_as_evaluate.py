@@ -174,7 +174,7 @@ def test_seqeval_of_bilou_by_hand() -> None:
 @pytest.mark.parametrize(
     ("tag", "options"),
     [
-        ("NOUN", {}), ("B_PER", {}), ("B-", {}), ("O-PER", {}), ("-PER", {}), ("3-PER", {}), ("X", {}), ("", {}),
+        ("NOUN", {}), ("B_PER", {}), ("B-", {}), ("O-PER", {}), ("-PER", {}), ("3-PER", {}), ("L", {}), ("", {}),
         ("B-PER", {"suffix": True}), ("L-PER", {"mode": "strict", "scheme": "IOB2"}),
         ("S-PER", {"mode": "strict", "scheme": "BILOU"}),
     ],
