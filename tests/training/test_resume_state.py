@@ -69,7 +69,7 @@ class _Run:
         self.trainer = trainer_of(
             folder, out, suite, mixture=self.mixture, max_steps=8, max_strikes=2, save_strategy="steps",
             save_steps=SAVED, eval_strategy="steps", eval_steps=2, logging_steps=3, learning_rate=1e-2,
-            warmup_steps=0, spike_factor=1e6,
+            warmup_steps=0, spike_factor=1e6, load_best_model_at_end=True,
         )  # fmt: skip
         for task, when in {BROKEN: {0, 1}, STRUCK: {2, 6}}.items():
             self.trainer.add_callback(Poison(self.trainer, task, when))
@@ -128,7 +128,9 @@ def test_random_streams_go_on(runs: tuple[_Run, _Run]) -> None:
 
 
 def test_weights_and_optimizers_are_the_same_to_the_bit(runs: tuple[_Run, _Run]) -> None:
+    """Each task ends with its best weights, some of which are from before the resume."""
     whole, resumed = (state_of(run.trainer) for run in runs)
+    assert {name: r.round for name, r in runs[1].trainer.best.records.items()}[LEFT_EARLY] < SAVED
     assert [key for key in whole if not torch.equal(whole[key], resumed[key])] == []
 
 
