@@ -37,10 +37,12 @@ class Package:
 
         It is imported, not looked for: one that is there and broken is told as well.
         """
+        package = self.module.partition(".")[0]
         try:
-            importlib.import_module(self.module)
+            for module in (package, self.module):
+                importlib.import_module(module)
         except ImportError as error:
-            absent = error.name in (self.module, self.module.partition(".")[0])
+            absent = error.name in (package, self.module)
             why = "is not installed" if absent else f"cannot be imported ({error})"
             name = self.name or self.module
             return f"{what} needs the package {name}, which {why}: pip install '{self.install}'"

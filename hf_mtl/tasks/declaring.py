@@ -42,7 +42,8 @@ def declare(
         The declaration, and what is wrong with it.
     """
     missing = (package.problem(f"the kind {kind.name!r}") for package in kind.packages)
-    problems = [problem for problem in missing if problem] + _column_problems(kind, splits, columns)
+    problems = [problem for problem in missing if problem] or _unreadable(splits)
+    problems += _column_problems(kind, splits, columns)
     if kind.roles and template is not None:
         problems.append(
             f"template is for kinds that the vocabulary head serves; a task of the kind {kind.name!r} names its parts "
@@ -93,6 +94,19 @@ def _same_keys(metrics: Sequence[Metric]) -> list[str]:
         for key, names in mains.items()
         if len(names) > 1
     ]
+
+
+def _unreadable(splits: Sequence[Rows]) -> list[str]:
+    """Stored rows with a column that takes a missing package to read, be it one that the task has no use for."""
+    problems = []
+    for rows in splits:
+        # A transform of the user's own is run when it is due, and not to try it.
+        if isinstance(rows, Dataset) and len(rows) and rows.format["type"] is None:
+            try:
+                rows[0]
+            except ImportError as error:
+                problems.append(f"the rows cannot be read: {error} Or leave the column out (remove_columns).")
+    return list(dict.fromkeys(problems))
 
 
 def _column_problems(kind: Kind, splits: Sequence[Rows], columns: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -214,3 +215,27 @@ def test_many_tasks(tmp_path: Path) -> None:
     page = ET.fromstring(write_page(story, tmp_path).read_text(encoding="utf-8"))
     assert "0.37" not in {words(label) for label in one(page, "relations").iter("text")}
     assert set(names) <= {words(label) for label in one(page, "losses").iter("text")}
+
+
+def test_without_matplotlib_numbers_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In tables, all of them open; what has no table is named."""
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    page = ET.fromstring(write_page(made_up_story(), tmp_path).read_text(encoding="utf-8"))
+    assert caplog.messages == ["Pictures are left out; they need matplotlib: pip install 'hf-mtl[plots]'"]
+    assert {section.get("id") for section in page.iter("section")} == {
+        "results",
+        "changes",
+        "incidents",
+        "shares",
+    }
+    assert not list(page.iter("figure")) and not list(page.iter("details"))
+    told = ["".join(item.itertext()) for item in page.iter("li")]
+    undrawn = {section.title for section in SECTIONS} - {
+        "Results", "Together against alone", "Incidents", "What each task had of the run",
+    }  # fmt: skip
+    assert {line for line in told if line.startswith("not drawn")} == {
+        f"not drawn: {title} (its numbers are in story.json)" for title in undrawn
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "story.json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -218,3 +219,44 @@ def test_sharing_and_objective(write: Write, line: str, expected: str) -> None:
 def test_sharing_stands_at_the_top_level(write: Write) -> None:
     problem = the_problem(write({"max_steps: 2": "max_steps: 2, sharing: shared"}))
     assert problem == "recipe.yaml:18 training.sharing: write sharing at the recipe's top level."
+
+
+_COPY = "{id: HuggingFaceTB/SmolLM2-135M-Instruct, source: 'asset:smollm2-135m-instruct',"
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "place", "what", "install"),
+    [
+        ("bitsandbytes", "dtype: float32", "quantization: 4bit", "model.quantization", "4bit", "hf-mtl[4bit]"),
+        ("gguf", "{id: someone/tiny-llama,", _COPY, "model.source", "smollm2-135m-instruct", "hf-mtl[quickstart]"),
+        ("PIL", "words:\n", "words:\n    kind: image-classification\n", "tasks.words", "image", "hf-mtl[vision]"),
+        ("torchjd", "tasks:\n", "objective: torchjd:upgrad\ntasks:\n", "objective", "TorchJD", "hf-mtl[grad]"),
+        (None, "max_steps: 2", "max_steps: 2, report_to: comet_ml", "training", "report_to='comet_ml'", "comet-ml"),
+    ],
+)  # fmt: skip
+def test_a_missing_package(
+    write: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str | None,
+    old: str,
+    new: str,
+    place: str,
+    what: str,
+    install: str,
+) -> None:
+    path = write({old: new})
+    monkeypatch.setenv("HF_MTL_CACHE", str(tmp_path / "nothing was fetched"))
+    if module is not None:  # the last one is in no environment of ours
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+    (problem,) = (problem for problem in caught.value.problems if "is not installed" in problem)
+    assert f" {place}" in problem and what in problem
+    assert problem.endswith(f"pip install '{install}'" if "[" in install else f"pip install {install}")
+
+
+def test_an_unknown_tracker(write: Write) -> None:
+    path = write({"max_steps: 2": "max_steps: 2, report_to: wandbb"})
+    with pytest.raises(ConfigError, match=r"report_to: unknown tracker 'wandbb'\. Did you mean 'wandb'\?"):
+        load_recipe(path)

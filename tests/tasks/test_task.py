@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Dataset
+from datasets import Dataset, Features, Image, Value
+from kind_bases import picture
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task, TaskSuite, load_base
@@ -123,3 +124,16 @@ def test_model_folders_that_hold_no_model(tmp_path: Path) -> None:
         load_base("someone/never-uploaded")
     with pytest.raises(ConfigError, match="dtype 'float12' is unknown; choose one of 'auto', 'bfloat16'"):
         load_base("someone/never-uploaded", dtype="float12")
+
+
+def test_a_column_that_nobody_here_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that the task has no use for: `datasets` reads whole rows. A transform is not run to try it."""
+    features = Features({"prompt": Value("string"), "completion": Value("string"), "picture": Image()})
+    row = {"prompt": "walk:", "completion": " walked", "picture": picture(0)}
+    rows = Dataset.from_list([row], features=features)
+    monkeypatch.setattr("datasets.config.PIL_AVAILABLE", False)
+    for splits in ({"train": rows}, {"eval": rows}):
+        with pytest.raises(ConfigError, match=r"the rows cannot be read: .*Pillow.*remove_columns"):
+            Task("a", **splits)
+    Task("a", train=rows.remove_columns("picture"))
+    Task("a", train=rows.with_transform(lambda batch: 1 / 0))

@@ -1,6 +1,7 @@
 """Runs in the plain environment: what the program and the library say where a package is missing; prints JSON.
 
-`python missing_cases.py program CALLS.json`, or `python missing_cases.py library BASE VISION_BASE QUANTISED_BASE`.
+`python missing_cases.py program CALLS.json`, or
+`python missing_cases.py library BASE VISION_BASE QUANTISED_BASE ROWS_WITH_IMAGES`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets import Dataset
+from datasets import Dataset, load_from_disk
 from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, Task, load_base
@@ -40,7 +41,7 @@ def _refusal(attempt: Callable[[], object]) -> str:
     return "nothing was refused"
 
 
-def library(base: str, vision: str, quantised: str) -> dict[str, str]:
+def library(base: str, vision: str, quantised: str, pictures: str) -> dict[str, str]:
     """By name, what each attempt was refused with; and a run of the trainer with its cards."""
     rows = Dataset.from_list([{"prompt": "walk:", "completion": " walked"}] * 4)
     images = Dataset.from_list(
@@ -50,6 +51,7 @@ def library(base: str, vision: str, quantised: str) -> dict[str, str]:
         "metric": _refusal(lambda: Task("a", train=rows, metrics=["rouge"])),
         "metric by hand": _refusal(lambda: METRICS["chrf"].compute(predictions=["a"], references=["a"])),
         "images": _refusal(lambda: Task("a", train=images, kind="image-classification", labels=["a", "b"])),
+        "column of images": _refusal(lambda: Task("a", train=rows, eval=load_from_disk(pictures))),
         "processor": _refusal(lambda: load_processor(vision)),
         "base": _refusal(lambda: load_base(base, quantization="8bit")),
         "quantised base": _refusal(lambda: load_base(quantised)),

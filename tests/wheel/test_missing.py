@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from datasets import Dataset, Features, Image, Value
 from hub_control import HubControl
+from kind_bases import picture
 from plain_install import RECIPE, PlainInstall
 
 pytestmark = [pytest.mark.slow, pytest.mark.wheel, pytest.mark.timeout(1800)]
@@ -107,12 +109,18 @@ def test_the_library_names_it_too(
     config = json.loads((quantised / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_8bit": True}
     (quantised / "config.json").write_text(json.dumps(config))
-    printed = plain.script(SCRIPT, "library", tiny_llama, bases("vit"), quantised, cwd=tmp_path)
+    pictures = Features({"prompt": Value("string"), "completion": Value("string"), "picture": Image()})
+    row = {"prompt": "walk:", "completion": " walked", "picture": picture(0)}
+    Dataset.from_list([row], features=pictures).save_to_disk(tmp_path / "pictures")
+    printed = plain.script(
+        SCRIPT, "library", tiny_llama, bases("vit"), quantised, tmp_path / "pictures", cwd=tmp_path
+    )
     told: dict[str, str] = json.loads(printed.splitlines()[-1])
     expected = {
         "metric": "hf-mtl[metrics]", "metric by hand": "hf-mtl[metrics]", "images": "hf-mtl[vision]",
         "processor": "hf-mtl[vision]", "base": "hf-mtl[4bit]", "quantised base": "bitsandbytes",
-        "objective": "hf-mtl[grad]", "tracker": "pip install wandb", "picture": "hf-mtl[plots]",
+        "objective": "hf-mtl[grad]", "column of images": "install 'Pillow'", "tracker": "pip install wandb",
+        "picture": "hf-mtl[plots]",
     }  # fmt: skip
     for name, install in expected.items():
         assert install in told[name], (name, told[name])

@@ -56,6 +56,9 @@ def test_a_copied_recipe_names_the_extra_that_it_needs(plain: PlainInstall, tmp_
         done = plain.run(*arguments, cwd=tmp_path)
         assert done.returncode == 2 and "pip install 'hf-mtl[quickstart]'" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    done = plain.run("recipes", "fetch", "nlu", "vision", cwd=tmp_path)
+    assert done.returncode == 2 and "pip install 'hf-mtl[vision]'" in done.stderr
+    assert "Downloading" not in done.stderr  # of what the first recipe names
 
 
 def test_train_leaves_everything_but_pictures(trained: tuple[Path, Done]) -> None:
@@ -144,7 +147,8 @@ def test_push(plain: PlainInstall, trained: tuple[Path, Done], folder: Path, hub
     assert {"README.md", "hf_mtl.json", "words/adapter_model.safetensors", "past-tense/README.md"} <= set(
         files
     )
-    assert files["hf_mtl.json"] == (trained[0] / "hf_mtl.json").read_bytes()
+    for name in ("words/adapter_model.safetensors", "past-tense/README.md"):
+        assert files[name] == (trained[0] / name).read_bytes()
 
 
 def test_train_and_push_in_one(plain: PlainInstall, folder: Path, hub: HubControl) -> None:
