@@ -87,7 +87,6 @@ class MultiTaskTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
         problems = [*self._size_problems(), *self._named_problems()]
-        problems += tracker_problems(self.report_to or ())
         if problems:
             raise ConfigError(problems)
 
@@ -122,7 +121,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         return problems
 
     def _named_problems(self) -> list[str]:
-        problems: list[str] = []
+        problems = tracker_problems(self.report_to or ())
         for make in (lambda: sharing_of(self.sharing), lambda: suite_objective(self.objective)):
             try:
                 make()
