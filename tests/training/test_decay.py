@@ -41,19 +41,19 @@ def _of_ours(trainer: Trainer, model: RoutedModel, name: str) -> set[str]:
     return {key for key, own in model.adapter_parameters(name).items() if own in spared}
 
 
+# PEFT warns of merging into tied weights, which nobody does here.
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning")
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to:UserWarning")  # PEFT sets it by the layer itself
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_adapters(tmp_path: Path, case: str) -> None:
     model = RoutedModel(CASES[case].base(torch.float32))
-    configs: dict[str, PeftConfig] = adapters_for(CASES[case]) | {
-        "bias": LoraConfig(r=2, target_modules=list(CASES[case].layers.attention), lora_bias=True)
-    }
+    configs: dict[str, PeftConfig] = adapters_for(CASES[case])
     trainer = _stock(tmp_path)
     for name, config in configs.items():
         model.add_adapter(name, config)
         place = save_suite(model, tmp_path / name, names=[name], processor=None).tasks[name]
         expected = _of_plain(trainer, CASES[case].base(torch.float32), tmp_path / name / place)
         assert _of_ours(trainer, model, name) == expected, name
-        assert bool(expected) >= (name == "bias")
 
 
 @pytest.mark.parametrize("shape", HeadShape)

@@ -37,9 +37,12 @@ ROWS = Dataset.from_dict(
 class _Classifier(nn.Module):
     """Two layers and a norm."""
 
-    def __init__(self, start: int = 0) -> None:
+    config = None
+    main_input_name = "x"
+
+    def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(start)
+        torch.manual_seed(0)
         self.first = nn.Linear(3, 4)
         self.norm = nn.LayerNorm(4)
         self.last = nn.Linear(4, 2)
