@@ -74,6 +74,17 @@ def test_heads(tmp_path: Path, base: str, shape: HeadShape) -> None:
     assert _of_ours(trainer, model, "a") == _of_plain(trainer, whole, tmp_path / place)
 
 
+def test_a_layer_norm_of_any_name_is_left_out(tmp_path: Path) -> None:
+    """No head of the supported architectures has one under another name; the stock rule goes by the class too."""
+    case = make_base("bert", TOKENIZERS["wordpiece"]())
+    model = RoutedModel(case.base(torch.float32))
+    model.add_adapter("a", LoraConfig(r=2, target_modules=["query"]), head=HeadSpec(HeadShape.TOKEN, 2))
+    (placed,) = model._heads.placed.values()
+    placed.head.stock["ln_f"] = nn.LayerNorm(2)
+    key = "base_model.model.ln_f.weight"
+    assert key in model.adapter_parameters("a") and key in _of_ours(_stock(tmp_path), model, "a")
+
+
 def test_names_of_tasks_are_no_names_of_parameters(tiny_llama: Path, tmp_path: Path) -> None:
     template = PromptCompletion("{text}:", " {label}")
     names = ("plain", "bias.norm", "layernorm")
