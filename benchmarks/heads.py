@@ -31,7 +31,7 @@ from hf_mtl.models import RoutedModel
 
 LABELS, VOCABULARY = 1024, 32_000
 ROUTES = (1, 2, 4, 8, 16, 32, 64)
-TASKS_OF_STEPS = (8, 32, 1)
+TASKS_OF_STEPS = (8, 32)
 SEQUENCES, TOKENS = 32, 1280  # of a step, dealt out to any number of tasks
 
 Seconds = dict[str, list[float]]
