@@ -1,4 +1,4 @@
-"""What bf16 autocast gains over fp32, and what keeping the frozen weights' casts gains over casting in every pass.
+"""What bf16 autocast gains over fp32, and what keeping the casts of frozen weights gains over casting in every pass.
 
     python benchmarks/precision.py --rounds 5
 

@@ -27,18 +27,24 @@ _FP16 = (
 
 
 def refuse_scaling(trainer: Trainer) -> None:
-    """Refuse a precision that came by another way than the arguments' own fields.
+    """Refuse a precision that a trainer's own accelerator brings along, other than the arguments'.
 
     Raises:
         ConfigError: If it is neither "no" nor "bf16".
     """
-    found = trainer.accelerator.mixed_precision
-    if found not in ("no", "bf16"):
-        why = _FP16 if found == "fp16" else "it replaces layers that adapters are routed through"
-        raise ConfigError(
-            f"mixed precision {found!r}, which accelerate took from its own settings (ACCELERATE_MIXED_PRECISION, "
-            f"`accelerate launch`), is refused: {why}. Set it to 'no' or 'bf16'."
-        )
+    problems = _problems_of(trainer.accelerator.mixed_precision)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _problems_of(mixed_precision: str) -> list[str]:
+    if mixed_precision in ("no", "bf16"):
+        return []
+    why = _FP16 if mixed_precision == "fp16" else "it replaces layers that adapters are routed through"
+    return [
+        f"mixed precision {mixed_precision!r}, from accelerate's own settings (ACCELERATE_MIXED_PRECISION, `accelerate "
+        f"launch`), is refused: {why}. Set it to 'no' or 'bf16'."
+    ]
 
 
 def autocast_dtype_of(args: TrainingArguments) -> torch.dtype | None:
