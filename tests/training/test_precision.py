@@ -204,7 +204,7 @@ def test_generation_ranking_and_recomputation_are_under_autocast_too(
     assert calls == 2 * passes * [torch.bfloat16]
     calls.clear()
     trainer.predict({"verbs": trainer.suite["verbs"].eval})
-    assert len(calls) > 10 and set(calls) == {torch.bfloat16}
+    assert len(calls) > 3 and set(calls) == {torch.bfloat16}  # two evaluations, a prompt, further tokens
 
 
 def test_recomputation_changes_no_bit(tiny_llama: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hf_mtl.errors import ConfigError, TrainingError
 from hf_mtl.models import load_base
 from hf_mtl.training import Verification, verify_isolation
 from hf_mtl.training.verdict import limits_of
+from hf_mtl.training.verification import _precision
 from runs import ARGUMENTS, tasks
 
 
@@ -66,6 +67,30 @@ def test_it_holds_on_a_narrow_base(
 ) -> None:
     found = _verify(tiny_llama, tmp_path, tasks(), load=load)
     assert (found.dtype, found.broken) == (dtype, ()), found
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_it_holds_under_autocast(tiny_llama: Path, tmp_path: Path, exact: bool) -> None:
+    found = _verify(tiny_llama, tmp_path, tasks(), bf16=True, full_determinism=exact)
+    assert (found.dtype, found.broken) == ("bfloat16", ()), found
+    if exact:
+        assert all(figures.update == figures.drift == 0.0 for figures in found.tasks)
+    assert max(figures.update_permuted for figures in found.tasks) > 1e-3  # fp32 leaves less than that
+    # Both sides of the export are rounded to bf16, in other orders: beyond what fp32 would leave.
+    assert max(figures.export or 0.0 for figures in found.tasks) > 1e-5
+
+
+def test_the_precision_is_what_products_are_made_in(tiny_llama: Path, tmp_path: Path) -> None:
+    """The setting that transformers makes of `tf32=True` cannot be read by torch's older function, which raises."""
+    model = RoutedModel(load_base(tiny_llama)[0])
+    before = torch.backends.fp32_precision
+    try:
+        torch.backends.fp32_precision = "tf32"
+        for bf16, dtype in ((False, torch.float32), (True, torch.bfloat16)):
+            args = MultiTaskTrainingArguments(str(tmp_path), **(ARGUMENTS | {"bf16": bf16}))
+            assert _precision(model, args) == (dtype, torch.finfo(dtype).eps)  # TF32 is CUDA's
+    finally:
+        torch.backends.fp32_precision = before
 
 
 def _two() -> dict[str, Task]:
