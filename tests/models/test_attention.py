@@ -35,7 +35,8 @@ def _states(dtype: torch.dtype = torch.float64) -> list[Tensor]:
 def _attended(layer: nn.Module, states: list[Tensor], routed: RoutedPass, **options: object) -> Tensor:
     register_packed_attention()
     with install(routed):
-        return AttentionInterface()[PACKED](layer, *states, None, **options)[0]
+        attended: Tensor = AttentionInterface()[PACKED](layer, *states, None, **options)[0]
+    return attended
 
 
 def _by_formula(
@@ -74,10 +75,11 @@ def test_windows_and_prefixes(causal: bool, window: int | None, with_prefix: boo
     routed = RoutedPass(lengths=LENGTHS)
     if with_prefix:
         torch.manual_seed(1)
-        first, second = (
-            [tuple(torch.randn(KEY_HEADS, n, WIDTH, dtype=torch.float64) for _ in "kv") for _ in range(2)]
-            for n in (3, 1)
+        keys, values = (
+            [[torch.randn(KEY_HEADS, n, WIDTH, dtype=torch.float64) for _ in range(2)] for n in (3, 1)]
+            for _ in range(2)
         )
+        first, second = (tuple(zip(*layers, strict=True)) for layers in zip(keys, values, strict=True))
         prefixes = [first[1], None, second[1]]  # of this layer
         routed = RoutedPass(lengths=LENGTHS, prefixes=(first, None, second))
     actual = _attended(layer, states, routed, sliding_window=window)

@@ -76,7 +76,7 @@ class _Run:
         self.trainer.add_callback(self.draws)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "perf_counter", self.draws.now)
-            self.trainer.train(resume_from_checkpoint=resume_from and str(resume_from))
+            self.trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 
 
 @pytest.fixture(scope="module")

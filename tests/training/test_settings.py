@@ -29,9 +29,13 @@ def test_the_direction_of_a_metric_is_transformers_own(
     tmp_path: Path, metric: str | None, greater: bool | None, of_the_task: bool
 ) -> None:
     """transformers guesses it once the best model is asked for: a loss is to fall, anything else to rise."""
-    given = {"metric_for_best_model": metric, "greater_is_better": greater}
-    best = {"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps"}
-    stock = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True, **(best | given))  # type: ignore[arg-type]
+    given: dict[str, Any] = {"metric_for_best_model": metric, "greater_is_better": greater}
+    best: dict[str, Any] = {
+        "load_best_model_at_end": True,
+        "eval_strategy": "steps",
+        "save_strategy": "steps",
+    }
+    stock = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True, **(best | given))
     args = _arguments(tmp_path, **best, **({} if of_the_task else given))
     settings = TaskSettings.resolve(Task("t", **FIELDS, **(given if of_the_task else {})), args, rows=10)
     assert settings.metric == (stock.metric_for_best_model or "").removeprefix("eval_")
