@@ -7,16 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-VERBS = {"walk": "walked", "run": "ran", "sing": "sang", "swim": "swam", "bake": "baked", "play": "played"}
-WORDS = {
-    "good": "positive",
-    "fine": "positive",
-    "great": "positive",
-    "bad": "negative",
-    "poor": "negative",
-    "awful": "negative",
-}
+from two_tasks import VERBS, WORDS
 
 
 @pytest.fixture(scope="session")

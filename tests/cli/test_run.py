@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from two_tasks import RECIPE
 from typer.testing import CliRunner
 
 from hf_mtl.cli import app
@@ -17,25 +18,6 @@ from hf_mtl.relations import Relations
 from hf_mtl.versions import plain_prefix_problem
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
-
-RECIPE = """\
-# hf-mtl train recipe.yaml
-model: {{id: someone/tiny-llama, source: {model}, dtype: float32}}
-output_dir: runs/tiny
-defaults: {{adapter: {{r: 4, lora_alpha: 8, target_modules: all-linear}}, max_length: 64}}
-tasks:
-  words:
-    train: words.jsonl
-    eval: words.jsonl
-    template: {{prompt: "{{text}} is", completion: " {{label}}"}}
-    labels: [negative, positive]
-    metrics: [exact_match, accuracy]
-  past tense:
-    train: verbs.jsonl
-    eval: verbs.jsonl
-    template: {{prompt: "{{lemma}}:", completion: " {{past}}"}}
-training: {{max_steps: 2, per_device_train_batch_size: 3, learning_rate: 1e-2, logging_steps: 1, use_cpu: true}}
-"""
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from tests.cli.test_run import RECIPE
+from two_tasks import RECIPE
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 

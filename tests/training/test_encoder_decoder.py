@@ -11,11 +11,11 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from torch import Tensor
 from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
+from two_tasks import VERBS, WORDS
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
 from hf_mtl.inference import MultiTaskPipeline
 from hf_mtl.models import load_base
-from tests.conftest import VERBS, WORDS
 
 
 def _agreement(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:

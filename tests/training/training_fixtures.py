@@ -1,0 +1,25 @@
+"""What the tests of the training room share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from forked_writer import ForkedWriter
+
+
+@pytest.fixture(scope="session")
+def writer() -> Iterator[ForkedWriter]:
+    """A process that writes checkpoints in children, which may be killed."""
+    server = ForkedWriter()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[ForkedWriter]:
+    """A process that trains in children, which may be killed."""
+    server = ForkedWriter(str(Path(__file__).with_name("run_processes.py")))
+    yield server
+    server.close()
