@@ -29,6 +29,7 @@ from hf_mtl import MultiTaskTrainer, RoutedModel, load_base
 from hf_mtl.data import encode_rendered, render
 from hf_mtl.models import load_processor
 from hf_mtl.recipe import build, load_recipe
+from hf_mtl.training.sources import StoredRows
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "quickstart" / "recipe.yaml"
@@ -40,7 +41,8 @@ class InOrder(Trainer):
     """The stock Trainer, reading its rows in the order in which they lie."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
+        return SequentialSampler(rows)
 
 
 def padded(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
@@ -59,6 +61,7 @@ def train_alone(
 ) -> dict[str, torch.Tensor]:
     """Train one adapter with plain peft on the batches that the joint run gave its task; return its weights."""
     stored, settings = joint.sources[name], joint.task_settings[name]
+    assert isinstance(stored, StoredRows)
     batches = [[sequence.row for sequence in stored.batch(step)] for step in range(settings.steps)]
     assert {len(batch) for batch in batches} == {settings.batch_size}
     declared, tokenizer = stored.split.encoder.task.declared, stored.split.encoder.context.tokenizer
@@ -119,7 +122,7 @@ def main() -> None:
         tasks[name] = {"largest_weight_difference": difference}
     apart = joint.evaluate()
     for name, task in run.suite.items():
-        for metric in task.metrics:
+        for metric in task.metrics or ():
             key = f"eval_{name}/{metric}"
             tasks[name][str(metric)] = {"joint": together[key], "alone": apart[key]}
     result = {

@@ -103,13 +103,16 @@ class InOrder(Trainer):
 
     Args:
         batches: The batches.
-        *arguments: Of `Trainer`.
+        model: Of `Trainer`.
+        args: Of `Trainer`.
         **options: Of `Trainer`.
     """
 
-    def __init__(self, batches: list[list[dict[str, Any]]], *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self, batches: list[list[dict[str, Any]]], model: Any, args: TrainingArguments, **options: Any
+    ) -> None:
         self._batches = batches
-        super().__init__(*arguments, train_dataset=batches, **options)  # type: ignore[arg-type]
+        super().__init__(model, args, train_dataset=batches, **options)  # type: ignore[arg-type]  # no data set
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """One batch at a time; the collator gets its rows."""
@@ -134,6 +137,7 @@ def alone(recipe: str, seed: int, name: str) -> dict[str, Any]:
     settings = trainer.task_settings[name]
     auto = getattr(transformers, trainer.model.auto_class(name))
     head = trainer.model.route_head(name)
+    assert head is not None
     source = trainer.model.base.name_or_path
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     torch.manual_seed(seed)
@@ -141,11 +145,11 @@ def alone(recipe: str, seed: int, name: str) -> dict[str, Any]:
     config = copy.deepcopy(trainer.model.adapter_configs[name])
     model = peft.get_peft_model(plain, config)
     first = {key: own.detach().clone() for key, own in trainer.model.adapter_parameters(name).items()}
-    odd = peft.set_peft_model_state_dict(model, first).unexpected_keys
+    odd = peft.set_peft_model_state_dict(model, first).unexpected_keys  # type: ignore[attr-defined]  # torch's own tuple
     assert not odd, odd
-    source, evaluated = trainer.sources[name], trainer._evaluator_for(None)
+    rows, evaluated = trainer.sources[name], trainer._evaluator_for(None)
     kind = trainer.suite[name].own_kind
-    batches = [[plain_row(kind, own) for own in source.batch(step)] for step in range(settings.steps)]
+    batches = [[plain_row(kind, own) for own in rows.batch(step)] for step in range(settings.steps)]
     arguments = TrainingArguments(
         f"/tmp/alone-{name}-{seed}",
         max_steps=settings.steps,

@@ -29,7 +29,7 @@ def main() -> None:
         Entry("peft: one adapter, packed", "peft one adapter packed", spec),
     ]
     for regime, size in REGIMES.items():
-        batches = partial(even, **size)
+        batches = partial(even, per_task=size["per_task"], length=size["length"])
         name = f"regime-{regime}-61m-{asked.dtype}"
         result = measure(name, entries, batches, asked.rounds)
         for label in result["entries"]:

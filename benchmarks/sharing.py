@@ -28,7 +28,7 @@ from workload import Spec
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments
 
 TASKS = 8
-STRUCTURES: dict[str, dict[str, str]] = {
+STRUCTURES: dict[str, dict[str, Any]] = {
     "private": {},
     "shared": {"sharing": "shared"},
     "shared+private": {"sharing": "shared+private"},
@@ -39,7 +39,7 @@ STRUCTURES: dict[str, dict[str, str]] = {
 }
 
 
-def trainer_of(structure: dict[str, str], rounds: int, folder: Path) -> MultiTaskTrainer:
+def trainer_of(structure: dict[str, Any], rounds: int, folder: Path) -> MultiTaskTrainer:
     """A trainer whose rounds are run by hand."""
     spec = Spec(tasks=TASKS)
     args = MultiTaskTrainingArguments(

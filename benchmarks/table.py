@@ -27,7 +27,9 @@ def _ratio(entry: dict[str, Any], reference: dict[str, Any] | None) -> str:
 
 
 def _optimizer_share(entry: dict[str, Any]) -> float:
-    shares = [s["optimizer_seconds"] / (s["seconds"] + s["optimizer_seconds"]) for s in entry["samples"]]
+    shares: list[float] = [
+        s["optimizer_seconds"] / (s["seconds"] + s["optimizer_seconds"]) for s in entry["samples"]
+    ]
     return statistics.median(shares)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from peft import IA3Config, LoraConfig, PeftConfig, PrefixTuningConfig, PromptTuningConfig
 from plain_peft import shake
 from tiny_bases import Case, make_sequence
@@ -16,9 +18,11 @@ __all__ = ["ABSENT", "BARE", "adapters_for", "mixed_model", "mixed_sequences"]
 BARE, ABSENT = "bare", "absent"  # rows of the bare base; an adapter that no row uses
 
 
-def _lora(case: Case, targets: list[str] | None = None, **options: object) -> LoraConfig:
+def _lora(case: Case, targets: list[str] | None = None, **options: Any) -> LoraConfig:
     """On the given layers, or on all linear ones, as the case has it."""
-    given = {"r": 4, "lora_alpha": 8, "init_lora_weights": False} | dict(case.adapter) | options
+    given: dict[str, Any] = (
+        {"r": 4, "lora_alpha": 8, "init_lora_weights": False} | dict(case.adapter) | options
+    )
     return LoraConfig(
         **(given if targets is None else given | {"target_modules": targets, "exclude_modules": None})
     )

@@ -74,7 +74,7 @@ def _give_old_name(model: PreTrainedModel) -> None:
 
 def from_folder(base: PreTrainedModel, folder: Path) -> tuple[PeftModel, Mapping[str, Tensor]]:
     """Plain PEFT with a folder's adapter, trainable, and its parameters by the keys of its files."""
-    config = PeftConfig.from_pretrained(folder)
+    config = PeftConfig.from_pretrained(str(folder))
     if not config.is_prompt_learning:
         plain = PeftModel.from_pretrained(base, folder, is_trainable=True)
         named = dict(plain.named_parameters())

@@ -163,8 +163,9 @@ def foreign_trainer(module: Module) -> Iterator[str]:
         ):
             yield f"{module.at(item.line)} imports {item.name or item.module}; {message}"
     for node in ast.walk(module.tree):
-        of_transformers = isinstance(node, ast.Attribute) and ast.unparse(node.value) == "transformers"
-        if of_transformers and any(word in node.attr for word in TRAINER_NAMES):
+        if not isinstance(node, ast.Attribute) or ast.unparse(node.value) != "transformers":
+            continue
+        if any(word in node.attr for word in TRAINER_NAMES):
             yield f"{module.at(node.lineno)} uses transformers.{node.attr}; {message}"
 
 

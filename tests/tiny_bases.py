@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -32,7 +33,7 @@ from transformers import (
 from hf_mtl.data import Chunk, EncoderDecoderSequence, ImageSequence, PackedBatch, PaddedBatch, Sequence
 from hf_mtl.models import RoutedModel
 
-DECODER = {
+DECODER: dict[str, Any] = {
     "vocab_size": 97,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -41,7 +42,7 @@ DECODER = {
     "max_position_embeddings": 64,
 }
 ENCODER = DECODER | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "pad_token_id": 1}
-T5 = {
+T5: dict[str, Any] = {
     "vocab_size": 97,
     "d_model": 32,
     "d_kv": 8,
@@ -53,10 +54,10 @@ T5 = {
     "dropout_rate": 0.0,
     "decoder_start_token_id": 0,
 }
-GPT2 = {"vocab_size": 97, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
-NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+GPT2: dict[str, Any] = {"vocab_size": 97, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
+NO_DROPOUT: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 VIT = ENCODER | {"image_size": 12, "patch_size": 4}
-BART = {
+BART: dict[str, Any] = {
     "vocab_size": 97,
     "d_model": 32,
     "encoder_layers": 1,
@@ -92,7 +93,7 @@ class Case:
     """One base: how it is made, and what a sequence for it is."""
 
     config: PreTrainedConfig
-    auto: type = AutoModelForCausalLM
+    auto: Any = AutoModelForCausalLM  # one of the Auto classes, which have no common type
     kind: str = "text"
     adapter: tuple[tuple[str, object], ...] = (("target_modules", "all-linear"),)
     layers: Layers = Layers()
@@ -103,12 +104,14 @@ class Case:
         with torch.no_grad():  # biases and norms start as 0 and 1, where a wrong one would not be seen
             for parameter in base.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=0.05)
-        return base.to(torch.bfloat16).to(dtype)  # the same weights in every dtype
+        base.to(torch.bfloat16)  # type: ignore[arg-type]  # transformers wraps `to` without its self
+        base.to(dtype)  # type: ignore[arg-type]  # as above
+        return base  # the same weights in every dtype
 
 
 POOLED = (("target_modules", "all-linear"), ("exclude_modules", ["pooler.dense"]))
 CONV1D = (("target_modules", "all-linear"), ("fan_in_fan_out", True))
-MODERN = DECODER | {
+MODERN: dict[str, Any] = DECODER | {
     "num_hidden_layers": 3,
     "local_attention": 6,
     "global_attn_every_n_layers": 2,
@@ -224,6 +227,7 @@ def by_itself(plain: PeftModel | PreTrainedModel, sequence: Sequence) -> Tensor:
         own = len(sequence.decoder_input_ids)
     output = plain(**inputs)
     base = plain.get_base_model() if isinstance(plain, PeftModel) else plain
+    assert isinstance(base, PreTrainedModel)
     if base.get_output_embeddings() is None:
         states = output.last_hidden_state[0, -own:]
         return states

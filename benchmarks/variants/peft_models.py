@@ -31,7 +31,7 @@ class _PeftVariant(Variant):
         self.model: PeftModel = get_peft_model(llama(spec, weights), self._config(), adapter_name="t0")
         for name in self.names[1:]:
             self.model.add_adapter(name, self._config())
-        self.model.base_model.set_requires_grad(self.names, True)
+        self.model.base_model.set_requires_grad(self.names, True)  # type: ignore[operator]  # nn.Module types attributes as Tensor | Module
         self.model.train()
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=LEARNING_RATE, fused=True)
@@ -129,7 +129,7 @@ class OneAdapterPacked(_PeftVariant):
     def __init__(self, spec: Spec, weights: str) -> None:
         super().__init__(spec, weights, adapters=1)
         register_packed_attention()
-        self.model.base_model.model.set_attn_implementation(PACKED)
+        self.model.get_base_model().set_attn_implementation(PACKED)  # type: ignore[operator]  # a mixin's method
 
     def step(self, examples: Sequence[Example]) -> float:
         with install(RoutedPass(lengths=tuple(len(example["ids"]) for example in examples))):
@@ -162,7 +162,7 @@ class OneAdapterPackedBaseDtype(OneAdapterPacked):
         super().__init__(spec, weights)
         AttentionInterface.register(PER_SEQUENCE, _per_sequence)
         AttentionMaskInterface.register(PER_SEQUENCE, lambda *args, **kwargs: None)
-        self.model.base_model.model.set_attn_implementation(PER_SEQUENCE)
+        self.model.get_base_model().set_attn_implementation(PER_SEQUENCE)  # type: ignore[operator]  # a mixin's method
 
 
 class OneAdapterPackedSdpa(_PeftVariant):

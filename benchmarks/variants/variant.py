@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import transformers
@@ -29,13 +30,15 @@ class Variant(ABC):
         """The optimizer's part of the round: clip, step, drop the gradients."""
 
 
-def llama(spec: Spec, weights: str, **options: object) -> transformers.LlamaForCausalLM:
+def llama(spec: Spec, weights: str, **options: Any) -> transformers.LlamaForCausalLM:
     """The base that all variants compute with: a Llama of the asked shape, with the weights of the file."""
     config = transformers.LlamaConfig(**SHAPES[spec.shape], pad_token_id=0, **options)
     model = transformers.LlamaForCausalLM(config)
     model.load_state_dict(load_file(weights), strict=False)
     model.tie_weights()
-    return model.to(torch_dtype(spec)).train()
+    model.to(torch_dtype(spec))  # type: ignore[arg-type]  # transformers wraps `to` without its self
+    model.train()
+    return model
 
 
 def torch_dtype(spec: Spec) -> torch.dtype:

@@ -44,7 +44,9 @@ def grouped_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
     scales_G = scales_G * torch.stack(factors)
     index_N = torch.cat([torch.arange(term.start, term.stop, device=x_TI.device) for term in terms])
     rows_NI = _inputs(x_TI, index_N, terms)
-    h_NR = grouped_mm(rows_NI, a_GIR, offs=ends_G) * scales_G.repeat_interleave(lengths)[:, None]
+    # The number of rows is given, so that nothing waits for a device to count them.
+    scales_N = scales_G.repeat_interleave(lengths, output_size=len(rows_NI))
+    h_NR = grouped_mm(rows_NI, a_GIR, offs=ends_G) * scales_N[:, None]
     delta_NO = grouped_mm(h_NR, b_GRO, offs=ends_G)
     return y_TO.index_add(0, index_N, delta_NO)
 

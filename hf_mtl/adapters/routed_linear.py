@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from hf_mtl.adapters.forms import uses_grouped_mm
+from hf_mtl.adapters.forms import capability_of, groups_on, uses_grouped_mm
 from hf_mtl.adapters.frozen import autocast_dtype, is_plain_linear, narrow_weight
 from hf_mtl.adapters.grouped import grouped_delta
 from hf_mtl.adapters.lora import LoraUpdate
@@ -103,7 +103,8 @@ class RoutedLinear(nn.Module):
             return y  # type: ignore[no-any-return]
         stream = stream.to(y.dtype)
         terms = [update.term(span, stream, routed) for span, update in low_rank]
-        grouped = uses_grouped_mm(y.dtype, y.device.type, stream.shape[1], y.shape[1])
+        capability = capability_of(y.device)
+        grouped = uses_grouped_mm(y.dtype, capability, stream.shape[1], y.shape[1])
         return (grouped_delta if grouped else segment_delta)(y, stream, terms)
 
     def _own_weight(self, x: Tensor) -> Tensor | WeightSource | None:
@@ -115,7 +116,7 @@ class RoutedLinear(nn.Module):
         base = self.base_layer
         cast = autocast_dtype(x)
         dtype = cast or x.dtype
-        if x.device.type == "cuda" and dtype == torch.bfloat16:
+        if groups_on(dtype, capability_of(x.device)):
             return None  # the updates are grouped
         if not is_plain_linear(base):
             return None if cast else weight_source(base, dtype)

@@ -22,7 +22,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from hf_mtl.adapters import RoutedPass, autocast_dtype, current_pass
-from hf_mtl.adapters.forms import attends_in_fp32
+from hf_mtl.adapters.forms import attends_by_varlen, attends_in_fp32, capability_of
 from hf_mtl.errors import RoutingError
 from hf_mtl.models.prefix_attention import join_prefixes
 from hf_mtl.versions import varlen_options
@@ -136,7 +136,8 @@ def _attended(  # noqa: PLR0913  # what `_packed_attention` was given
     is_causal: bool | None,
 ) -> Tensor:
     """Attention of a packed pass, `[1, H, T, D]` in, `[1, T, H, D]` out; all three in one dtype."""
-    kernel = _flash if query.device.type == "cuda" and query.dtype.itemsize == 2 else _one_by_one
+    varlen = attends_by_varlen(query.dtype, capability_of(query.device))
+    kernel = _flash if varlen else _one_by_one
     key, value, key_lengths = join_prefixes(module, key, value, routed)
     if routed.memory is not None:
         layer = module.layer_idx

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -80,7 +82,8 @@ def test_a_frozen_matrix_gets_no_gradient_and_costs_none() -> None:
     terms[0].a_RI.requires_grad_(False)
     x = _random(TOKENS, D_IN, seed=6)
     y = segment_linear(x, _random(D_OUT, D_IN, seed=5), None, terms)
-    gradients = y.grad_fn.apply(torch.ones_like(y))  # what the function itself computes
+    backward: Any = y.grad_fn
+    gradients = backward.apply(torch.ones_like(y))  # what the function itself computes
     assert gradients[0] is None  # x needs none
     computed = [gradient is not None for gradient in gradients[4:]]
     assert computed == [

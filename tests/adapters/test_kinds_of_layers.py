@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,8 @@ def _llama(dtype: torch.dtype = torch.float64) -> PreTrainedModel:
     config = LlamaConfig(
         vocab_size=41, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2
     )
-    return AutoModelForCausalLM.from_config(config).to(dtype)
+    base: PreTrainedModel = AutoModelForCausalLM.from_config(config).to(dtype)
+    return base
 
 
 def _gpt2() -> PreTrainedModel:
@@ -51,7 +53,7 @@ def _gpt2() -> PreTrainedModel:
     ).double()
 
 
-def _lora(**options: object) -> LoraConfig:
+def _lora(**options: Any) -> LoraConfig:
     return LoraConfig(**{"r": 2, "init_lora_weights": False} | options)
 
 
@@ -98,7 +100,7 @@ def test_a_config_without_a_kind_is_refused() -> None:
         ({"modules_to_save": ["lm_head", "score"]}, "modules_to_save names 'score'"),
     ],
 )
-def test_refusals_say_why_and_leave_the_base_alone(options: dict[str, object], message: str) -> None:
+def test_refusals_say_why_and_leave_the_base_alone(options: dict[str, Any], message: str) -> None:
     base = _llama()
     before = {name: id(module) for name, module in base.named_modules()}
     config = _lora(**{"target_modules": ["q_proj", "v_proj"]} | options)
@@ -110,17 +112,19 @@ def test_refusals_say_why_and_leave_the_base_alone(options: dict[str, object], m
 
 @pytest.mark.parametrize("kind", [LoraConfig, IA3Config])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_no_user_is_warned_of_what_peft_sets_by_itself(kind: type[PeftConfig], transposed: bool) -> None:
+def test_no_user_is_warned_of_what_peft_sets_by_itself(
+    kind: type[LoraConfig | IA3Config], transposed: bool
+) -> None:
     """An ordinary config fits GPT-2, whose layers are transposed and whose head is not; warnings are errors here."""
     config = kind(target_modules=["c_attn", "lm_head"], fan_in_fan_out=transposed, **FEEDFORWARD[kind])
     plan = plan_adapter(_gpt2(), config, seed=0)
     assert set(plan.updates) == {"transformer.h.0.attn.c_attn", "lm_head"}
     assert config.fan_in_fan_out is transposed  # the user's own object
     alone = plan_adapter(_gpt2(), kind(target_modules=["c_attn"], **FEEDFORWARD[kind]), seed=0)
-    assert alone.config.fan_in_fan_out is True  # what is saved
+    assert isinstance(alone.config, kind) and alone.config.fan_in_fan_out is True  # what is saved
 
 
-FEEDFORWARD: dict[type, dict[str, object]] = {LoraConfig: {}, IA3Config: {"feedforward_modules": []}}
+FEEDFORWARD: dict[type, dict[str, Any]] = {LoraConfig: {}, IA3Config: {"feedforward_modules": []}}
 
 
 @pytest.mark.parametrize("initialisation", [True, False, "gaussian", "orthogonal"])
@@ -144,10 +148,12 @@ def _by_file_key(updates: Mapping[str, LayerUpdate]) -> dict[str, nn.Parameter]:
     }
 
 
-def _plain_layers(base: PreTrainedModel, config: PeftConfig, weights: dict[str, Tensor]) -> nn.Module:
+def _plain_layers(base: PreTrainedModel, config: PeftConfig, weights: Mapping[str, Tensor]) -> nn.Module:
     plain = get_peft_model(base, copy.deepcopy(config))
     set_peft_model_state_dict(plain, {key: tensor.detach().clone() for key, tensor in weights.items()})
-    return plain.base_model.model
+    inner = plain.base_model.model
+    assert isinstance(inner, nn.Module)
+    return inner
 
 
 def _stacked(
@@ -215,7 +221,10 @@ def test_weighted_effects_add_up_in_overlapping_spans(
 
 def _width(base: PreTrainedModel, path: str) -> int:
     layer = base.get_submodule(path)
-    return layer.in_features if isinstance(layer, nn.Linear) else layer.weight.shape[0]
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    assert isinstance(layer.weight, Tensor)
+    return layer.weight.shape[0]
 
 
 class _GivenMask(nn.Dropout):
@@ -239,7 +248,7 @@ def test_dropout_is_where_peft_has_it(dora: bool) -> None:
     given = _GivenMask(0.5)
     given.mask = mask
     theirs = plain.get_submodule(path).train()
-    theirs.lora_dropout["default"] = given
+    theirs.get_submodule("lora_dropout").add_module("default", given)
     x = torch.randn(TOKENS, 16, dtype=torch.float64, requires_grad=True)
     with install(routed):
         actual = layer.train()(x)
@@ -266,8 +275,12 @@ def _quantised(folder: Path, bits: int) -> PreTrainedModel:
     config = (
         BitsAndBytesConfig(load_in_4bit=True, **four) if bits == 4 else BitsAndBytesConfig(load_in_8bit=True)
     )
-    base = AutoModelForCausalLM.from_pretrained(folder, quantization_config=config, dtype=torch.float32)
-    return base.requires_grad_(False).train()
+    base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder, quantization_config=config, dtype=torch.float32
+    )
+    base.requires_grad_(False)
+    base.train()
+    return base
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_tasks_of_every_kind_and_many_at_once(run: Path) -> None:
     [best] = mood[0]["prediction"]
     assert best["label"] in ("negative", "positive") and 0.5 <= best["score"] <= 1
     assert _predict(run, "--task", "mood", "--prompt", "good")[0]["prediction"] == [best]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"task": "past tense", "input": {"lemma": "walk"}, "options": {"return_full_text": False}},
         {"task": "mood", "input": "good"},
         {"task": "ranked", "input": {"text": "good"}},

@@ -18,6 +18,7 @@ import pytest
 from hf_mtl.data import ASSETS, assets
 from hf_mtl.data.archives import extract
 from hf_mtl.data.assets import BASE_FILE, Asset, PackageFile, resolve_asset
+from hf_mtl.data.conversions import CONVERSIONS
 from hf_mtl.data.package_index import locate_npm, locate_sdist
 from hf_mtl.errors import DataError
 
@@ -231,7 +232,7 @@ def test_the_catalogue_is_whole() -> None:
     for name, asset in ASSETS.items():
         # What a killed conversion left is found by this beginning of its name.
         assert not [other for other in ASSETS if other.startswith(f"{name}-")], name
-        assert asset.convert in assets._CONVERSIONS, name
+        assert asset.convert in CONVERSIONS, name
         assert asset.licence == asset.licence.lower(), name
         if asset.file:
             assert len(asset.file.sha256) == 64, name

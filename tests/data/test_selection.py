@@ -107,7 +107,7 @@ def test_few_shot_mistakes() -> None:
     with pytest.raises(ConfigError, match="positive number of rows for each class, found 0"):
         few_shot(ROWS, 0, "label")
     with pytest.raises(ConfigError, match="expected a datasets.Dataset, found IterableDataset"):
-        few_shot(STREAM, 1, "label")  # type: ignore[arg-type]
+        few_shot(STREAM, 1, "label")
 
 
 # --- split_off --------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_split_off_mistakes() -> None:
     with pytest.raises(ConfigError, match="no column 'kind'"):
         split_off(ROWS, 0.1, stratify_by="kind")
     with pytest.raises(ConfigError, match="found IterableDataset"):
-        split_off(STREAM, 0.1)  # type: ignore[arg-type]
+        split_off(STREAM, 0.1)
 
 
 # --- renamed ----------------------------------------------------------------------------------------------

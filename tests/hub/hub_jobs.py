@@ -79,7 +79,7 @@ def plain_logits(base: str, sources: Mapping[str, list[str]]) -> object:
     found = {}
     for name, (repo, *subfolder) in sources.items():
         model = AutoModelForCausalLM.from_pretrained(base)
-        options = {"subfolder": subfolder[0]} if subfolder else {}
+        options: dict[str, Any] = {"subfolder": subfolder[0]} if subfolder else {}
         found[name] = _logits(PeftModel.from_pretrained(model, repo, **options))
     return found
 
@@ -103,7 +103,7 @@ def pipeline_answers(source: str, inputs: list[list[str]], base: str | None = No
     """Answers of a pipeline, and the chat template of its tokenizer."""
     pipe = MultiTaskPipeline.from_pretrained(source, base=base)
     return {
-        "template": pipe.processor.chat_template,
+        "template": vars(pipe.processor)["chat_template"],
         "answers": pipe([(task, text) for task, text in inputs]),
     }
 
@@ -180,7 +180,12 @@ def _told(job: Callable[..., object]) -> Callable[..., str]:
             os.environ["HF_TOKEN"] = token
         pauses: list[float] = []
         real = time.sleep
-        time.sleep = lambda seconds: (pauses.append(seconds), real(min(seconds, 0.01)))[1]  # type: ignore[assignment]
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            real(min(seconds, 0.01))
+
+        time.sleep = pause  # type: ignore[assignment]  # the clock is replaced
         result, error = None, ""
         try:
             result = job(*arguments)

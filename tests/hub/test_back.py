@@ -114,7 +114,9 @@ def test_a_pipeline_takes_the_tokenizer_that_lies_beside_the_adapters(
     client.must("upload_base", tiny_llama, "ada/tiny-llama")
     pushed = client.must("push", suite, "ada", {"layout": layout, "name": "suite"})
     inputs = [[NAMES[1], "walk"], [NAMES[0], "run"]]
-    wanted = MultiTaskPipeline.from_pretrained(suite, base=tiny_llama)([tuple(own) for own in inputs])
+    wanted = MultiTaskPipeline.from_pretrained(suite, base=tiny_llama)(
+        [(task, text) for task, text in inputs]
+    )
     whole = client.must("pipeline_answers", "ada/suite", inputs, token=None)
     assert whole["answers"] == wanted and whole["template"].endswith(f"of {places[NAMES[0]]}")
     for source in {f"ada/suite:{NAMES[1]}", pushed["sources"][NAMES[1]]}:

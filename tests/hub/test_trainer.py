@@ -126,11 +126,11 @@ def test_a_push_under_way_is_not_disturbed(
     hub.wait_for(lambda _: end.exists())
     assert not hub.commits(REPO)
     hub.ask("heal")
-    outcome = client.end()
+    ended = client.end()
     assert (
-        outcome is not None
-        and outcome.done
-        and "Waiting until the last checkpoint is on the Hub" in outcome.printed
+        ended is not None
+        and ended.done
+        and "Waiting until the last checkpoint is on the Hub" in ended.printed
     )
     assert hub.commits(REPO) == ["Training in progress, step 2"]
 

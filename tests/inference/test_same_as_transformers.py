@@ -15,7 +15,7 @@ from kind_cases import KINDS, LABELS, PAIRS, TEXTS, KindCase, Ours, ours, task_o
 from peft import PeftModel, PrefixTuningConfig
 from plain_peft import for_plain_peft, shake
 from stock_side import stock_base
-from transformers import PreTrainedModel, pipeline
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, pipeline
 
 from hf_mtl import MultiTaskPipeline
 from hf_mtl.export import save_suite
@@ -88,14 +88,20 @@ BOTH = [
 ]
 
 
+def _tokenizer(own: Ours) -> PreTrainedTokenizerBase:
+    assert isinstance(own.processor, PreTrainedTokenizerBase)
+    return own.processor
+
+
 def merged(own: Ours, case: KindCase, base: Path, out: Path) -> PreTrainedModel:
     """The stock class with the exported adapter merged into it by PEFT."""
     save_suite(own.model, out, processor=own.processor)
     stock = stock_base(case, own.model.auto_class("t"), base, torch.float32)
     if case.task.get("labels"):
         stock.config.id2label = dict(enumerate(case.task["labels"]))
-    plain: PreTrainedModel = PeftModel.from_pretrained(stock, out / "t").merge_and_unload()
-    return plain.eval()
+    plain = PeftModel.from_pretrained(stock, out / "t").merge_and_unload().eval()
+    assert isinstance(plain, PreTrainedModel)
+    return plain
 
 
 @pytest.mark.filterwarnings("ignore:Tokenizer does not support real words:UserWarning")
@@ -110,9 +116,9 @@ def test_answers_are_those_of_the_stock_pipeline(
         [("t", given, answered.options) for given in answered.inputs]
     )
     processor = "image_processor" if answered.task == "image-classification" else "tokenizer"
-    stock = pipeline(
-        answered.task, model=merged(own, answered.case, bases(base), tmp_path), **{processor: own.processor}
-    )
+    options: dict[str, Any] = {processor: own.processor}
+    model = merged(own, answered.case, bases(base), tmp_path)
+    stock: Any = pipeline(answered.task, model=model, **options)  # type: ignore[call-overload]  # any task
     greedy = {"do_sample": False} if answered.task == "text-generation" else {}
     expected = [stock(given, **answered.options, **greedy) for given in answered.inputs]
     assert_same(found, [[one] if isinstance(one, dict) else one for one in expected])
@@ -139,11 +145,9 @@ def test_words_are_told_by_the_characters_of_their_sentence(
     # The full stop is a part of the word that it was given with.
     firsts = [token for token in tokens if token["start"] in (0, 5, 11, 17, 20)]
     assert len(firsts) == len(words) < len(tokens)
-    stock = pipeline(
-        "token-classification",
-        model=merged(own, TAGGED, bases("bert"), tmp_path),
-        tokenizer=own.processor,
-        ignore_labels=[],
+    tagger: dict[str, Any] = {"tokenizer": own.processor, "ignore_labels": []}
+    stock: Any = pipeline(
+        "token-classification", model=merged(own, TAGGED, bases("bert"), tmp_path), **tagger
     )
     assert_same(tokens, stock(sentence))
 
@@ -174,7 +178,7 @@ def _stock_answers(
         first = encoded.word_to_chars(encoded.token_to_word(i), sequence_index=1)[0]
         last = encoded.word_to_chars(encoded.token_to_word(j), sequence_index=1)[1]
         answers[first, last] = answers.get((first, last), 0.0) + score
-    told = [
+    told: list[dict[str, Any]] = [
         {"score": score, "start": first, "end": last, "answer": asked["context"][first:last]}
         for (first, last), score in answers.items()
     ]
@@ -207,14 +211,15 @@ def test_labels_are_ranked_as_the_stock_model_ranks_their_completions(
     bases: Callable[[str], Path], tmp_path: Path
 ) -> None:
     case = replace(
-        KINDS["label-scoring"], task=KINDS["label-scoring"].task | {"labels": ["a b", "a c", "sea"]}
+        KINDS["label-scoring"], task={**KINDS["label-scoring"].task, "labels": ["a b", "a c", "sea"]}
     )
     case = replace(case, rows=[row | {"label": "sea"} for row in case.rows])
     task = task_of("t", case)
     own = ours(bases("llama"), task, dtype="float32", move=shake)
     rows = [{"text": text} for text in TEXTS]
     found = MultiTaskPipeline(own.model, own.processor, {"t": task})([("t", row) for row in rows])
-    plain, tokenizer = merged(own, case, bases("llama"), tmp_path), own.processor
+    plain = merged(own, case, bases("llama"), tmp_path)
+    tokenizer = _tokenizer(own)
     for row, ranked in zip(rows, found, strict=True):
         prompt = tokenizer(f"{row['text']}:")["input_ids"]
         sums = []
@@ -237,11 +242,12 @@ def test_an_encoder_decoder_gives_what_it_wrote(bases: Callable[[str], Path], tm
     pipe = MultiTaskPipeline(own.model, own.processor, {"t": task})
     prompts = ["who wrote the book ?", "awful"]
     found = pipe([("t", prompt, {"max_new_tokens": 6}) for prompt in prompts])
-    plain = merged(own, KINDS["seq2seq-lm"], bases("t5"), tmp_path)
+    plain: Any = merged(own, KINDS["seq2seq-lm"], bases("t5"), tmp_path)
+    tokenizer = _tokenizer(own)
     for prompt, answer in zip(prompts, found, strict=True):
-        ids = own.processor(prompt, return_tensors="pt")["input_ids"]
+        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
         output = plain.generate(input_ids=ids, max_new_tokens=6, do_sample=False)
-        text = own.processor.decode(output[0, 1:], skip_special_tokens=True)
+        text = tokenizer.decode(output[0, 1:], skip_special_tokens=True)
         assert answer == [{"generated_text": text}]
 
 
@@ -256,6 +262,6 @@ def test_an_adapter_that_cannot_be_merged(bases: Callable[[str], Path], tmp_path
     plain = PeftModel.from_pretrained(for_plain_peft(stock), tmp_path / "t").eval()
     for text, answer in zip(TEXTS, found, strict=True):
         with torch.no_grad():
-            scores = plain(**own.processor(text, return_tensors="pt")).logits[0].softmax(-1).tolist()
+            scores = plain(**_tokenizer(own)(text, return_tensors="pt")).logits[0].softmax(-1).tolist()
         expected = [{"label": label, "score": score} for label, score in zip(LABELS, scores, strict=True)]
         assert_same(answer, sorted(expected, key=lambda one: -one["score"]))

@@ -12,6 +12,7 @@ from datasets import Dataset
 from kind_bases import CHAT, picture
 from peft import LoraConfig, PeftConfig
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import Chat, Chunk, PromptCompletion, Sequence
 from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, losses_of, place_suite
@@ -53,7 +54,7 @@ def _labelled(*labels: object, pair: bool = False) -> list[dict[str, Any]]:
     return [row | {"second": other} for row, other in zip(rows, PAIRS, strict=True)] if pair else rows
 
 
-_TAGGED = [
+_TAGGED: list[dict[str, Any]] = [
     {"tokens": text.split(), "tags": [(i + 2 * j) % 3 for j in range(len(text.split()))]}
     for i, text in enumerate(TEXTS)
 ]
@@ -149,6 +150,7 @@ def task_of(
 def processor_for(folder: Path) -> Processor:
     processor = load_processor(folder)
     if folder.name == "llama":
+        assert isinstance(processor, PreTrainedTokenizerBase)
         processor.chat_template = CHAT
     return processor
 
@@ -185,7 +187,7 @@ class Ours:
         """The gradient of each parameter of a task in a batch with others, by its key in PEFT's files."""
         _, losses = self.run(name, *others)
         parameters = self.model.adapter_parameters(name)
-        found = torch.autograd.grad(sum(losses.values()), list(parameters.values()))
+        found = torch.autograd.grad(torch.stack(list(losses.values())).sum(), list(parameters.values()))
         return dict(zip(parameters, found, strict=True))
 
 

@@ -28,12 +28,13 @@ def stock_base(
         folder, dtype=dtype, attn_implementation="sdpa", **case.config
     )
     base.name_or_path = HUB_ID
+    base.eval()
     if case.shape != "span" or base.config.model_type != "llama":
-        return base.eval()
+        return base
     # Llama's class for questions calls its trunk by another name, so that it finds nothing in a decoder's files.
     trunk = AutoModel.from_pretrained(folder, dtype=dtype)
     base.base_model.load_state_dict(trunk.state_dict())
-    return base.eval()
+    return base
 
 
 def _padded(lists: list[list[int]], value: int) -> Tensor:

@@ -13,6 +13,7 @@ from kind_bases import TOKENIZERS
 from kind_cases import Ours, ours
 from transformers import PreTrainedTokenizerFast
 
+from hf_mtl import TaskSuite
 from hf_mtl.data import Example
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.evaluation import Evaluator
@@ -115,7 +116,7 @@ def _slow() -> Any:
         is_fast = False
 
     made = TOKENIZERS["wordpiece"]()
-    return Slow(tokenizer_object=made._tokenizer)
+    return Slow(tokenizer_object=made._tokenizer)  # type: ignore[no-untyped-call]  # its constructor has no types
 
 
 def test_a_slow_tokenizer_is_refused() -> None:
@@ -129,7 +130,7 @@ TAGS = ["O", "B-PER", "I-PER"]
 
 
 def _measured(own: Ours, task: Task) -> Any:
-    evaluator = Evaluator(own.model, own.processor, {task.name: task}, token_budget=64)
+    evaluator = Evaluator(own.model, own.processor, TaskSuite([task]), token_budget=64)
     outcomes = evaluator.outcomes()[task.name]
     return task.own_kind.answers("tags", outcomes.found, outcomes.rows, outcomes.context)
 

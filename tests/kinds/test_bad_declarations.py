@@ -200,7 +200,7 @@ def test_a_masked_language_model_writes_nothing() -> None:
 
 def test_a_base_without_its_pooler_can_have_no_such_head() -> None:
     base = CASES["BertModel"].base()
-    base.pooler = None
+    base.pooler = None  # type: ignore[assignment]  # nn.Module types attributes as Tensor | Module
     with pytest.raises(ConfigError, match="stands on the base's pooler, which this base was loaded without"):
         place_task(RoutedModel(base), task_of("t", KINDS["single-label"]), seed=0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -143,7 +144,7 @@ def test_a_head_stands_on_prompts(bases: Callable[[str], Path], tmp_path: Path, 
     assert _far(own.model.by_route(batch)["t"], torch.cat(expected)) < 1e-10
 
 
-WEIGHTED = {
+WEIGHTED: dict[str, dict[str, Any]] = {
     "single-label": {"class_weights": [0.5, 2.0, 1.25], "label_smoothing": 0.1},
     "tags": {"class_weights": {"c": 0.5, "a": 2.0, "b": 3.0}, "label_smoothing": 0.2},
     "images": {"class_weights": [0.5, 2.0, 1.25], "label_smoothing": 0.1},
@@ -160,7 +161,7 @@ def test_weights_of_classes_and_smoothing_are_those_of_torch(bases: Callable[[st
     logits, losses = own.run("t")
     weights = options.get("class_weights")
     if isinstance(weights, Mapping):
-        weights = [weights[label] for label in task.declared.labels]
+        weights = [weights[label] for label in task.declared.labels or ()]
     weight = None if weights is None else torch.tensor(weights, dtype=torch.float64)
     smoothing = options["label_smoothing"]
     expected = torch_loss(logits["t"], own.sequences("t"), weight=weight, label_smoothing=smoothing)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ def test_the_files_are_those_that_peft_itself_writes(
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         plain = PeftModel.from_pretrained(stock, tmp_path / "ours" / "t")
-    plain.save_pretrained(tmp_path / "theirs", save_embedding_layers=False)
+    plain.save_pretrained(str(tmp_path / "theirs"), save_embedding_layers=False)
     mine, theirs = (
         load_file(folder / "adapter_model.safetensors")
         for folder in (tmp_path / "ours" / "t", tmp_path / "theirs")
@@ -121,7 +122,7 @@ def test_the_files_are_those_that_peft_itself_writes(
     }[base]  # fmt: skip
 
 
-CHANGED = {
+CHANGED: dict[str, tuple[dict[str, Any], str]] = {
     "another order": (
         {"labels": ["b", "a", "c"]},
         r"its head was trained with the labels \['a', 'b', 'c'\], and the task declares \['b', 'a', 'c'\]",

@@ -20,6 +20,7 @@ from peft import LoraConfig, PeftModel
 from plain_peft import shake
 from stock_side import stock_base
 
+from hf_mtl import TaskSuite
 from hf_mtl.data import Example
 from hf_mtl.errors import DataError
 from hf_mtl.evaluation import Evaluator
@@ -49,7 +50,8 @@ def _text(example: Example, row: dict[str, Any], context: Context) -> str:
     """The text between the borders of an example, read from the tokenizer's own offsets."""
     ids = example.input_ids
     first, last = (int(border) for border in example.targets)
-    decoded: str = context.tokenizer.decode(ids[first : last + 1])
+    decoded = context.tokenizer.decode(ids[first : last + 1])
+    assert isinstance(decoded, str)
     return decoded.strip()
 
 
@@ -242,8 +244,9 @@ def measured(bases: Callable[[str], Path], tmp_path: Path) -> tuple[Ours, Task, 
 @torch.no_grad()
 def test_answers_and_figures_are_those_of_the_stock_model(measured: tuple[Ours, Task, PeftModel]) -> None:
     own, task, plain = measured
-    evaluator = Evaluator(own.model, own.processor, {"t": task}, token_budget=100)
+    evaluator = Evaluator(own.model, own.processor, TaskSuite([task]), token_budget=100)
     outcomes = evaluator.outcomes()["t"]
+    assert task.eval is not None
     assert len(own.sequences("t")) > len(task.eval)
     answers = task.own_kind.answers("answers", outcomes.found, outcomes.rows, outcomes.context)
     expected = [_decoded(plain, own.processor, row, longest=32, stride=8) for row in task.eval]

@@ -45,7 +45,8 @@ IDS = [5, 6, 7, 8, 9, 10]
 def stock(folder: Path, kind: str, **config: Any) -> PreTrainedModel:
     model: PreTrainedModel = STOCK[kind].from_pretrained(folder, attn_implementation="sdpa", **config)
     model.name_or_path = HUB_ID  # PEFT takes the base's name from here
-    return model.eval()
+    model.eval()
+    return model
 
 
 def save_plain(folder: Path, model: PreTrainedModel, config: PeftConfig, *, seed: int = 0) -> PeftModel:
@@ -56,12 +57,13 @@ def save_plain(folder: Path, model: PreTrainedModel, config: PeftConfig, *, seed
         for parameter in plain.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-    plain.save_pretrained(folder, save_embedding_layers=False)
+    plain.save_pretrained(str(folder), save_embedding_layers=False)
     return plain.eval()
 
 
 def lora(**options: Any) -> LoraConfig:
-    return LoraConfig(**({"r": 4, "lora_alpha": 8, "target_modules": "all-linear"} | options))
+    given: dict[str, Any] = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
+    return LoraConfig(**(given | options))
 
 
 def routed(folder: Path, **options: Any) -> RoutedModel:

@@ -53,13 +53,12 @@ def _plain(model: PeftModel, kind: str, places: list[int]) -> Tensor:
         output = model(input_ids=torch.tensor([IDS]))
     if kind == "span":
         return torch.stack([output.start_logits[0], output.end_logits[0]], dim=-1)[-len(IDS) :]
-    if kind == "sequence":
-        return output.logits
-    return output.logits[0, -len(IDS) :][places]
+    logits: Tensor = output.logits
+    return logits if kind == "sequence" else logits[0, -len(IDS) :][places]
 
 
 def _edit_eva(folder: Path) -> None:
-    config = PeftConfig.from_pretrained(folder)
+    config: Any = PeftConfig.from_pretrained(str(folder))
     config.init_lora_weights = "eva"
     config.eva_config = {"rho": 2.0}
     config.save_pretrained(folder)

@@ -56,6 +56,13 @@ def as_before(loaded: RoutedModel) -> Iterator[RoutedModel]:
     assert all(torch.equal(answers(loaded, route, [1, 4, 5]), own) for route, own in given.items())
 
 
+def _written(text: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / CONFIG).write_text(text)
+
+    return write
+
+
 def _config(**changes: object) -> Spoil:
     def spoil(folder: Path) -> None:
         file = folder / CONFIG
@@ -188,9 +195,9 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "no pattern": (_config(target_modules="(q_proj"), "which is no regular expression"),
     "no names": (_config(target_modules=[1]), "expected a list of names"),
     "no such layer": (_config(target_modules=["query"]), "PEFT cannot place this .*'q_proj'"),
-    "no JSON": (lambda folder: (folder / CONFIG).write_text("{") and None, "adapter_config.json: "),
-    "a list": (lambda folder: (folder / CONFIG).write_text("[]") and None, "it is no JSON object"),
-    "depth": (lambda folder: (folder / CONFIG).write_text("[" * 200_000) and None, "adapter_config.json: "),
+    "no JSON": (_written("{"), "adapter_config.json: "),
+    "a list": (_written("[]"), "it is no JSON object"),
+    "depth": (_written("[" * 200_000), "adapter_config.json: "),
     "no head": (_config(task_type="SEQ_CLS"), "the config's task_type is 'SEQ_CLS', and the weights hold no head"),
 }  # fmt: skip
 
@@ -240,7 +247,7 @@ def test_no_class_that_a_config_names_is_imported(base: Bases, good: Path, tmp_p
 
 def test_options_of_a_newer_peft_that_are_off_are_taken(base: Bases, good: Path, tmp_path: Path) -> None:
     shutil.copytree(good, tmp_path / "own")
-    off = {"use_wonder": False, "wonder_config": None, "wonders": [], "peft_version": "9.0.0"}
+    off: dict[str, Any] = {"use_wonder": False, "wonder_config": None, "wonders": [], "peft_version": "9.0.0"}
     _config(**off)(tmp_path / "own")
     model = routed(base("llama"))
     model.load_adapter("own", tmp_path / "own")
@@ -295,6 +302,6 @@ def test_the_fingerprint_of_a_manifest_decides(
 def _moved(folder: Path, tmp_path: Path) -> Path:
     """A copy of a base with other weights."""
     loaded, _ = load_base(folder)
-    loaded.get_submodule("model.norm").weight.data.add_(0.5)
+    loaded.get_parameter("model.norm.weight").data.add_(0.5)
     loaded.save_pretrained(tmp_path / "moved")
     return tmp_path / "moved"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hf_mtl.metrics import FORMS, METRICS
@@ -10,7 +12,7 @@ from hf_mtl.metrics import FORMS, METRICS
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -29,12 +31,16 @@ def forms() -> str:
     return table(("form", "what a row is"), [(f"`{form}`", meaning) for form, meaning in FORMS.items()])
 
 
+def _after_its_mark(own: str, found: re.Match[str]) -> str:
+    return f"{found[1]}\n{own}\n"
+
+
 def rendered(page: str) -> str:
     for mark, own in (("names", names()), ("forms", forms())):
         # The table follows its mark after a blank line, and ends at the next one.
         page = re.sub(
             rf"(<!-- {mark} -->\n)(\n\|[^\n]*(?:\n\|[^\n]*)*\n)?",
-            lambda found, own=own: f"{found[1]}\n{own}\n",
+            partial(_after_its_mark, own),
             page,
         )
     return page

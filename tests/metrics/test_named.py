@@ -13,7 +13,8 @@ import scipy.stats
 import sklearn.metrics as sk
 from metric_rows import DECLARED, rows_for, rows_of
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 from seqeval.metrics import accuracy_score, classification_report
 from seqeval.scheme import IOB2
 
@@ -233,11 +234,12 @@ def test_corpus_scores(several: bool) -> None:
     given, golds = rows_of("texts")
     references = [[gold, gold[::-1], "old dogs ran"] for gold in golds] if several else golds
     streams = [list(stream) for stream in zip(*references, strict=True)] if several else [golds]
-    for options in (
+    bleu_options: list[dict[str, Any]] = [
         {},
         {"smooth_method": "add-k", "lowercase": True},
         {"use_effective_order": True, "tokenize": "char"},
-    ):
+    ]
+    for options in bleu_options:
         names = {"use_effective_order": "effective_order"}
         own = {names.get(name, name): value for name, value in options.items()}
         score = BLEU(force=True, **own).corpus_score(given, streams)
@@ -251,11 +253,12 @@ def test_corpus_scores(several: bool) -> None:
             score.sys_len,
             score.ref_len,
         )
-    for options in (
+    chrf_options: list[dict[str, Any]] = [
         {},
         {"word_order": 2, "beta": 3, "lowercase": True},
         {"eps_smoothing": True, "whitespace": True},
-    ):
+    ]
+    for options in chrf_options:
         chrf = CHRF(**options).corpus_score(given, streams)
         figures = figures_of("chrf", (given, references), **options)
         assert figures["score"] == pytest.approx(chrf.score, rel=1e-12)

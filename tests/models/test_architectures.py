@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ LENGTHS = {"mlp": (9, 12, 11), "layer": (7, 10), "c": (13,)}
 def _model(case: Case, dtype: torch.dtype = torch.float64) -> RoutedModel:
     model = RoutedModel(case.base(dtype))
     for i, name in enumerate(NAMES):
-        options = dict(case.adapter)
+        options: dict[str, Any] = dict(case.adapter)
         model.add_adapter(name, LoraConfig(r=2 + i, lora_alpha=8, init_lora_weights=False, **options))
     return model
 
@@ -139,7 +140,7 @@ def test_dropout_masks_belong_to_the_row(name: str) -> None:
     case = CASES[name]
     model = RoutedModel(case.base())
     for adapter in NAMES:
-        options = dict(case.adapter)
+        options: dict[str, Any] = dict(case.adapter)
         model.add_adapter(adapter, LoraConfig(r=4, lora_dropout=0.5, init_lora_weights=False, **options))
     model.train()
     sequences = [*_sequences(case), make_sequence(case, "c", 40, 50)]
@@ -271,7 +272,7 @@ def test_rows_that_a_layer_reshapes_are_refused() -> None:
             result: Tensor = self.layer(x.flatten(0, 1)[:18])
             return result
 
-    block = model.base.encoder.block[0].layer[0].SelfAttention
-    block.q = Gathers(block.q)
+    block = model.base.get_submodule("encoder.block.0.layer.0.SelfAttention")
+    block.q = Gathers(block.get_submodule("q"))
     with pytest.raises(RoutingError, match=r"tokens of the shape \[18\].*6 rows of 13 or 7"):
         model(laid_out(model, _sequences(case)))

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ from hf_mtl.export import load_suite, save_suite
 from hf_mtl.models import RoutedModel, load_base
 
 
-def _lora(**options: object) -> LoraConfig:
+def _lora(**options: Any) -> LoraConfig:
     return LoraConfig(**{"r": 4, "lora_alpha": 8, "init_lora_weights": False} | options)
 
 
@@ -59,7 +60,8 @@ BF16 = 2**-8  # the relative error of one rounding to bf16 is at most half of it
 
 def _base(kind: str = "llama", dtype: torch.dtype = torch.float64) -> PreTrainedModel:
     torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_config(copy.deepcopy(DECODERS[kind])).to(torch.bfloat16).to(dtype)
+    config = copy.deepcopy(DECODERS[kind])
+    base: PreTrainedModel = AutoModelForCausalLM.from_config(config).to(torch.bfloat16).to(dtype)
     with torch.no_grad():
         for name, parameter in base.named_parameters():
             if name.endswith("bias"):
@@ -109,7 +111,10 @@ def _plain(base: PreTrainedModel, model: RoutedModel, name: str) -> tuple[PeftMo
 
 def _by_file_key(plain: PeftModel) -> dict[str, Tensor]:
     parameters = dict(plain.named_parameters())
-    return get_peft_model_state_dict(plain, state_dict=parameters, save_embedding_layers=False)
+    own: dict[str, Tensor] = get_peft_model_state_dict(
+        plain, state_dict=parameters, save_embedding_layers=False
+    )
+    return own
 
 
 def _direction(sequence: Sequence, logits: Tensor) -> Tensor:
@@ -156,7 +161,7 @@ def _error(actual: Tensor, expected: Tensor) -> float:
 
 @pytest.fixture(params=DECODERS)
 def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return str(request.param)
 
 
 def _mixed_model(kind: str, dtype: torch.dtype) -> RoutedModel:
@@ -224,7 +229,10 @@ def test_dropout_masks_belong_to_the_row_in_every_kind() -> None:
 def test_a_tied_head_is_adapted_apart_from_the_embedding(options: dict[str, list[str]]) -> None:
     def tied() -> PreTrainedModel:
         torch.manual_seed(0)
-        return AutoModelForCausalLM.from_config(LlamaConfig(**SHAPE, tie_word_embeddings=True)).double()
+        base: PreTrainedModel = AutoModelForCausalLM.from_config(
+            LlamaConfig(**SHAPE, tie_word_embeddings=True)
+        )
+        return base.double()
 
     base, sequence = tied(), _sequence("own", 6, 0, labels=2)
     with pytest.warns(UserWarning, match="tied layer is part of the adapter"):

@@ -7,6 +7,7 @@ against the fp32 result: ours may be no farther from it than plain PEFT's by mor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,7 +47,12 @@ def _base(folder: Path, name: str, bits: int, dtype: torch.dtype) -> PreTrainedM
         folder / name, dtype=dtype, quantization_config=config
     )
     # An evaluation pass would repack the weights on some CPUs, after which bitsandbytes gives no gradients.
-    return base.train()
+    base.train()
+    return base
+
+
+def gradients_of(route: str, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{route} {key}": p.grad for key, p in parameters.items() if p.grad is not None}
 
 
 def _by_plain_peft(
@@ -61,7 +67,7 @@ def _by_plain_peft(
         results[f"row {sequence.row}"] = output.detach()
         if folder is not None:
             score(output).backward()
-    return results | {f"{sequences[0].route} {key}": p.grad for key, p in parameters.items()}
+    return results | gradients_of(sequences[0].route, parameters)
 
 
 def _both(
@@ -86,7 +92,7 @@ def _both(
                 continue  # plain PEFT gives attention fp32 queries beside half-precision keys, which fails
             theirs |= _by_plain_peft(_base(folders, name, bits, dtype), folder, own)
     for route in adapters:
-        ours |= {f"{route} {key}": p.grad for key, p in model.adapter_parameters(route).items()}
+        ours |= gradients_of(route, model.adapter_parameters(route))
     return ours, theirs
 
 

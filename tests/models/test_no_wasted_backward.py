@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ def _base() -> LlamaForCausalLM:
     return LlamaForCausalLM(copy.deepcopy(CONFIG))
 
 
-def _model(**options: object) -> RoutedModel:
+def _model(**options: Any) -> RoutedModel:
     model = RoutedModel(_base())
     for name in ("a", "b"):
         model.add_adapter(
@@ -81,7 +83,8 @@ def test_autocast_is_as_exact_as_plain_peft_under_autocast() -> None:
         logits = model(batch)
     assert logits.dtype == torch.bfloat16
     logits.float().square().sum().backward()
-    routed = {key: p.grad for key, p in model.adapter_parameters("a").items()}
+    routed = {key: p.grad for key, p in model.adapter_parameters("a").items() if p.grad is not None}
+    assert len(routed) == len(model.adapter_parameters("a"))
     cast, exact = (_plain_gradients(model, batch.input_ids[None, :8], autocast=on) for on in (True, False))
     assert all(gradient.dtype == torch.float32 for gradient in routed.values())
     assert _distance(routed, exact) <= 1.5 * _distance(cast, exact)
@@ -97,11 +100,12 @@ def _plain_gradients(model: RoutedModel, tokens: Tensor, *, autocast: bool) -> d
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         logits = plain(tokens).logits[0, :-1]
     logits.float().square().sum().backward()
-    return {key: parameters[keys[key]].grad for key in keys}
+    gradients = {key: parameters[keys[key]].grad for key in keys}
+    return {key: gradient for key, gradient in gradients.items() if gradient is not None}
 
 
 def _distance(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
-    return sum(float((left[key] - right[key]).square().sum()) for key in right) ** 0.5
+    return math.sqrt(sum(float((left[key] - right[key]).square().sum()) for key in right))
 
 
 @pytest.mark.filterwarnings(
@@ -109,7 +113,7 @@ def _distance(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
 )  # torch's own import
 def test_a_compiled_base_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"found OptimizedModule.*before torch\.compile"):
-        RoutedModel(torch.compile(_base()))
+        RoutedModel(torch.compile(_base()))  # type: ignore[arg-type]  # what is refused
     base = _base()
     nn.Module.compile(base)
     with pytest.raises(ConfigError, match=r"compiled \(model\.compile\(\)\)"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,7 +83,9 @@ def _batch() -> PackedBatch:
 def _gradients(model: RoutedModel) -> dict[str, Tensor]:
     model.zero_grad()
     model(_batch()).square().sum().backward()
-    return {key: p.grad.clone() for name in NAMES for key, p in model.adapter_parameters(name).items()}
+    parameters = {key: p for name in NAMES for key, p in model.adapter_parameters(name).items()}
+    assert all(p.grad is not None for p in parameters.values())
+    return {key: p.grad.clone() for key, p in parameters.items() if p.grad is not None}
 
 
 def _plain(folder: Path, kind: str, model: RoutedModel, name: str) -> PeftModel:
@@ -110,6 +113,7 @@ def test_equals_plain_peft_on_the_same_base(folder: Path, kind: str) -> None:
         wanted = dict(plain.named_parameters())
         for key, parameter in model.adapter_parameters(name).items():
             gradient = wanted[key.replace(".weight", ".default.weight")].grad
+            assert parameter.grad is not None and gradient is not None
             assert (parameter.grad - gradient).norm() <= 1e-5 * gradient.norm(), key
 
 
@@ -145,11 +149,15 @@ def test_a_model_that_was_evaluated_before_is_trainable(folder: Path) -> None:
 
 
 def test_one_dequantisation_per_layer_and_direction(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, calls = _routed(folder, "nf4-double"), []
+    model = _routed(folder, "nf4-double")
+    calls: list[torch.Size] = []
     real = bitsandbytes.functional.dequantize_4bit
-    monkeypatch.setattr(
-        bitsandbytes.functional, "dequantize_4bit", lambda *args: calls.append(args[0].shape) or real(*args)
-    )
+
+    def counted(*args: Any) -> Any:
+        calls.append(args[0].shape)
+        return real(*args)
+
+    monkeypatch.setattr(bitsandbytes.functional, "dequantize_4bit", counted)
     logits = model(_batch())
     assert len(calls) == len(quantised_layers(model)) == 14
     calls.clear()
@@ -159,8 +167,14 @@ def test_one_dequantisation_per_layer_and_direction(folder: Path, monkeypatch: p
 
 
 def test_the_dense_weight_is_not_kept(folder: Path) -> None:
-    model, kept = _routed(folder, "nf4"), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+    model = _routed(folder, "nf4")
+    kept: list[Tensor] = []
+
+    def keep(saved: Tensor) -> Tensor:
+        kept.append(saved)
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         model(_batch())
     dense = {(layer.out_features, layer.in_features) for layer in quantised_layers(model).values()}
     assert kept and not any(tuple(t.shape) in dense for t in kept)
@@ -178,7 +192,7 @@ def test_load_base_quantises(folder: Path, tmp_path: Path) -> None:
         prints.add(identity.fingerprint)
     assert len(prints) == 3
     own, _ = load_base(folder, quantization=SETTINGS["fp4"])
-    assert own.get_submodule("model.layers.0.mlp.up_proj").weight.quant_type == "fp4"
+    assert own.get_submodule("model.layers.0.mlp.up_proj").weight.quant_type == "fp4"  # type: ignore[union-attr]  # nn.Module types attributes as Tensor | Module
     assert "model.layers.0.mlp.up_proj" not in quantised_layers(plain)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     LlamaForSequenceClassification,
+    PreTrainedModel,
 )
 
 from hf_mtl.data import Chunk, PackedBatch, Sequence, pack
@@ -22,9 +23,10 @@ from hf_mtl.models import RoutedModel
 NAMES = ("mlp", "q&a", "layers")  # two of them are parts of paths in the base
 
 
-def _base(kind: str = "llama", dtype: torch.dtype = torch.float64) -> torch.nn.Module:
+def _base(kind: str = "llama", dtype: torch.dtype = torch.float64) -> PreTrainedModel:
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(copy.deepcopy(DECODERS[kind])).to(dtype)
+    base: PreTrainedModel = AutoModelForCausalLM.from_config(copy.deepcopy(DECODERS[kind])).to(dtype)
+    return base
 
 
 def _lora(rank: int = 4) -> LoraConfig:
@@ -214,7 +216,7 @@ def test_generation_through_a_route_equals_plain_peft() -> None:
     tokens = torch.tensor([[5, 6, 7, 8], [9, 9, 1, 2]])
     options = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "attention_mask": torch.ones(2, 4)}
     with model.route("q&a") as base:
-        routed = base.generate(tokens, **options)
+        routed = base.generate(tokens, **options)  # type: ignore[operator]  # a mixin's method
     assert torch.equal(routed, plain.generate(input_ids=tokens, **options))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def _model(name: str) -> RoutedModel:
     for kind in KINDS:
         if (name, kind) in BOTH:
             model.add_adapter(kind, KINDS[kind])
-    case = dict(CASES[name].adapter)
+    case: dict[str, Any] = dict(CASES[name].adapter)
     model.add_adapter("lora", LoraConfig(r=2, init_lora_weights=False, **case))
     return model
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from devices import on_every_device
 from peft import LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from plain_peft import for_plain_peft
 from tiny_decoders import DECODERS, SHAPE
@@ -19,6 +21,7 @@ from transformers import (
     GPT2Config,
     MistralConfig,
     PreTrainedConfig,
+    PreTrainedModel,
     Qwen2Config,
 )
 
@@ -28,7 +31,7 @@ from hf_mtl.export import load_suite, read_adapter_folder, restore_parameters, s
 from hf_mtl.models import RoutedModel, generate
 
 # No dropout: plain PEFT's own would be another one than ours.
-GPT2 = {"vocab_size": 97, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
+GPT2: dict[str, Any] = {"vocab_size": 97, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
 GPT2 |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 CONFIGS: dict[str, PreTrainedConfig] = {
     **DECODERS,
@@ -46,13 +49,13 @@ ADAPTERS: dict[str, PeftConfig] = {
 VIRTUAL = ("prefix of 5", "prefix of 9", "prompt")
 # Plain PEFT warns where an ordinary LoraConfig meets GPT-2's transposed layers; the routed model does not.
 pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False:UserWarning")
-CUDA = torch.cuda.is_available()
 TOLERANCES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 
 
-def _base(kind: str = "llama", dtype: torch.dtype = torch.float64) -> nn.Module:
+def _base(kind: str = "llama", dtype: torch.dtype = torch.float64) -> PreTrainedModel:
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[kind])).to(dtype)
+    base: PreTrainedModel = AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[kind])).to(dtype)
+    return base
 
 
 def _model(kind: str = "llama", dtype: torch.dtype = torch.float64) -> RoutedModel:
@@ -63,7 +66,9 @@ def _model(kind: str = "llama", dtype: torch.dtype = torch.float64) -> RoutedMod
     return model
 
 
-def _plain(model: RoutedModel, name: str, kind: str = "llama", base: nn.Module | None = None) -> PeftModel:
+def _plain(
+    model: RoutedModel, name: str, kind: str = "llama", base: PreTrainedModel | None = None
+) -> PeftModel:
     """Plain PEFT with the adapter's weights."""
     dtype = model.base.dtype
     plain = get_peft_model(for_plain_peft(base or _base(kind, dtype)), copy.deepcopy(ADAPTERS[name])).to(
@@ -97,6 +102,11 @@ def _gradients(model: RoutedModel) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None and parameter.grad.any()
+    return parameter.grad
+
+
 def _close(a: Tensor, b: Tensor, tolerance: float) -> None:
     """Neither the whole nor any element may be off by more than `tolerance`, relative to the whole's size."""
     a, b = a.detach(), b.detach()
@@ -118,7 +128,7 @@ def test_mixed_batch_equals_plain_peft_case_by_case(kind: str, dtype: torch.dtyp
     parts = _by_row(model, batch)
     cross_entropy(torch.cat(list(parts.values())), batch.label_ids, reduction="sum").backward()
     for name in ROUTES:
-        plain = _base(kind, dtype) if name == "none" else _plain(model, name, kind)
+        plain: Any = _base(kind, dtype) if name == "none" else _plain(model, name, kind)
         for sequence in (s for s in MIXED if s.route == name):
             tokens = torch.tensor([sequence.input_ids])
             expected = plain(tokens).logits[0, -len(sequence.input_ids) : -1]
@@ -130,14 +140,10 @@ def test_mixed_batch_equals_plain_peft_case_by_case(kind: str, dtype: torch.dtyp
             own = model.adapter_parameters(name)
             assert own.keys() == _by_file_key(plain).keys()
             for key, parameter in _by_file_key(plain).items():
-                assert parameter.grad.any()
-                _close(own[key].grad, parameter.grad, tolerance)
+                _close(_gradient(own[key]), _gradient(parameter), tolerance)
 
 
-@pytest.mark.parametrize(
-    "device",
-    ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not CUDA, reason="no GPU")])],
-)
+@on_every_device
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
 def test_half_precision_equals_plain_peft_up_to_rounding(kind: str, device: str) -> None:
     """In bf16 we are about as far from the float64 result as plain PEFT's own bf16 pass is, at most 1.5 times."""
@@ -167,7 +173,9 @@ def test_half_precision_equals_plain_peft_up_to_rounding(kind: str, device: str)
         together = {key: torch.cat(rows).detach().double() for key, rows in logits.items()}
         own_error = (together["ours"] - together["exact"]).norm()
         assert own_error < 1.5 * (together["plain"] - together["exact"]).norm()
-        assert (ours.grad - true.grad).norm() < 1.5 * (theirs.grad - true.grad).norm()
+        exact_gradient = _gradient(true)
+        allowed = 1.5 * (_gradient(theirs) - exact_gradient).norm()
+        assert (_gradient(ours) - exact_gradient).norm() < allowed
 
 
 @pytest.mark.parametrize("name", VIRTUAL)
@@ -249,16 +257,22 @@ def test_a_stack_of_virtual_tokens_and_lora(name: str) -> None:
             factor = weight if "lora_B" in key else 1.0
             parameters[key.replace(".weight", f".{lora}.weight")].data.copy_(parameter.data * factor)
     merged = folded.merge_and_unload(adapter_names=["layers", "mlp"])
+    assert isinstance(merged, PreTrainedModel)
     plain = _plain(model, name, base=merged)
     for row in (0, 2):
         expected = plain(torch.tensor([rows[row].input_ids])).logits[0, -8:-1]
         _close(parts["stack", row], expected, 1e-10)
 
 
-GREEDY = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+GREEDY: dict[str, Any] = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
 PEFT_WARNS = pytest.mark.filterwarnings(
     "ignore:Position ids are not supported:UserWarning"
 )  # with any prompt
+
+
+def _generated(base: Any, tokens: Tensor, **options: Any) -> Tensor:
+    written: Tensor = base.generate(tokens, **(GREEDY | options))
+    return written
 
 
 @PEFT_WARNS
@@ -272,7 +286,7 @@ def test_generation_through_a_route_equals_plain_peft(kind: str, name: str) -> N
     for row, answer in zip(rows, expected, strict=True):
         tokens = torch.tensor([row, row])
         with model.route(name) as base:
-            assert torch.equal(base.generate(tokens, **GREEDY)[:, len(row) :], torch.stack([answer] * 2))
+            assert torch.equal(_generated(base, tokens)[:, len(row) :], torch.stack([answer] * 2))
             logits = base(tokens).logits
         _close(logits, plain(tokens).logits, 1e-10)
         with model.route(None) as base:
@@ -280,7 +294,7 @@ def test_generation_through_a_route_equals_plain_peft(kind: str, name: str) -> N
     padded = torch.tensor([[0] * (9 - len(row)) + row for row in rows])
     mask = torch.tensor([[0] * (9 - len(row)) + [1] * len(row) for row in rows])
     with model.route(name) as base:
-        together = base.generate(padded, attention_mask=mask, **GREEDY)[:, 9:]
+        together = _generated(base, padded, attention_mask=mask)[:, 9:]
     if model.config.to_dict().get("sliding_window") is None:
         assert torch.equal(together, torch.stack(expected))
     elif (
@@ -294,9 +308,9 @@ def test_beam_search_with_a_prefix_equals_plain_peft(kind: str) -> None:
     model = _model(kind).eval()
     plain = _plain(model, "prefix of 5", kind).eval()
     tokens = torch.tensor([[0, 0, 5, 6, 7], [1, 2, 3, 4, 5]])
-    options = GREEDY | {"attention_mask": (tokens > 0).long(), "num_beams": 2}
+    options: dict[str, Any] = GREEDY | {"attention_mask": (tokens > 0).long(), "num_beams": 2}
     with model.route("prefix of 5") as base:
-        assert torch.equal(base.generate(tokens, **options), plain.generate(input_ids=tokens, **options))
+        assert torch.equal(_generated(base, tokens, **options), plain.generate(input_ids=tokens, **options))
 
 
 def test_answers_do_not_depend_on_neighbours_where_there_is_a_window(tiny_llama: Path) -> None:
@@ -381,9 +395,10 @@ def test_initial_values_are_pefts(tiny_llama: Path) -> None:
     assert abs(float(values(prefix).std()) - 1) < 0.1  # nn.Embedding's
     assert not values(PrefixTuningConfig(num_virtual_tokens=30, init_weights="zero")).any()
     embeddings = AutoModelForCausalLM.from_pretrained(tiny_llama).get_input_embeddings().weight
+    assert isinstance(embeddings, Tensor)
     sampled = values(PromptTuningConfig(num_virtual_tokens=6, prompt_tuning_init="SAMPLE_VOCAB"))
     assert (sampled[:, None] == embeddings[None]).all(-1).any(-1).all()
-    text = {"prompt_tuning_init_text": "walk run", "tokenizer_name_or_path": str(tiny_llama)}
+    text: dict[str, Any] = {"prompt_tuning_init_text": "walk run", "tokenizer_name_or_path": str(tiny_llama)}
     ids = AutoTokenizer.from_pretrained(tiny_llama)("walk run")["input_ids"]
     told = values(PromptTuningConfig(num_virtual_tokens=7, prompt_tuning_init="TEXT", **text))
     assert torch.equal(told, embeddings[(ids * 7)[:7]])
@@ -394,7 +409,7 @@ def test_initial_values_are_pefts(tiny_llama: Path) -> None:
     [
         (PrefixTuningConfig(num_virtual_tokens=3, prefix_projection=True), "prefix_projection=True"),
         (PrefixTuningConfig(num_virtual_tokens=3, encoder_hidden_size=8), "encoder_hidden_size=8"),
-        (PrefixTuningConfig(num_virtual_tokens=3, init_weights="ones"), "init_weights='ones'"),
+        (PrefixTuningConfig(num_virtual_tokens=3, init_weights="ones"), "init_weights='ones'"),  # type: ignore[arg-type]
         (PrefixTuningConfig(num_virtual_tokens=3, num_layers=1), r"num_layers=1\) does not fit .* needs 2"),
         (PrefixTuningConfig(num_virtual_tokens=3, modules_to_save=["lm_head"]), "modules_to_save"),
         (PrefixTuningConfig(), r"num_virtual_tokens=None\): expected a whole number of at least 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -210,7 +211,7 @@ def test_pcgrad_per_block_is_pcgrad_of_each_block() -> None:
 # TorchJD's, on the scale of a sum. Two orthogonal gradients of lengths 1 and 2 where nothing else is said.
 ORTHOGONAL = [[1.0, 0.0], [0.0, 2.0]]
 CONFLICT = [[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]]  # the example of TorchJD's documentation
-AGGREGATORS = {
+AGGREGATORS: dict[str, tuple[Any, dict[str, Any], list[float]]] = {
     "aligned_mtl": (ORTHOGONAL, {}, [1.0, 1.0]),  # as short as the shortest
     "cagrad": (ORTHOGONAL, {"c": 0.0}, [1.0, 2.0]),  # with c = 0 the plain mean
     "config": (ORTHOGONAL, {}, [1.5, 1.5]),  # the same angle to both; as long as both projections together
@@ -234,7 +235,7 @@ AGGREGATORS = {
 }
 HALF = {**BY_TASK, "verbs": 0.5}
 SOFT = math.exp(1.0) / (math.exp(1.0) + math.exp(2.0))
-SCALARIZERS = {  # at the losses 2 and 4
+SCALARIZERS: dict[str, tuple[dict[str, Any], list[float]]] = {  # at the losses 2 and 4
     "constant": ({"weights": HALF}, [0.5, 1.0]),
     "cosmos": ({"lambda_": 0.0, "weights": HALF}, [0.5, 1.0]),
     "dwa": ({}, [1.0, 1.0]),
@@ -281,6 +282,7 @@ def test_learned_scales_go_down_the_slope_of_torchjds_loss() -> None:
     with torch.no_grad():
         loss.log_scale.copy_(scales)
     loss(torch.tensor([2.0, 0.5])).backward()
+    assert loss.log_scale.grad is not None
     assert loss.log_scale.grad.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
 
 

@@ -50,4 +50,4 @@ def test_quickstart_trains_saves_and_loads_in_plain_peft(tmp_path: Path) -> None
     answer = adapted.generate(
         **prompt, max_new_tokens=3, do_sample=False, pad_token_id=tokenizer.eos_token_id
     )
-    assert tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :]).startswith(" walk")
+    assert str(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :])).startswith(" walk")

@@ -164,7 +164,7 @@ def settings(task: Task) -> dict[str, object]:
         "max_steps": task.max_steps,
         "batch_size": task.batch_size,
     }
-    return dict(task.settings) | {key: value for key, value in lengths.items() if value is not None}
+    return {**task.settings, **{key: value for key, value in lengths.items() if value is not None}}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -31,18 +31,15 @@ def _changes(updates: list[LoraUpdate]) -> list[Tensor]:
 
 def _to_the_mean(changes: list[Tensor]) -> Tensor:
     mean = torch.stack(changes).mean(0)
-    return 0.3 / 2 * sum((change - mean).square().sum() for change in changes)
+    return 0.3 / 2 * torch.stack([(change - mean).square().sum() for change in changes]).sum()
 
 
 RELATIONS = torch.tensor([[0.0, 0.5, 0.0], [0.5, 0.0, 2.0], [0.0, 2.0, 0.0]], dtype=torch.float64)
 
 
 def _by_pairs(changes: list[Tensor]) -> Tensor:
-    return (
-        0.3
-        / 4
-        * sum(RELATIONS[i, j] * (changes[i] - changes[j]).square().sum() for i in range(3) for j in range(3))
-    )
+    pairs = [RELATIONS[i, j] * (changes[i] - changes[j]).square().sum() for i in range(3) for j in range(3)]
+    return 0.3 / 4 * torch.stack(pairs).sum()
 
 
 MEAN = 0.3 * (torch.eye(3, dtype=torch.float64) - 1 / 3)

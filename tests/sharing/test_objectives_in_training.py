@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
-from hf_mtl.adapters import LoraUpdate
+from hf_mtl.adapters import LayerUpdate, LoraUpdate
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.models import load_base, losses_of
 from hf_mtl.objectives import SharedGradients, objective_of
@@ -26,6 +26,11 @@ NAMES = ("a", "b", "c")
 STATEFUL = ("gradnorm", "dwa", "uncertainty", "random", "gradient_norm", "pcgrad")
 
 
+def _change(update: LayerUpdate) -> Tensor:
+    assert isinstance(update, LoraUpdate)
+    return update.scale * update.lora_B @ update.lora_A
+
+
 def _rows(name: str, count: int) -> Dataset:
     return Dataset.from_list(
         [{"text": " ".join([name, *["word"] * (i % 5)]), "label": f"x{i % 3}"} for i in range(count)]
@@ -34,7 +39,7 @@ def _rows(name: str, count: int) -> Dataset:
 
 def trainer_of(folder: Path, out: Path, *, dtype: str = "float64", **changes: Any) -> MultiTaskTrainer:
     """Three tasks that share an adapter and have one each, of unlike sizes."""
-    lora = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
+    lora: dict[str, Any] = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
     template = PromptCompletion("{text}:", " {label}")
     adapter = LoraConfig(target_modules=["q_proj", "v_proj"], **lora)
     suite = [
@@ -93,12 +98,13 @@ def test_rows_equal_a_backward_pass_for_each_task(
 
 
 def test_rows_of_equal_weights_add_up_to_the_ordinary_gradient(tiny_llama: Path, tmp_path: Path) -> None:
-    ends = []
-    for case in (
+    ends: list[dict[str, Tensor]] = []
+    cases: list[dict[str, Any]] = [
         {},
         {"gradient_cosines": True},
         {"objective": {"name": "static", "weights": dict.fromkeys(NAMES, 2.0)}},
-    ):
+    ]
+    for case in cases:
         trainer = trainer_of(tiny_llama, tmp_path / str(len(ends)), **case)
         assert isinstance(_rounds(trainer).combining, Combining) is bool(case)
         trainer.train()
@@ -214,12 +220,7 @@ def test_soft_sharing_learns_relations_of_the_adapters_as_they_are(tiny_llama: P
     found = trainer.relations
     assert found is not None and found.source == "learned" and found.names == NAMES
     flat = torch.stack(
-        [
-            torch.cat(
-                [(u.scale * u.lora_B @ u.lora_A).flatten() for u in trainer.model.updates(name).values()]
-            )
-            for name in NAMES
-        ]
+        [torch.cat([_change(u).flatten() for u in trainer.model.updates(name).values()]) for name in NAMES]
     ).detach()
     squares = (flat[:, None] - flat).square().sum(2)
     logits = -squares / (0.05 * squares.sum() / 6)
@@ -231,17 +232,16 @@ def test_soft_sharing_learns_relations_of_the_adapters_as_they_are(tiny_llama: P
     step = _rounds(trainer)
     layer = next(iter(trainer.model.updates("a")))
     updates = [trainer.model.updates(name)[layer] for name in NAMES]
-    changes = [u.scale * u.lora_B @ u.lora_A for u in updates]
+    changes = [_change(u) for u in updates]
     both = (weights + weights.t()) / 2
-    penalty = (
-        sum(both[i, j] * (changes[i] - changes[j]).square().sum() for i in range(3) for j in range(3)) / 4
-    )
-    (expected,) = torch.autograd.grad(penalty, [updates[0].lora_A])
+    pairs = [both[i, j] * (changes[i] - changes[j]).square().sum() for i in range(3) for j in range(3)]
+    penalty = torch.stack(pairs).sum() / 4
+    (expected,) = torch.autograd.grad(penalty, [updates[0].get_parameter("lora_A")])
     for update in (u for name in NAMES for u in trainer.model.updates(name).values()):
-        for parameter in (update.lora_A, update.lora_B):
+        for parameter in (update.get_parameter("lora_A"), update.get_parameter("lora_B")):
             parameter.grad = torch.zeros_like(parameter)
     step.soft.add(NAMES)
-    torch.testing.assert_close(updates[0].lora_A.grad, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(updates[0].get_parameter("lora_A").grad, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_relations_of_an_objective_may_be_a_file(tiny_llama: Path, tmp_path: Path) -> None:

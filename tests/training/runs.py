@@ -37,7 +37,7 @@ def rows(kind: str, count: int) -> Dataset:
 def tasks(**changes: Any) -> dict[str, Task]:
     """Three tasks; `changes` are settings of all of them."""
     template = PromptCompletion("{text}:", " {label}")
-    lora = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
+    lora: dict[str, Any] = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
     adapters = {
         "verbs": LoraConfig(target_modules="all-linear", **lora),
         "mlp": LoraConfig(target_modules=["q_proj", "v_proj", "down_proj"], **lora),
@@ -77,7 +77,7 @@ def weights(trainer: MultiTaskTrainer, owner: str) -> dict[str, Tensor]:
 
 def state_of(trainer: MultiTaskTrainer) -> dict[str, Tensor]:
     """Copies of all that a run ends with: every owner's weights, optimizer state and next learning rate."""
-    state = {}
+    state: dict[str, Tensor] = {}
     for owner, optimizer in trainer.task_optimizers.items():
         state |= {f"{owner} {key}": value.clone() for key, value in optimizer.state_tensors().items()}
         state |= {f"{owner} {key}": value for key, value in weights(trainer, owner).items()}

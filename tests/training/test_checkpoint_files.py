@@ -274,7 +274,8 @@ def test_what_a_checkpoint_does_not_hold(tmp_path: Path) -> None:
 def test_writing_draws_no_random_numbers(tmp_path: Path) -> None:
     states = []
     for _ in range(2):
-        states.append((torch.get_rng_state(), random.getstate(), np.random.get_state()[1]))
+        words = np.random.get_state(legacy=False)["state"]["key"]
+        states.append((torch.get_rng_state(), random.getstate(), words))
         _round_trip(tmp_path, {"w": torch.ones(3)})
     (a, b, c), (x, y, z) = states
     assert torch.equal(a, x) and b == y and np.array_equal(c, z)

@@ -30,8 +30,9 @@ def tiny_t5(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     end = tokenizer.eos_token_id
     config = T5Config(
         vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, dropout_rate=0.0,
-        pad_token_id=end, eos_token_id=end, decoder_start_token_id=end, initializer_factor=1.0,
+        pad_token_id=end, eos_token_id=end, initializer_factor=1.0,
     )  # fmt: skip
+    config.decoder_start_token_id = end  # its constructor takes it without naming it
     torch.manual_seed(0)
     T5ForConditionalGeneration(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

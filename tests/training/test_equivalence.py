@@ -86,7 +86,8 @@ def _wide_loss(
 
 class _InOrder(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset or self.train_dataset)
+        rows: Any = train_dataset or self.train_dataset
+        return SequentialSampler(rows)
 
 
 def _padded(rows: list[dict[str, list[int]]]) -> dict[str, Tensor]:
@@ -161,6 +162,11 @@ def _joint(
     return MultiTaskTrainer(model, args, tasks, processing_class=AutoTokenizer.from_pretrained(folder))
 
 
+def _first(rows: Any) -> Dataset:
+    selected: Dataset = rows.select(range(24))
+    return selected
+
+
 def _snapshot(trainer: MultiTaskTrainer, name: str) -> dict[str, Tensor]:
     return {key: p.detach().clone() for key, p in trainer.model.adapter_parameters(name).items()}
 
@@ -171,7 +177,7 @@ def test_joint_equals_plain_peft_alone(
     tiny_llama: Path, tmp_path: Path, dtype: torch.dtype, tolerance: float, steps: int
 ) -> None:
     tasks = _tasks()
-    tasks = [replace(task, train=task.train.select(range(24))) for task in tasks]
+    tasks = [replace(task, train=_first(task.train)) for task in tasks]
     trainer = _joint(tiny_llama, tmp_path / "joint", dtype, tasks, max_steps=steps)
     start = {task.name: _snapshot(trainer, task.name) for task in tasks}
     trainer.train()
@@ -190,9 +196,7 @@ def test_joint_equals_plain_peft_alone_for_other_kinds(tiny_llama: Path, tmp_pat
         "past tense": LoraConfig(r=4, target_modules=["v_proj"], use_dora=True, modules_to_save=["lm_head"]),
         "layers": IA3Config(target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"]),
     }
-    tasks = [
-        replace(task, train=task.train.select(range(24)), adapter=adapters[task.name]) for task in _tasks()
-    ]
+    tasks = [replace(task, train=_first(task.train), adapter=adapters[task.name]) for task in _tasks()]
     trainer = _joint(tiny_llama, tmp_path / "joint", torch.float64, tasks)
     start = {name: _snapshot(trainer, name) for name in adapters}
     trainer.train()

@@ -26,6 +26,7 @@ def test_gradients_of_several_passes_and_rounds() -> None:
             for a, b, *_ in (ours, theirs):
                 (scale * a * b.square()).sum().backward()
         wanted = [torch.zeros(3, 5) if p.grad is None else p.grad for p in theirs]
+        assert flat.flat.grad is not None
         assert torch.equal(flat.flat.grad, torch.cat([gradient.reshape(-1) for gradient in wanted]))
         flat.drop_gradients()
         assert flat.flat.grad is None and all(parameter.grad is None for parameter in ours)
@@ -43,7 +44,7 @@ def test_what_is_not_decayed_shares_the_clip() -> None:
         task.start_round()
         optimizer.zero_grad()
         for parameters in (ours, theirs):
-            sum(p.square().sum() for p in parameters).backward()
+            torch.stack([p.square().sum() for p in parameters]).sum().backward()
         norm = torch.nn.utils.clip_grad_norm_(theirs, 0.5)
         assert task.norm() == norm
         task.clip(float(norm))

@@ -207,14 +207,14 @@ def test_spikes_are_reported_and_skipped_on_request(
 
 
 def test_early_stopping_keeps_the_best_and_frees_the_round(tiny_llama: Path, tmp_path: Path) -> None:
-    changes = {"eval_strategy": "steps", "eval_steps": 2, "load_best_model_at_end": True, "save_strategy": "steps",
+    changes: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "load_best_model_at_end": True, "save_strategy": "steps",
                "save_steps": 2, "max_steps": 20, "save_total_limit": 1}  # fmt: skip
     suite = tasks()
     # At this rate the weights get worse; and a metric that never moves is never better than at first.
     suite["mlp"] = replace(suite["mlp"], learning_rate=1.0, early_stopping_patience=2, optim="sgd")
     suite["c/d"] = replace(suite["c/d"], metric_for_best_model="exact_match", early_stopping_patience=3)
     trainer = trainer_of(tiny_llama, tmp_path, suite, **changes)
-    seen: dict[int, dict[str, Tensor]] = {}
+    seen: dict[float, dict[str, Tensor]] = {}
 
     class Watch(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -252,7 +252,7 @@ def test_shared_weights_are_the_runs_best(tiny_llama: Path, tmp_path: Path) -> N
         tiny_llama, tmp_path, suite, model=model, max_steps=8, eval_strategy="steps", eval_steps=2, save_steps=2,
         save_strategy="steps", load_best_model_at_end=True, learning_rate=3.0, lr_scheduler_type="constant",
     )  # fmt: skip
-    seen: dict[int, dict[str, Tensor]] = {}
+    seen: dict[float, dict[str, Tensor]] = {}
 
     class Watch(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -61,7 +61,8 @@ def _live(
     max_rounds: int | None = None,
 ) -> tuple[list[tuple[str, ...]], dict[str, TaskFacts]]:
     """Go through a run round by round, as a trainer does."""
-    tasks, rounds = dict(tasks), []
+    tasks = dict(tasks)
+    rounds: list[tuple[str, ...]] = []
 
     def over() -> bool:
         return rule.ended(tasks) and not participation.mixture.in_turn(rule.active(tasks))
@@ -425,7 +426,7 @@ def test_a_plan_can_start_in_the_middle(spec: Any) -> None:
 
 
 def test_a_plan_knows_no_loss() -> None:
-    seen = []
+    seen: list[float | None] = []
     tasks = {name: replace(task, loss=3.0) for name, task in TASKS.items()}
 
     def rates(facts: MixtureFacts) -> dict[str, float]:

@@ -101,7 +101,12 @@ def test_changes_that_make_no_sense_are_refused(
     trainer_of(tiny_llama, tmp_path, tasks(), **(SAVING | {"max_steps": 3})).train()
     changed = tasks()
     old = changed["verbs"]
-    fields = {"train": old.train, "eval": old.eval, "template": old.template, "adapter": old.adapter} | change
+    fields: dict[str, Any] = {
+        "train": old.train,
+        "eval": old.eval,
+        "template": old.template,
+        "adapter": old.adapter,
+    } | change
     changed["verbs"] = Task("verbs", **fields)
     resumed = trainer_of(tiny_llama, tmp_path / "b", changed, **(SAVING | {"max_steps": 6}))
     start = weights(resumed, "mlp")

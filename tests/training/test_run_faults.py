@@ -155,7 +155,7 @@ def test_two_runs_in_one_folder(tiny_llama: Path, tmp_path: Path, runner: Forked
 
 
 def test_truncated_file(tiny_llama: Path, tmp_path: Path, whole: MultiTaskTrainer) -> None:
-    shutil.copytree(whole.args.output_dir, tmp_path / "run")
+    shutil.copytree(str(whole.args.output_dir), tmp_path / "run")
     for name in (
         "optimizer.safetensors",
         "state.json",

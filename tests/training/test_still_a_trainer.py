@@ -15,6 +15,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     EvalPrediction,
+    PreTrainedTokenizerBase,
     Trainer,
     TrainingArguments,
     default_data_collator,
@@ -29,7 +30,8 @@ def test_without_tasks_it_is_the_stock_trainer(tiny_llama: Path, tmp_path: Path)
     ids = torch.randint(0, 90, (24, 9), generator=torch.Generator().manual_seed(0)).tolist()
     data = Dataset.from_list([{"input_ids": row, "labels": row} for row in ids])
     ends = []
-    for cls in (Trainer, MultiTaskTrainer):
+    classes: tuple[Any, ...] = (Trainer, MultiTaskTrainer)
+    for cls in classes:
         out = tmp_path / cls.__name__
         settings = ARGUMENTS | {
             "save_strategy": "steps",
@@ -64,11 +66,11 @@ def test_without_tasks_it_is_the_stock_trainer(tiny_llama: Path, tmp_path: Path)
 
 
 def test_compute_metrics_sees_each_task(tiny_llama: Path, tmp_path: Path) -> None:
-    seen: list[EvalPrediction] = []
+    seen: list[Any] = []
 
     def metrics(prediction: EvalPrediction) -> dict[str, float]:
         seen.append(prediction)
-        right = (prediction.predictions == prediction.label_ids) | (prediction.label_ids == -100)
+        right: Any = (prediction.predictions == prediction.label_ids) | (prediction.label_ids == -100)
         return {"right_rows": float(right.all(axis=1).mean())}
 
     suite = tasks()
@@ -89,7 +91,7 @@ def test_predict_gives_answers_references_and_figures(tiny_llama: Path, tmp_path
     assert output.label_ids["verbs"] == [" x0", " x1", " x2"]
     assert output.metrics["test_verbs/rows"] == 3 and "test_mlp/loss" not in output.metrics
     with pytest.raises(ConfigError, match="predict takes rows by task"):
-        trainer.predict(rows("verbs", 3))  # type: ignore[arg-type]
+        trainer.predict(rows("verbs", 3))
 
 
 def _streamed(folder: Path, count: int, *, broken: int | None = None) -> Task:
@@ -142,4 +144,5 @@ def test_the_log_of_a_round(tiny_llama: Path, tmp_path: Path) -> None:
 def test_the_tokenizer_of_a_model_object(tiny_llama: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_llama)
     trainer = MultiTaskTrainer(model, trainer_of(tiny_llama, tmp_path, tasks()).args, tasks().values())
+    assert isinstance(trainer.processing_class, PreTrainedTokenizerBase)
     assert trainer.processing_class.vocab_size == AutoTokenizer.from_pretrained(tiny_llama).vocab_size

@@ -21,9 +21,9 @@ from runs import tasks, trainer_of
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _scalars(folder: Path) -> dict[tuple[str, int], float]:
+def _scalars(folder: Path) -> dict[tuple[str, float], float]:
     """All scalars in a folder of event files, by tag and round. A record is: length, its checksum, event, checksum."""
-    found: dict[tuple[str, int], float] = {}
+    found: dict[tuple[str, float], float] = {}
     for file in folder.rglob("events.out.tfevents.*"):
         content = file.read_bytes()
         place = 0
@@ -77,13 +77,13 @@ def _records(content: bytes) -> Iterator[bytes]:
             record = b""
 
 
-def _history(file: Path) -> dict[tuple[str, int], float]:
+def _history(file: Path) -> dict[tuple[str, float], float]:
     """What an offline run of wandb keeps for its upload, by key and round."""
-    found: dict[tuple[str, int], float] = {}
+    found: dict[tuple[str, float], float] = {}
     for data in _records(file.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(data)
+        record = wandb_internal_pb2.Record.FromString(data)  # type: ignore[attr-defined]  # chosen at import
         items = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
-        step = items.get("train/global_step")
+        step = items.get("train/global_step", 0)
         found |= {(key, step): value for key, value in items.items() if isinstance(value, float | int)}
     return found
 

@@ -132,7 +132,7 @@ def test_an_adapter_of_two_tasks_is_caught_and_named(tiny_llama: Path, tmp_path:
 class _Leaky(MultiTaskTrainer):
     """Makes every gradient larger by one part in a hundred for each task of the round."""
 
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: None = None) -> Any:
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         loss = super().training_step(model, inputs, num_items_in_batch)
         factor = 1 + 0.01 * len(inputs.label_counts)
         for own in self.suite_optimizer.present().values():
@@ -158,7 +158,7 @@ def test_what_cannot_be_compared_is_refused(tiny_llama: Path, tmp_path: Path) ->
 
 def test_limits() -> None:
     limits = limits_of(torch.float32, torch.finfo(torch.float32).eps, rounds=5)
-    assert (limits.update, limits.export) == (pytest.approx(3.45e-4, rel=1e-2), 1e-5)
+    assert limits.update == pytest.approx(3.45e-4, rel=1e-2) and limits.export == 1e-5
     assert limits.drift == 5 * limits.update
     assert limits_of(torch.float32, 2.0**-10, rounds=1).export == 2.0**-6  # TF32
     assert limits_of(torch.bfloat16, 2.0**-7, rounds=1).export == 0.125

@@ -69,7 +69,8 @@ def test_on_a_quantised_base(bits: int, tmp_path: Path, monkeypatch: pytest.Monk
         loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             tmp_path / "base", dtype=torch.float32, quantization_config=config
         )
-        return loaded.eval()
+        loaded.eval()
+        return loaded
 
     model = routed(case, kinds=("mlp", "wide", "ia3", "prefix"), base=base())
     save_suite(model, tmp_path / "suite", processor=None)
