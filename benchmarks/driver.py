@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import transformers
+from record import HERE, RESULTS, commit, device, write
 from safetensors.torch import save_file
 from workload import SHAPES, Example, Spec
 
 import hf_mtl
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
 PEERS = {
     "moe-peft": Path(os.environ.get("PEERS", HERE / "peers")) / ".venv-moe-peft",
     "adapterhub": Path(os.environ.get("PEERS", HERE / "peers")) / ".venv-adapterhub",
@@ -91,8 +88,10 @@ class Worker:
 
     def close(self) -> None:
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def initial_weights(spec: Spec, folder: Path) -> Path:
@@ -106,9 +105,15 @@ def initial_weights(spec: Spec, folder: Path) -> Path:
 
 
 def measure(
-    name: str, entries: Sequence[Entry], batches: Batches, rounds: int, *, together: bool = True
+    name: str,
+    entries: Sequence[Entry],
+    batches: Batches,
+    rounds: int,
+    *,
+    together: bool = True,
+    folder: Path = RESULTS,
 ) -> dict[str, Any]:
-    """Run all entries and write `results/<name>.json`.
+    """Run all entries and write `<name>.json`, anew after each round.
 
     Args:
         name: Of the result.
@@ -117,6 +122,7 @@ def measure(
         rounds: Measured rounds; one more comes first and is not counted.
         together: One round of each in turn, all processes alive, which times fairly; else one process after the
             other, which needs the memory of one.
+        folder: Where the result is written.
 
     Returns:
         The result, as it was written.
@@ -125,40 +131,46 @@ def measure(
     for label in missing:
         print(f"left out: {label} (run benchmarks/peers/setup.sh first)")
     entries = [entry for entry in entries if entry.label not in missing]
-    measured: dict[str, Any] = {}
-    measured_commit = commit()  # now, not after the run
-    with tempfile.TemporaryDirectory() as folder:
-        weights = initial_weights(entries[0].spec, Path(folder))
-        for group in [entries] if together else [[entry] for entry in entries]:
-            measured |= _in_turn(group, weights, batches, rounds)
-    result = {
+    result: dict[str, Any] = {
         "name": name,
         "device": device(),
         "threads": 1,
         "hf_mtl": hf_mtl.__version__,
-        "commit": measured_commit,
+        "commit": commit(),  # now, not after the run
         "rounds": rounds,
         "left_out": missing,
-        "entries": measured,
+        "entries": {},
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as scratch:
+        weights = initial_weights(entries[0].spec, Path(scratch))
+        for group in [entries] if together else [[entry] for entry in entries]:
+            for measured in _in_turn(group, weights, batches, rounds):
+                result["entries"] |= measured
+                write(folder, name, result)
     return result
 
 
 def _in_turn(
     entries: Sequence[Entry], weights: Path, batches: Batches, rounds: int
-) -> dict[str, dict[str, Any]]:
-    """One process per entry, one round of each in turn; what came of it, by label."""
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """One process per entry, one round of each in turn; after each round what came of it so far, by label."""
     workers = [Worker(entry, weights) for entry in entries]
     samples: dict[str, list[dict[str, float]]] = {entry.label: [] for entry in entries}
-    for index in range(rounds + 1):
-        turn = index % len(workers)  # another one begins each time
-        for worker in workers[turn:] + workers[:turn]:
-            samples[worker.entry.label].append(worker.ask(batches(worker.entry.spec, index)))
-        print(f"round {index}: " + _line(samples, index), flush=True)
-    for worker in workers:
-        worker.close()
+    try:
+        for index in range(rounds + 1):
+            turn = index % len(workers)  # another one begins each time
+            for worker in workers[turn:] + workers[:turn]:
+                samples[worker.entry.label].append(worker.ask(batches(worker.entry.spec, index)))
+            print(f"round {index}: " + _line(samples, index), flush=True)
+            yield _so_far(workers, samples)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def _so_far(
+    workers: Sequence[Worker], samples: dict[str, list[dict[str, float]]]
+) -> dict[str, dict[str, Any]]:
     return {
         worker.entry.label: {
             "variant": worker.entry.variant,
@@ -187,31 +199,3 @@ def _line(samples: dict[str, list[dict[str, float]]], index: int) -> str:
         f"{label} {speed(rounds[index]):.0f} tok/s (loss {rounds[index]['loss']:.4f})"
         for label, rounds in samples.items()
     )
-
-
-def device() -> str:
-    """The processor and what torch uses of it."""
-    names = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    flags = torch.backends.cpu.get_cpu_capability()
-    amx = ", AMX" if "amx_bf16" in Path("/proc/cpuinfo").read_text() else ""
-    return f"{names[0] if names else platform.machine()} ({flags}{amx})"
-
-
-def commit() -> str:
-    """The commit that was measured, and whether the library differed from it."""
-    git = ["git", "-C", str(HERE)]
-    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
-    changed = subprocess.run(
-        [*git, "status", "--porcelain", "--", "../hf_mtl"], capture_output=True, text=True
-    ).stdout
-    return head.strip() + (" with changes" if changed.strip() else "")
-
-
-def versions() -> dict[str, str]:
-    """The versions of what a run of the trainer computes with."""
-    others = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")}
-    return {"hf_mtl": hf_mtl.__version__} | others

@@ -17,24 +17,21 @@ import gc
 import json
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import peft
 import torch
 import transformers
 from peft import LoraConfig, PeftModel
+from record import add_folder, commit, device, versions, write
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_mtl import __version__
 from hf_mtl.export import save_suite
 from hf_mtl.models import Decoder, GenerationRequest, GenerationSettings, RoutedModel, load_base
 
-RESULT = Path(__file__).resolve().parent / "results" / "generation.json"
 MODEL = Path.home() / ".cache" / "hf_mtl" / "assets" / "smollm2-135m-instruct"
 TASKS, REQUESTS, RANK = 8, 8, 8
 BARS = {
@@ -206,6 +203,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--beside", default="nothing", help="what else runs on the machine, for the record")
     parser.add_argument("--profile", type=Path, help="a folder for a table of each way's operations")
+    add_folder(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
@@ -216,8 +214,7 @@ def main() -> None:
             comparison.play(turn)
         result = {**environment(options, new), "rows": [comparison.row() for comparison in comparisons]}
         if not options.quick:  # after each round: a later one may be cut off
-            RESULT.parent.mkdir(exist_ok=True)
-            RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            write(options.folder, "generation", result)
     print(json.dumps(result, indent=1))
     for comparison in comparisons if options.profile else ():
         comparison.profile(options.profile)
@@ -234,15 +231,10 @@ def environment(options: argparse.Namespace, new: int) -> dict[str, object]:
         "rank": RANK,
         "new_tokens": new,
         "beside": options.beside,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip(),
-        "hf_mtl": __version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
+        "commit": commit(),
+        **versions(),
         "python": platform.python_version(),
-        "device": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        "device": device(),
         "threads": torch.get_num_threads(),
     }
 

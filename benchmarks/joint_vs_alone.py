@@ -9,9 +9,8 @@ changes").
 
 from __future__ import annotations
 
+import argparse
 import copy
-import json
-import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import peft
 import torch
 from datasets import Dataset
-from driver import commit, device, versions
+from record import add_folder, commit, device, versions, write
 from rich.console import Console
 from rich.table import Table
 from torch.utils.data import SequentialSampler
@@ -33,7 +32,6 @@ from hf_mtl.training.sources import StoredRows
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "quickstart" / "recipe.yaml"
-RESULT = ROOT / "benchmarks" / "results" / "joint_vs_alone.json"
 ROWS = 300
 
 
@@ -97,7 +95,11 @@ def train_alone(
 
 def main() -> None:
     console = Console()
-    overrides = [f"defaults.max_eval_rows={ROWS}", "training.disable_tqdm=true", *sys.argv[1:]]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("settings", nargs="*", help="of the recipe, as KEY=VALUE")
+    add_folder(parser)
+    asked = parser.parse_args()
+    overrides = [f"defaults.max_eval_rows={ROWS}", "training.disable_tqdm=true", *asked.settings]
     run = build(load_recipe(RECIPE, overrides))
     dtype = run.recipe.model.dtype
     base, identity = load_base(run.source, dtype=dtype, hub_id=run.recipe.model.id)
@@ -110,6 +112,15 @@ def main() -> None:
     joint.train()
     together = joint.evaluate()
     tasks: dict[str, Any] = {}
+    result = {
+        "rows_per_task": ROWS,
+        "steps": run.args.max_steps,
+        "dtype": str(dtype),
+        "tasks": tasks,
+        "versions": versions(),
+        "device": f"{device()}, {torch.get_num_threads()} threads",
+        "commit": commit(),
+    }
     for name in run.suite:
         alone = train_alone(joint, name, start[name], run.source, dtype)
         parameters = joint.model.adapter_parameters(name)
@@ -120,22 +131,13 @@ def main() -> None:
             for key, parameter in parameters.items():
                 parameter.copy_(alone[key])
         tasks[name] = {"largest_weight_difference": difference}
+        write(asked.folder, "joint_vs_alone", result)
     apart = joint.evaluate()
     for name, task in run.suite.items():
         for metric in task.metrics or ():
             key = f"eval_{name}/{metric}"
             tasks[name][str(metric)] = {"joint": together[key], "alone": apart[key]}
-    result = {
-        "rows_per_task": ROWS,
-        "steps": run.args.max_steps,
-        "dtype": str(dtype),
-        "tasks": tasks,
-        "versions": versions(),
-        "device": f"{device()}, {torch.get_num_threads()} threads",
-        "commit": commit(),
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    write(asked.folder, "joint_vs_alone", result)
     show(result, console)
 
 

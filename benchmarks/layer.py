@@ -1,6 +1,6 @@
 """One frozen linear layer with N adapters on 2,048 tokens: the forms of the low-rank products beside plain PEFT's.
 
-    python benchmarks/layer.py            # writes benchmarks/results/layer.json
+    python benchmarks/layer.py            # writes benchmarks/results/layer.json, anew after each shape
 
 Forward and backward, medians of interleaved runs in process CPU time, one thread. `peft` is one adapter for all tokens
 as PEFT computes it, `segments` what the library does, `fp32` and `own` the same with that dtype of products forced.
@@ -10,24 +10,19 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import peft
 import torch
+from record import add_folder, commit, device, versions, write
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hf_mtl import __version__
 from hf_mtl.adapters import Term, forms, segment_linear
 from hf_mtl.adapters.grouped import grouped_delta
 
-RESULT = Path(__file__).resolve().parent / "results" / "layer.json"
 TOKENS, RANK, SCALE = 2048, 8, 2.0
 LIMIT = forms._CPU_FP32_ELEMENTS
 
@@ -94,9 +89,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="one shape only")
+    add_folder(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
+    rows: list[dict[str, object]] = []
+    result = environment(options.runs) | {"rows": rows}
     sizes = ((576, 576), (576, 1536), (1536, 576), (2048, 2048))
     for dtype in (torch.float32, torch.bfloat16):
         for d_in, d_out in sizes[: 1 if options.quick else None]:
@@ -106,24 +103,22 @@ def main() -> None:
                     {"dtype": str(dtype)[6:], "d_in": d_in, "d_out": d_out, "adapters": count, **figures}
                 )
                 print(rows[-1], flush=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    result = {
+                write(options.folder, "layer", result)
+
+
+def environment(runs: int) -> dict[str, object]:
+    return {
         "benchmark": "layer",
         "unit": "milliseconds of process CPU time, forward and backward",
         "tokens": TOKENS,
         "rank": RANK,
-        "runs": options.runs,
-        "commit": commit.stdout.strip(),
-        "hf_mtl": __version__,
-        "torch": torch.__version__,
-        "peft": peft.__version__,
+        "runs": runs,
+        "commit": commit(),
+        **versions(),
         "python": platform.python_version(),
-        "device": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        "device": device(),
         "threads": torch.get_num_threads(),
-        "rows": rows,
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

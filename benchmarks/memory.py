@@ -11,6 +11,7 @@ import argparse
 
 from driver import chosen, measure
 from model import entries
+from record import add_folder
 from workload import SHAPES, Spec, mixed
 
 
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=["*"], help="only entries that fit one of these patterns"
     )
+    add_folder(parser)
     asked = parser.parse_args()
     spec = Spec(shape=asked.shape, dtype=asked.dtype)
     name = f"memory-{asked.shape}-{asked.dtype}"
@@ -31,6 +33,7 @@ def main() -> None:
         lambda _, index: mixed(spec, index),
         asked.rounds,
         together=False,
+        folder=asked.folder,
     )
     for label, entry in result["entries"].items():
         peak = max(sample["peak_mib"] for sample in entry["samples"])

@@ -12,6 +12,7 @@ import argparse
 from functools import partial
 
 from driver import Entry, chosen, measure, ratio
+from record import add_folder
 from workload import SHAPES, Spec, mixed
 
 PEER_DROPOUT = 0.05  # MoE-PEFT refuses to train without dropout
@@ -44,6 +45,7 @@ def main() -> None:
         "--only", nargs="*", default=["*"], help="only entries that fit one of these patterns"
     )
     parser.add_argument("--name", help="of the result; default made from shape, dtype and share")
+    add_folder(parser)
     asked = parser.parse_args()
     spec = Spec(shape=asked.shape, dtype=asked.dtype)
     share = "" if asked.label_share == 1 else f"-labels{asked.label_share:g}"
@@ -53,6 +55,7 @@ def main() -> None:
         chosen(entries(spec), asked.only),
         lambda one, index: batches(spec, index),  # the same examples for one adapter as for many
         asked.rounds,
+        folder=asked.folder,
     )
     for label in result["entries"]:
         if "routed" in result["entries"]:

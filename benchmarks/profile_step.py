@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 import tempfile
 from collections import Counter
@@ -21,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from driver import HERE, RESULTS, commit, device, initial_weights
+from driver import initial_weights
+from record import HERE, add_folder, commit, device, write
 from torch.profiler import ProfilerActivity, profile
 from worker import VARIANTS
 from workload import SHAPES, Spec, divided, mixed
@@ -58,7 +58,8 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=8)
     parser.add_argument("--batches", default="mixed", choices=["mixed", "divided"])
     parser.add_argument("--label-share", type=float, default=1.0, help="of the tokens; with mixed batches")
-    parser.add_argument("--name", help="writes results/NAME.json")
+    parser.add_argument("--name", help="writes NAME.json")
+    add_folder(parser)
     asked = parser.parse_args()
     sys.path.insert(0, str(HERE))
     torch.set_num_threads(1)
@@ -90,7 +91,7 @@ def main() -> None:
             "device": device(), "threads": 1, "commit": commit(), "versions": {"torch": torch.__version__},
             "groups": groups,
         }  # fmt: skip
-        (RESULTS / f"{asked.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        write(asked.folder, asked.name, result)
 
 
 if __name__ == "__main__":

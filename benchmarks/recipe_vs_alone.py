@@ -25,7 +25,7 @@ import numpy as np
 import peft
 import torch
 import transformers
-from driver import device, versions
+from record import add_folder, commit, device, versions, write
 from rich.console import Console
 from rich.table import Table
 from torch.nn.utils.rnn import pad_sequence
@@ -41,7 +41,6 @@ from hf_mtl.recipe import build, load_recipe
 from hf_mtl.tasks import EncodedSplit, Kind, Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 
 
 def built(recipe: str, seed: int) -> MultiTaskTrainer:
@@ -200,7 +199,13 @@ def outcomes_of(model: torch.nn.Module, split: EncodedSplit, context: Any) -> Ta
 
 def one_run(arguments: list[str]) -> dict[str, Any]:
     """One run in a process of its own; what it gave is kept, so that a benchmark that was stopped goes on."""
-    kept = ROOT / "runs" / "recipe_vs_alone" / ("-".join(arguments).replace("--", "") + ".json")
+    kept = (
+        ROOT
+        / "runs"
+        / "recipe_vs_alone"
+        / commit().replace(" ", "-")
+        / ("-".join(arguments).replace("--", "") + ".json")
+    )
     if kept.is_file():
         before: dict[str, Any] = json.loads(kept.read_text())
         return before
@@ -225,6 +230,7 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)  # joint SEED, or alone SEED TASK
+    add_folder(parser)
     options = parser.parse_args()
     if options.one:
         way, seed, *task = options.one
@@ -254,9 +260,9 @@ def main() -> None:
         "seconds_alone": {name: [own["seconds"] for own in runs] for name, runs in apart.items()},
         "versions": versions(),
         "device": f"{device()}, {torch.get_num_threads()} threads",
+        "commit": commit(),
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{options.recipe}.json").write_text(json.dumps(result, indent=2) + "\n")
+    write(options.folder, options.recipe, result)
     show(result)
 
 

@@ -12,6 +12,7 @@ import argparse
 from functools import partial
 
 from driver import Entry, measure, ratio
+from record import add_folder
 from workload import Spec, even
 
 REGIMES = {"small": {"per_task": 1, "length": 24}, "compute-bound": {"per_task": 4, "length": 128}}
@@ -21,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=5)
+    add_folder(parser)
     asked = parser.parse_args()
     spec = Spec(dtype=asked.dtype)
     entries = [
@@ -31,7 +33,7 @@ def main() -> None:
     for regime, size in REGIMES.items():
         batches = partial(even, per_task=size["per_task"], length=size["length"])
         name = f"regime-{regime}-61m-{asked.dtype}"
-        result = measure(name, entries, batches, asked.rounds)
+        result = measure(name, entries, batches, asked.rounds, folder=asked.folder)
         for label in result["entries"]:
             print(f"{regime}: routed is {ratio(result, 'routed', label):.2f} x {label}")
 

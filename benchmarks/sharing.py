@@ -10,7 +10,6 @@ of one thread: forward, backward, objective, clipping and optimizers.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from driver import RESULTS, commit, device, initial_weights, versions
+from driver import initial_weights
+from record import add_folder, commit, device, versions, write
 from rich.console import Console
 from rich.table import Table
 from trainer import tasks, tokenizer
@@ -39,9 +39,11 @@ STRUCTURES: dict[str, dict[str, Any]] = {
 }
 
 
-def trainer_of(structure: dict[str, Any], rounds: int, folder: Path) -> MultiTaskTrainer:
+def trainer_of(
+    structure: dict[str, Any], rounds: int, folder: Path, *, shape: str = "61m"
+) -> MultiTaskTrainer:
     """A trainer whose rounds are run by hand."""
-    spec = Spec(tasks=TASKS)
+    spec = Spec(shape=shape, tasks=TASKS)
     args = MultiTaskTrainingArguments(
         str(folder), max_steps=rounds, learning_rate=1e-4, save_strategy="no", report_to="none", disable_tqdm=True,
         use_cpu=True, **structure,
@@ -69,9 +71,17 @@ def one_round(trainer: MultiTaskTrainer) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
+    add_folder(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     seconds: dict[str, list[float]] = {name: [] for name in STRUCTURES}
+    measured_with = {
+        "tasks": TASKS,
+        "dtype": "float32",
+        "versions": versions(),
+        "device": f"{device()}, 1 thread",
+        "commit": commit(),
+    }
     with tempfile.TemporaryDirectory() as folder:
         trainers = {
             name: trainer_of(structure, options.rounds + 1, Path(folder))
@@ -82,25 +92,21 @@ def main() -> None:
                 taken = one_round(trainer)
                 if number:  # the first warms up
                     seconds[name].append(taken)
-    result: dict[str, Any] = {
-        "tasks": TASKS,
-        "seconds": seconds,
-        "ratios": {
-            name: statistics.median(
-                own / private for own, private in zip(each, seconds["private"], strict=True)
-            )
-            for name, each in seconds.items()
-        },
-        "dtype": "float32",
-        "versions": versions(),
-        "device": f"{device()}, 1 thread",
-        "commit": commit(),
-    }
-    (RESULTS / "sharing-61m-float32.json").write_text(json.dumps(result, indent=2) + "\n")
+            if number:
+                write(options.folder, "sharing-61m-float32", {**measured_with, **figures(seconds)})
     table = Table("structure", "median ratio to private", "median seconds")
-    for name, ratio in result["ratios"].items():
+    for name, ratio in figures(seconds)["ratios"].items():
         table.add_row(name, f"{ratio:.3f}", f"{statistics.median(seconds[name]):.2f}")
     Console().print(table)
+
+
+def figures(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """The seconds of all rounds so far, and the ratios of them."""
+    ratios = {
+        name: statistics.median(own / private for own, private in zip(each, seconds["private"], strict=True))
+        for name, each in seconds.items()
+    }
+    return {"seconds": seconds, "ratios": ratios}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ round. The pass is the model's forward and backward; everything else between the
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import tempfile
@@ -20,8 +19,9 @@ from typing import Any
 import torch
 import transformers
 from datasets import Dataset
-from driver import RESULTS, commit, device, initial_weights
+from driver import initial_weights
 from peft import LoraConfig
+from record import add_folder, commit, device, write
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 from variants.variant import llama
@@ -77,9 +77,9 @@ class Clock(TrainerCallback):
         self._began = now
 
 
-def measure(count: int, rounds: int, folder: Path) -> dict[str, Any]:
+def measure(count: int, rounds: int, folder: Path, *, shape: str = "61m") -> dict[str, Any]:
     """The median share of a round that is not the pass, and its parts."""
-    spec = Spec(tasks=count)
+    spec = Spec(shape=shape, tasks=count)
     model = llama(spec, str(initial_weights(spec, folder)))
     args = MultiTaskTrainingArguments(
         str(folder), max_steps=rounds + 2, learning_rate=1e-4, logging_steps=1, save_strategy="no", report_to="none",
@@ -121,19 +121,20 @@ def measure(count: int, rounds: int, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    add_folder(parser)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
-    measured = []
-    for count in COUNTS:
-        with tempfile.TemporaryDirectory() as folder:
-            measured.append(measure(count, asked.rounds, Path(folder)))
-        print(f"K = {count}: {measured[-1]['overhead']:.1%} of a round is not the pass", flush=True)
+    measured: list[dict[str, Any]] = []
     result = {
         "name": "trainer-61m-float32", "device": device(), "threads": 1, "hf_mtl": hf_mtl.__version__,
         "commit": commit(), "measured": measured,
     }  # fmt: skip
-    (RESULTS / "trainer-61m-float32.json").write_text(json.dumps(result, indent=1) + "\n")
+    for count in COUNTS:
+        with tempfile.TemporaryDirectory() as folder:
+            measured.append(measure(count, asked.rounds, Path(folder)))
+        print(f"K = {count}: {measured[-1]['overhead']:.1%} of a round is not the pass", flush=True)
+        write(asked.folder, "trainer-61m-float32", result)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,17 @@ another text of the recipe are dropped from the file.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from driver import commit, device, versions
+from record import add_folder, commit, device, versions, write
 
 from hf_mtl import MultiTaskTrainer, RoutedModel, load_base
 from hf_mtl.models import load_processor
@@ -26,7 +26,6 @@ from hf_mtl.recipe import build, load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "vision" / "recipe.yaml"
-RESULT = ROOT / "benchmarks" / "results" / "vision.json"
 SEEDS = (42, 43, 44)
 
 
@@ -66,17 +65,23 @@ def machine() -> dict[str, Any]:
     }
 
 
-def known_runs(recipe: str) -> list[dict[str, Any]]:
+def known_runs(file: Path, recipe: str) -> list[dict[str, Any]]:
     """The runs in the file that were made with the same text of the recipe."""
-    found = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    found = json.loads(file.read_text()) if file.is_file() else {}
     return list(found["runs"]) if found.get("recipe_sha256") == recipe else []
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("seeds", type=int, nargs="*", default=SEEDS)
+    add_folder(parser)
+    asked = parser.parse_args()
     recipe = hashlib.sha256(RECIPE.read_bytes()).hexdigest()
-    for seed in map(int, sys.argv[1:] or SEEDS):
+    for seed in asked.seeds:
         latest = measured(seed)
-        runs = [run for run in known_runs(recipe) if run["seed"] != seed] + [latest]
+        runs = [run for run in known_runs(asked.folder / "vision.json", recipe) if run["seed"] != seed] + [
+            latest
+        ]
         runs.sort(key=lambda run: run["seed"])
         result = {
             "name": "vision",
@@ -89,7 +94,7 @@ def main() -> None:
             "machine": machine(),
             "commit": commit(),
         }
-        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+        write(asked.folder, "vision", result)
         print(json.dumps(latest))
 
 

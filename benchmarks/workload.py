@@ -11,6 +11,17 @@ import random
 from typing import Any, NamedTuple, TypedDict
 
 SHAPES: dict[str, dict[str, Any]] = {
+    # So small that a whole benchmark is a test.
+    "tiny": {
+        "vocab_size": 512,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": True,
+    },
     # 61 million parameters: as deep and wide as a small real model, with a small vocabulary.
     "61m": {
         "vocab_size": 8192,

@@ -7,12 +7,12 @@
 | low-rank products | fp32, fp64 | each span by itself | as fast as one adapter, at any number of spans |
 | low-rank products | bf16, CPU, small span | each span by itself, in fp32 | small bf16 products cost 30 to 60 us each |
 | low-rank products | bf16, CPU, other spans | each span by itself, in bf16 | the matrix unit pays off |
-| low-rank products | bf16, CUDA 9.0 and 10.0 | `grouped_mm` over all spans | few kernels; written, not yet run on a GPU |
-| low-rank products | other dtypes and GPUs | each span by itself | elsewhere `grouped_mm` waits for the device and loops |
+| low-rank products | bf16, CUDA 9.0 and 10.0 | `grouped_mm` over all spans | few kernels; not yet run on a GPU |
+| low-rank products | other dtypes and GPUs | each span by itself | `grouped_mm` waits for the device there |
 | sums over a span's tokens | fp32, CPU, from 128 tokens | `(h^T g)^T` for `g^T h` | about half the time |
 | low-rank products | one token a sequence | one product of the joint rank (`stacked`) | calls outweigh arithmetic |
 | attention | half precision, CPU, up to 512 tokens | in fp32 | the bf16 backward is 2 to 5 times slower |
-| attention | half precision, CUDA from 8.0 | `varlen_attn` over all sequences | one kernel; written, not yet run on a GPU |
+| attention | half precision, CUDA from 8.0 | `varlen_attn` over all sequences | one kernel; not yet run on a GPU |
 | attention | all else | each sequence by itself | |
 
 A device's compute capability is an argument, so what each GPU would run can be asked on a machine without one:

@@ -137,5 +137,22 @@ def test_grouped_products_equal_the_segments_by_themselves() -> None:
         results.append((y, *torch.autograd.grad(y, leaves, direction)))
     for segments, grouped in zip(*results, strict=True):
         torch.testing.assert_close(grouped, segments, rtol=1e-5, atol=1e-4)
-    assert not forms.uses_grouped_mm(torch.bfloat16, "cpu", 64, 64)
-    assert forms.uses_grouped_mm(torch.bfloat16, "cuda", 64, 64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "capability", [None, (7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)]
+)
+def test_kernels_by_dtype_and_capability(dtype: torch.dtype, capability: forms.Capability) -> None:
+    """`None` is a device that is no GPU: there is neither kernel."""
+    grouped = dtype == torch.bfloat16 and capability in ((9, 0), (10, 0))
+    assert forms.groups_on(dtype, capability) is grouped
+    assert forms.uses_grouped_mm(dtype, capability, 64, 128) is grouped
+    assert not forms.uses_grouped_mm(dtype, capability, 64, 97)  # rows of whole 16 bytes
+    assert not forms.uses_grouped_mm(dtype, capability, 97, 64)
+    flash = dtype in (torch.bfloat16, torch.float16) and capability not in (None, (7, 0), (7, 5))
+    assert forms.attends_by_varlen(dtype, capability) is flash
+
+
+def test_a_cpu_has_no_compute_capability() -> None:
+    assert forms.capability_of(torch.device("cpu")) is None

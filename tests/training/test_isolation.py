@@ -207,7 +207,8 @@ def test_spikes_are_reported_and_skipped_on_request(
 
 
 def test_early_stopping_keeps_the_best_and_frees_the_round(tiny_llama: Path, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "load_best_model_at_end": True, "save_strategy": "steps",
+    changes: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "load_best_model_at_end": True,
+               "save_strategy": "steps",
                "save_steps": 2, "max_steps": 20, "save_total_limit": 1}  # fmt: skip
     suite = tasks()
     # At this rate the weights get worse; and a metric that never moves is never better than at first.
