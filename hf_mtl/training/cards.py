@@ -199,9 +199,9 @@ def base_facts(manifest: Manifest, *, dtype: str | None, quantization: str | Non
 def environment(device: str) -> dict[str, str]:
     """Versions and device; nothing that tells whose machine it is."""
     versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
-    cuda, threads = torch.cuda.is_available(), torch.get_num_threads()
+    cuda, threads = torch.device(device).type == "cuda", torch.get_num_threads()
     on_cpu = f"{platform.machine()} CPU, {threads} thread{'' if threads == 1 else 's'}"
-    hardware = torch.cuda.get_device_name() if cuda else on_cpu
+    hardware = torch.cuda.get_device_name(device) if cuda else on_cpu
     told = {"hf_mtl": __version__, "python": platform.python_version(), **versions}
     return {**told, "hardware": hardware, "device": device}
 

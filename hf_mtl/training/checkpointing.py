@@ -58,7 +58,7 @@ class CheckpointingTrainer(Trainer, Parts):
 
     def begin_records(self) -> None:
         """Forget what an earlier call of `train` remembered of its tasks: figures, strikes, best weights."""
-        self.meter = TaskMeter()
+        self.meter = TaskMeter(self.args.device.type)
         self.shared_objective = suite_objective(self.args.objective, seed=self.args.seed)
         if problems := self.shared_objective.problems(self.suite.names):
             raise ConfigError(problems)

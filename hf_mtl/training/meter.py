@@ -18,9 +18,14 @@ __all__ = ["TaskMeter"]
 
 
 class TaskMeter:
-    """Collects losses, gradient norms and tokens, and turns them into log entries."""
+    """Collects losses, gradient norms and tokens, and turns them into log entries.
 
-    def __init__(self) -> None:
+    Args:
+        device: The type of the device that the run is on, whose memory is logged.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
         self.tokens: dict[str, int] = defaultdict(int)  # over the whole run
         self.seconds = 0.0  # over the whole run, without pauses
         self._losses: dict[str, list[float]] = defaultdict(list)
@@ -74,7 +79,7 @@ class TaskMeter:
         elapsed = time.perf_counter() - self._since
         entries["tokens_per_second"] = self._tokens_since / max(elapsed, 1e-9)
         entries["padding"] = 1 - self._real / self._computed if self._computed else 0.0
-        entries["memory_mib"] = _peak_mib()
+        entries["memory_mib"] = _peak_mib(self._device)
         self.seconds += elapsed
         self._losses.clear()
         self._norms.clear()
@@ -104,8 +109,8 @@ class TaskMeter:
         self._computed, self._real = state["computed"], state["real"]
 
 
-def _peak_mib() -> float:
-    if torch.cuda.is_available():
+def _peak_mib(device: str) -> float:
+    if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
