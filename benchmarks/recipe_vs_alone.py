@@ -111,7 +111,7 @@ class InOrder(Trainer):
         self, batches: list[list[dict[str, Any]]], model: Any, args: TrainingArguments, **options: Any
     ) -> None:
         self._batches = batches
-        super().__init__(model, args, train_dataset=batches, **options)  # type: ignore[arg-type]  # no data set
+        super().__init__(model, args, train_dataset=batches, **options)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """One batch at a time; the collator gets its rows."""
