@@ -10,7 +10,6 @@ adapters, of a base of SmolLM2's shape with random weights. Medians of interleav
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from driver import RESULTS, commit, device, initial_weights, versions
+from driver import initial_weights
+from record import add_folder, commit, device, versions, write
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from variants.routed import Routed
@@ -83,7 +83,7 @@ def backward_of_heads(routes: int, runs: int) -> tuple[Seconds, bool]:
     sizes = [LABELS // routes] * routes
     forms: dict[str, Callable[[Tensor, Sequence[int]], list[Tensor]]] = {"slices": sliced, "split": split}
     seconds: Seconds = {form: [] for form in forms}
-    gradients = {}
+    gradients: dict[str, Tensor | None] = {}
     for run in range(runs + 1):
         for form, cut in forms.items():
             logits.grad = None
@@ -94,7 +94,9 @@ def backward_of_heads(routes: int, runs: int) -> tuple[Seconds, bool]:
             if run:  # the first warms up
                 seconds[form].append(time.process_time() - started)
             gradients[form] = logits.grad
-    return seconds, torch.equal(gradients["slices"], gradients["split"])
+    before, after = gradients["slices"], gradients["split"]
+    assert before is not None and after is not None
+    return seconds, torch.equal(before, after)
 
 
 def whole_steps(tasks: int, runs: int) -> tuple[Seconds, float, bool]:
@@ -131,16 +133,11 @@ def _row(seconds: Seconds) -> dict[str, Any]:
     }
 
 
-def write(result: dict[str, Any]) -> None:
-    """Write what is known so far."""
-    result["load_average"] = os.getloadavg()[1]
-    (RESULTS / "heads.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="measured backward passes of each form")
     parser.add_argument("--steps", type=int, default=5, help="measured steps of each form")
+    add_folder(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     result: dict[str, Any] = {
@@ -159,12 +156,12 @@ def main() -> None:
         seconds, same = backward_of_heads(routes, options.runs)
         result["backward"]["routes"][str(routes)] = {**_row(seconds), "same_gradient": same}
         print("backward", routes, result["backward"]["routes"][str(routes)], flush=True)
-        write(result)
+        write(options.folder, "heads", result | {"load_average": os.getloadavg()[1]})
     for tasks in TASKS_OF_STEPS:
         seconds, labels, same = whole_steps(tasks, options.steps)
         result["steps"]["tasks"][str(tasks)] = {**_row(seconds), "labels": labels, "same_losses": same}
         print("step", tasks, result["steps"]["tasks"][str(tasks)], flush=True)
-        write(result)
+        write(options.folder, "heads", result | {"load_average": os.getloadavg()[1]})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ median over rounds of the ratio within a round.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -21,7 +20,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from driver import RESULTS, commit, device, initial_weights, versions
+from driver import initial_weights
+from record import add_folder, commit, device, versions, write
 from variants.routed import Routed
 from workload import Example, Spec, even, mixed
 
@@ -81,7 +81,7 @@ def ratio(seconds: dict[str, list[float]], name: str, reference: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the JSON")
+    add_folder(parser)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +113,7 @@ def main() -> None:
         "name": "precision-61m", "device": device(), "threads": 1, "commit": commit(), "versions": versions(),
         "kept_mib": kept_bytes(wide) / 2**20, "passes": table,
     }  # fmt: skip
-    (asked.results / "precision-61m.json").write_text(json.dumps(result, indent=1) + "\n")
+    write(asked.folder, "precision-61m", result)
 
 
 if __name__ == "__main__":

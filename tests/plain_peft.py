@@ -43,7 +43,7 @@ def for_plain_peft(base: PreTrainedModel) -> PreTrainedModel:
 
 
 def _take_old_name(model: PreTrainedModel) -> None:
-    forward = model.forward
+    forward: Any = model.forward
 
     @functools.wraps(forward)
     def translated(*args: Any, **kwargs: Any) -> Any:  # Any: a forward's own arguments and output
@@ -56,11 +56,11 @@ def _take_old_name(model: PreTrainedModel) -> None:
     if place is not None:
         parameters.insert(place, parameters[place].replace(name="past_key_values"))
         vars(translated)["__signature__"] = inspect.Signature(parameters)
-    model.forward = translated  # type: ignore[method-assign]
+    vars(model)["forward"] = translated
 
 
 def _give_old_name(model: PreTrainedModel) -> None:
-    prepare = model.prepare_inputs_for_generation
+    prepare: Any = model.prepare_inputs_for_generation
 
     @functools.wraps(prepare)
     def translated(*args: Any, **kwargs: Any) -> dict[str, Any]:  # Any: as above
@@ -69,7 +69,7 @@ def _give_old_name(model: PreTrainedModel) -> None:
             inputs["past_key_values"] = inputs.pop(cache_argument())
         return inputs
 
-    model.prepare_inputs_for_generation = translated  # type: ignore[method-assign]
+    vars(model)["prepare_inputs_for_generation"] = translated
 
 
 def from_folder(base: PreTrainedModel, folder: Path) -> tuple[PeftModel, Mapping[str, Tensor]]:

@@ -15,7 +15,7 @@ from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_mod
 from plain_peft import for_plain_peft
 from tiny_bases import CASES, random_ids
 from torch.nn.attention.varlen import varlen_attn
-from transformers import BertForSequenceClassification, PreTrainedModel, TrainingArguments
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel, TrainingArguments
 
 from hf_mtl import versions
 from hf_mtl.export.hub.retrying import passing
@@ -110,7 +110,10 @@ def test_which_versions_of_peft_and_transformers_fit(
 
 def _bert() -> PreTrainedModel:
     torch.manual_seed(0)
-    return BertForSequenceClassification(CASES["BertModel"].config).eval()
+    config = CASES["BertModel"].config
+    assert isinstance(config, BertConfig)
+    model: PreTrainedModel = BertForSequenceClassification(config).eval()
+    return model
 
 
 @pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning")

@@ -22,6 +22,7 @@ from hf_mtl.errors import listing
 from hf_mtl.tasks import Task
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS
+from hf_mtl.training.precision import precision_problem
 from hf_mtl.training.treatments import Refused, Treatment
 
 __all__ = ["ArgumentProblem", "argument_problems", "refused_arguments", "rounds_as_batches", "value_problems"]
@@ -91,10 +92,12 @@ Task(..., columns={...}).
     """
     problems = value_problems(vars(args), type(args))
     problems += _limits(args, {OptimizerNames(args.optim).value, *optimizers})
+    if not args.fp16 and (why := precision_problem(args.mixed_precision)) is not None:
+        problems.append(ArgumentProblem(("mixed_precision",), args.mixed_precision, why))
     if args.n_gpu > 1:
-        why = "batches are not spread over GPUs by torch.nn.DataParallel; show the process one GPU "
+        one = "batches are not spread over GPUs by torch.nn.DataParallel; show the process one GPU "
         problems.append(
-            ArgumentProblem(("n_gpu",), args.n_gpu, f"{why}(CUDA_VISIBLE_DEVICES=0), or use torchrun")
+            ArgumentProblem(("n_gpu",), args.n_gpu, f"{one}(CUDA_VISIBLE_DEVICES=0), or use torchrun")
         )
     return problems
 

@@ -17,7 +17,7 @@ from transformers import Trainer, TrainingArguments
 from hf_mtl.adapters import forget_casts, kept_bytes
 from hf_mtl.errors import ConfigError
 
-__all__ = ["autocast_dtype_of", "forward_pass", "passing_casts", "refuse_scaling"]
+__all__ = ["autocast_dtype_of", "forward_pass", "passing_casts", "precision_problem", "refuse_scaling"]
 
 _FP16 = (
     "it needs loss scaling, which overflows now and then by design; one scale for all tasks would let one task's "
@@ -32,19 +32,20 @@ def refuse_scaling(trainer: Trainer) -> None:
     Raises:
         ConfigError: If it is neither "no" nor "bf16".
     """
-    problems = _problems_of(trainer.accelerator.mixed_precision)
-    if problems:
-        raise ConfigError(problems)
+    found = trainer.accelerator.mixed_precision
+    if (why := precision_problem(found)) is not None:
+        raise ConfigError(f"mixed_precision={found!r} is refused: {why}.")
 
 
-def _problems_of(mixed_precision: str) -> list[str]:
+def precision_problem(mixed_precision: str) -> str | None:
+    """Why a setting of accelerate is refused, and the way out; None if it is not."""
     if mixed_precision in ("no", "bf16"):
-        return []
+        return None
     why = _FP16 if mixed_precision == "fp16" else "it replaces layers that adapters are routed through"
-    return [
-        f"mixed precision {mixed_precision!r}, from accelerate's own settings (ACCELERATE_MIXED_PRECISION, `accelerate "
-        f"launch`), is refused: {why}. Set it to 'no' or 'bf16'."
-    ]
+    return (
+        f"{why}. It comes from accelerate's own settings (ACCELERATE_MIXED_PRECISION, `accelerate launch`): set it to "
+        f"'no' or 'bf16'"
+    )
 
 
 def autocast_dtype_of(args: TrainingArguments) -> torch.dtype | None:

@@ -30,9 +30,9 @@ class _Made(TorchDispatchMode):
     """Counts the tensors of at least so many elements that operators make, and leaves views and changed ones out."""
 
     def __init__(self, elements: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.elements = elements
-        self.count = 0
+        self.count: int = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -52,7 +52,8 @@ def _place(tensor: Tensor) -> int:
 def _made_in_backward(loss: Tensor, elements: int) -> int:
     with _Made(elements) as made:
         loss.backward()
-    return made.count
+    count: int = made.count
+    return count
 
 
 def _sequence(case: Case, route: str, row: int, length: int, head: HeadShape | None) -> Sequence:

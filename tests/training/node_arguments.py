@@ -36,7 +36,7 @@ def main(base: Path, out: Path) -> None:
     seen["timeout"] = group._get_backend(torch.device("cpu")).options._timeout.total_seconds()
     for each in (True, False):
         folder = out / f"node-{rank}-{each}"
-        changes = {"max_steps": 1, "save_strategy": "steps", "save_steps": 1, **LEVELS}
+        changes: dict[str, Any] = {"max_steps": 1, "save_strategy": "steps", "save_steps": 1, **LEVELS}
         trainer = trainer_of(
             base,
             folder,

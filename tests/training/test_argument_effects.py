@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class _Recorder(TrainerCallback):
     def __init__(self, trainer: MultiTaskTrainer) -> None:
         self.passes = [0, 0]
         self.args: TrainingArguments | None = None
-        for i, layer in enumerate(trainer.model.base.model.layers):  # type: ignore[union-attr,arg-type]
+        for i, layer in enumerate(trainer.model.base.model.layers):
             layer.mlp.register_forward_pre_hook(lambda *_, i=i: self._count(i))
 
     def _count(self, layer: int) -> None:
@@ -63,7 +64,7 @@ class Seen:
         return [entry[key] for entry in self.trainer.state.log_history if key in entry]
 
     def steps(self, key: str) -> list[int]:
-        return [entry["step"] for entry in self.trainer.state.log_history if key in entry]
+        return [int(entry["step"]) for entry in self.trainer.state.log_history if key in entry]
 
     @property
     def examples(self) -> int:
@@ -297,7 +298,7 @@ def test_debug(tiny_llama: Path, tmp_path: Path) -> None:
     outcomes = []
     for changes in ({}, {"debug": "underflow_overflow"}):
         trainer = trainer_of(tiny_llama, tmp_path, {"verbs": tasks()["verbs"]}, **(RUN | changes))
-        layers: Any = trainer.model.base.model.layers  # type: ignore[union-attr]
+        layers: Any = trainer.model.base.model.layers
         layers[1].input_layernorm.weight.data[0] = torch.inf
         try:
             trainer.train()
@@ -339,9 +340,9 @@ def test_log_level(run: Callable[..., Seen]) -> None:
     before = transformers.logging.get_verbosity()
     try:
         run(log_level="error")
-        assert transformers.logging.get_verbosity() == transformers.logging.ERROR
+        assert transformers.logging.get_verbosity() == logging.ERROR
         run(log_level="info")
-        assert transformers.logging.get_verbosity() == transformers.logging.INFO
+        assert transformers.logging.get_verbosity() == logging.INFO
     finally:
         transformers.logging.set_verbosity(before)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -79,8 +80,10 @@ def test_a_layer_norm_of_any_name_is_left_out(tmp_path: Path) -> None:
     case = make_base("bert", TOKENIZERS["wordpiece"]())
     model = RoutedModel(case.base(torch.float32))
     model.add_adapter("a", LoraConfig(r=2, target_modules=["query"]), head=HeadSpec(HeadShape.TOKEN, 2))
+    placed: Any
     (placed,) = model._heads.placed.values()
-    placed.head.stock["ln_f"] = nn.LayerNorm(2)
+    stock: Any = placed.head.stock  # a ModuleDict
+    stock["ln_f"] = nn.LayerNorm(2)
     key = "base_model.model.ln_f.weight"
     assert key in model.adapter_parameters("a") and key in _of_ours(_stock(tmp_path), model, "a")
 

@@ -140,7 +140,7 @@ def test_a_stopped_epoch_goes_on_with_the_next_ones_rows_also_after_a_resume(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
     class Own(MultiTaskTrainer):
-        def training_step(self, model: Any, inputs: Any, num_items_in_batch: None = None) -> Any:
+        def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
             seen.append(inputs.rows["t"])
             return super().training_step(model, inputs, num_items_in_batch)
 
@@ -220,4 +220,4 @@ def test_rows_to_evaluate_on(tiny_llama: Path, tmp_path: Path) -> None:
         ([1, 2], "found a list"),
     ):
         with pytest.raises(ConfigError, match=message):
-            several.evaluate(given)  # type: ignore[arg-type]
+            several.evaluate(given)

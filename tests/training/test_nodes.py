@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import transformers
 from forked_writer import ROOT
 
 pytestmark = pytest.mark.slow  # two processes that import everything
@@ -55,8 +55,8 @@ def test_ddp_timeout(nodes: list[dict[str, Any]]) -> None:
 
 
 def test_log_on_each_node_and_log_level_replica(nodes: list[dict[str, Any]]) -> None:
-    assert [own["level True"] for own in nodes] == [transformers.logging.INFO] * 2
-    assert [own["level False"] for own in nodes] == [transformers.logging.INFO, transformers.logging.ERROR]
+    assert [own["level True"] for own in nodes] == [logging.INFO] * 2
+    assert [own["level False"] for own in nodes] == [logging.INFO, logging.ERROR]
 
 
 def test_save_on_each_node(nodes: list[dict[str, Any]]) -> None:

@@ -172,7 +172,7 @@ def test_other_ways_to_ask_for_it(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     class Casting(MultiTaskTrainer):
-        def compute_loss_context_manager(self) -> torch.autocast:
+        def compute_loss_context_manager(self) -> Any:
             return torch.autocast("cpu", torch.bfloat16)
 
     if way == "the environment":  # as `accelerate launch --mixed_precision bf16` sets it
@@ -210,7 +210,7 @@ def test_generation_ranking_and_recomputation_are_under_autocast_too(
 def test_recomputation_changes_no_bit(tiny_llama: Path, tmp_path: Path) -> None:
     ends = []
     for checkpointing in (True, False):
-        changes = {"bf16": True, "activation_checkpointing": checkpointing}
+        changes: dict[str, Any] = {"bf16": True, "activation_checkpointing": checkpointing}
         trainer = trainer_of(tiny_llama, tmp_path, tasks(), **changes)
         trainer.train()
         ends.append(weights(trainer, "verbs"))
@@ -253,7 +253,7 @@ def test_frozen_weights_are_cast_once_and_freed_afterwards(
         return ordinary(weight, dtype)
 
     monkeypatch.setattr(frozen, "_cast", counting)
-    changes = {
+    changes: dict[str, Any] = {
         "bf16": True,
         "eval_strategy": "steps",
         "eval_steps": 2,
@@ -271,9 +271,10 @@ def test_frozen_weights_are_cast_once_and_freed_afterwards(
 
     trainer.add_callback(Look())
     trainer.train()
-    distinct = {id(layer.weight): layer.weight for layer in linear}
+    weights_seen: list[Any] = [layer.weight for layer in linear]
+    distinct = {id(weight): weight for weight in weights_seen}
     assert len(cast) == len(set(cast)) == len(distinct)
-    assert set(held) == {2 * sum(weight.numel() for weight in distinct.values())}  # type: ignore[misc]
+    assert set(held) == {2 * sum(weight.numel() for weight in distinct.values())}
     assert kept_bytes(trainer.model) == 0
     trainer.evaluate()
     assert kept_bytes(trainer.model) == 0
@@ -283,7 +284,8 @@ def test_a_weight_that_a_callback_changes_is_cast_anew(tiny_llama: Path, tmp_pat
     ends = []
     for data in (True, False):
         trainer = trainer_of(tiny_llama, tmp_path, tasks(), bf16=True, max_steps=3)
-        weight = trainer.model.base.get_submodule("model.layers.0.mlp.gate_proj").base_layer.weight  # type: ignore[union-attr]
+        layer: Any = trainer.model.base.get_submodule("model.layers.0.mlp.gate_proj")
+        weight = layer.base_layer.weight
 
         class Change(TrainerCallback):
             def __init__(self, weight: Tensor, data: bool) -> None:
@@ -310,30 +312,32 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED)
-def test_what_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_what_is_refused(tiny_llama: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, **changes)
+        trainer_of(tiny_llama, tmp_path, tasks(), **changes)
 
 
 @pytest.mark.parametrize("found", ["fp16", "fp8"])
 def test_what_accelerates_own_settings_ask_for_is_refused_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str
 ) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", found)
-    with pytest.raises(ConfigError, match=f"mixed precision '{found}', from accelerate.*'no' or 'bf16'"):
-        MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
+    with pytest.raises(
+        ConfigError, match=f"mixed_precision='{found}' is refused: .*accelerate.*'no' or 'bf16'"
+    ):
+        trainer_of(tiny_llama, tmp_path, tasks())
 
 
 def test_an_accelerator_of_a_subclass_is_looked_at(tiny_llama: Path, tmp_path: Path) -> None:
     class Scaling(MultiTaskTrainer):
         def _build_accelerator_args(self, **own: Any) -> dict[str, Any]:
-            return super()._build_accelerator_args(**own) | {"mixed_precision": "fp16"}  # type: ignore[no-untyped-call]
+            return super()._build_accelerator_args(**own) | {"mixed_precision": "fp16"}
 
     model, args = (
         RoutedModel(load_base(tiny_llama)[0]),
         MultiTaskTrainingArguments(str(tmp_path), **ARGUMENTS),
     )
-    with pytest.raises(ConfigError, match="mixed precision 'fp16'"):
+    with pytest.raises(ConfigError, match="mixed_precision='fp16' is refused"):
         Scaling(model, args, tasks().values(), processing_class=processor_for(tiny_llama))
 
 
@@ -353,7 +357,7 @@ def test_heads_learn_and_answer_under_autocast(bases: Callable[[str], Path], tmp
     after = trainer.evaluate()
     assert after["eval_loss"] < before["eval_loss"]
     output = trainer.predict({name: task.eval for name, task in trainer.suite.items()})
-    assert output.metrics["test_loss"] == after["eval_loss"]
+    assert output.metrics is not None and output.metrics["test_loss"] == after["eval_loss"]
     for name in trainer.suite:
         parameters = trainer.model.adapter_parameters(name).values()
         assert {parameter.dtype for parameter in parameters} == {torch.float32}

@@ -83,14 +83,15 @@ def test_it_holds_under_autocast(tiny_llama: Path, tmp_path: Path, exact: bool) 
 def test_the_precision_is_what_products_are_made_in(tiny_llama: Path, tmp_path: Path) -> None:
     """The setting that transformers makes of `tf32=True` cannot be read by torch's older function, which raises."""
     model = RoutedModel(load_base(tiny_llama)[0])
-    before = torch.backends.fp32_precision
+    backends: Any = torch.backends  # its annotations leave the setting out
+    before = backends.fp32_precision
     try:
-        torch.backends.fp32_precision = "tf32"
+        backends.fp32_precision = "tf32"
         for bf16, dtype in ((False, torch.float32), (True, torch.bfloat16)):
             args = MultiTaskTrainingArguments(str(tmp_path), **(ARGUMENTS | {"bf16": bf16}))
             assert _precision(model, args) == (dtype, torch.finfo(dtype).eps)  # TF32 is CUDA's
     finally:
-        torch.backends.fp32_precision = before
+        backends.fp32_precision = before
 
 
 def _two() -> dict[str, Task]:
