@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from forked_writer import serve
-from huggingface_hub import HfApi, ModelCard, snapshot_download
+from huggingface_hub import HfApi, ModelCard, constants, get_session, snapshot_download
 from peft import AutoPeftModelForCausalLM, PeftModel
 from rich.console import Console
 from torchrun import torchrun
@@ -109,13 +109,17 @@ def pipeline_answers(source: str, inputs: list[list[str]], base: str | None = No
 
 
 def validate_cards(paths: list[str]) -> object:
-    """By path, what the Hub does not accept of a card."""
+    """By path, what the Hub does not accept of a card; asked as `ModelCard.validate` does, which before 2.0 knows only
+    the real Hub's address.
+    """
     refused = {}
     for path in paths:
-        try:
-            ModelCard.load(path).validate()
-        except ValueError as error:
-            refused[path] = str(error)
+        body = {"repoType": "model", "content": str(ModelCard.load(path))}
+        answer = get_session().post(f"{constants.ENDPOINT}/api/validate-yaml", json=body)
+        if answer.status_code == 400:
+            refused[path] = answer.text
+        else:
+            answer.raise_for_status()
     return refused
 
 

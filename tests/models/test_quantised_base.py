@@ -114,7 +114,8 @@ def test_equals_plain_peft_on_the_same_base(folder: Path, kind: str) -> None:
         for key, parameter in model.adapter_parameters(name).items():
             gradient = wanted[key.replace(".weight", ".default.weight")].grad
             assert parameter.grad is not None and gradient is not None
-            assert (parameter.grad - gradient).norm() <= 1e-5 * gradient.norm(), key
+            # Rounding in fp32, which differs between processors: up to 1.4e-5 was seen.
+            assert (parameter.grad - gradient).norm() <= 5e-5 * gradient.norm(), key
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
