@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 PYTHON=${PYTHON:-python3}
 
-TORCH=${TORCH:-torch==2.13.0}  # as in constraints.txt; its other versions are newer than these libraries take
+TORCH=${TORCH:-torch==2.13.0}  # as in constraints.txt, whose other versions are newer than these libraries take
 
 # moe-peft asks for torch < 2.6, but runs on the torch that everybody else here is measured with; hence --no-deps.
 "$PYTHON" -m venv .venv-moe-peft
