@@ -156,7 +156,9 @@ CHECKPOINTED = {"activation_checkpointing": True} if "activation_checkpointing" 
 EFFECTS: dict[str, Effect] = {
     "output_dir": Effect("elsewhere", lambda seen: (seen.out / "elsewhere").is_dir(), False, True, SAVED),
     "per_device_train_batch_size": Effect(5, _examples, 6, 10),
-    "gradient_accumulation_steps": Effect(2, _examples, 6, 12),
+    "gradient_accumulation_steps": Effect(
+        2, lambda seen: (seen.examples, seen.trainer.state.global_step), (6, 2), (12, 2)
+    ),
     "num_train_epochs": Effect(
         2, _rounds, 2, 4, {"max_steps": -1, "per_device_train_batch_size": 9, "num_train_epochs": 1}
     ),
