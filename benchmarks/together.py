@@ -1,4 +1,4 @@
-"""One joint run of K tasks against K runs of plain PEFT: time and peak memory, K = 1 to 32.
+"""One joint run of K tasks against K runs of plain PEFT: time and peak memory, K = 1 to 16.
 
     python benchmarks/together.py
     python benchmarks/picture.py     # the picture of the README
@@ -14,7 +14,7 @@ import argparse
 from driver import Entry, measure, ratio
 from workload import SHAPES, Spec, mixed
 
-COUNTS = (1, 2, 4, 8, 16, 32)
+COUNTS = (1, 2, 4, 8, 16)
 TOKEN_BUDGET = 2048
 TOGETHER, RUNS = "one joint run", "peft: K separate runs"
 
