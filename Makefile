@@ -74,7 +74,7 @@ MUTANTS_TESTS = hf_mtl $(addprefix tests/,adapters cards data/test_packing.py da
 	kinds models objectives sharing training)
 
 mutants: $(MUTANTS)/calls.jsonl ## Break the core in small ways and list what no test sees; SAMPLE, SEED, WORKERS
-	$(TEST_ENV) $(VENV)/bin/python -m tools.mutants --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS) --out $(MUTANTS)
+	$(TEST_ENV) $(VENV)/bin/python -m tools.mutants.run --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS) --out $(MUTANTS)
 
 $(MUTANTS)/calls.jsonl: $(shell find tests -name '*.py') tools/mutants/calls.py | install
 	mkdir -p $(MUTANTS)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import multiprocessing
 import os
 import resource
 import shutil
@@ -18,7 +17,9 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -172,7 +173,7 @@ def survivors_shown(results: list[Result]) -> int:
 
 def main() -> int:
     """Make the sample and run it; each result is written as it comes. 1 if a twentieth or more survived."""
-    parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.mutants.run", description=__doc__)
     parser.add_argument("--sample", type=int, default=150, help="how many mutations")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
     parser.add_argument("--workers", type=int, default=2, help="processes")
@@ -184,13 +185,15 @@ def main() -> int:
     callers, results = callers_in(args.out / "calls.jsonl"), []
     jobs = [job_of(mutation, callers, args.budget) for mutation in sample_of(args.sample, args.seed)]
     file = args.out / f"results-{args.sample}-{args.seed}.jsonl"
-    with tempfile.TemporaryDirectory() as parent, file.open("w", encoding="utf-8") as lines:
-        pool = multiprocessing.get_context("spawn").Pool(args.workers, warm_up, (parent,))
-        for result in pool.imap_unordered(result_of, jobs):
+    with (
+        tempfile.TemporaryDirectory() as parent,
+        file.open("w", encoding="utf-8") as lines,
+        ProcessPoolExecutor(args.workers, get_context("spawn"), warm_up, (parent,)) as pool,
+    ):
+        for result in pool.map(result_of, jobs):
             results.append(result)
             lines.write(json.dumps(result) + "\n")
             lines.flush()
-        pool.terminate()
     return int(survivors_shown(results) >= 0.05 * len(results))
 
 
