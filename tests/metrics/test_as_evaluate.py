@@ -67,7 +67,9 @@ def _averaged(actual: Any, scores: Any, average: str) -> float:
     if average != "weighted":
         return float(np.mean(areas))
     rows = actual.sum(axis=0)
-    return sum(area * count for area, count in zip(areas, rows, strict=True) if count) / max(1, rows.sum())
+    return float(
+        sum(area * count for area, count in zip(areas, rows, strict=True) if count) / max(1, rows.sum())
+    )
 
 
 @pytest.mark.parametrize("average", ["macro", "weighted", "micro", "samples"])
