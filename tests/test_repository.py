@@ -32,10 +32,13 @@ def _jobs(workflow: Path) -> dict[str, dict[str, Any]]:
 
 def _runs(job: dict[str, Any]) -> list[str]:
     """The commands of a job, once for each of its matrix."""
-    matrix = job.get("strategy", {}).get("matrix", {})
+    matrix = {**job.get("strategy", {}).get("matrix", {})}
+    excluded = matrix.pop("exclude", [])
     commands = [step["run"] for step in job.get("steps", ()) if "run" in step]
     found = []
     for values in itertools.product(*matrix.values()):
+        if dict(zip(matrix, values, strict=True)) in excluded:
+            continue
         for command in commands:
             for name, value in zip(matrix, values, strict=True):
                 command = command.replace(f"${{{{ matrix.{name} }}}}", str(value))
@@ -106,6 +109,9 @@ def test_the_checks_are_the_ones_of_a_developer() -> None:
     called = {target for job in jobs.values() for run in _runs(job) for target in _called_targets(run)}
     assert called == {"lint", "test", "test-newest", "test-lowest", "test-slow", "test-wheel"}
     assert jobs["test"]["strategy"]["matrix"]["python"] == PYTHONS
+    lowest = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    (torch,) = (own for own in lowest if own.startswith("torch>="))
+    assert f"'TORCH={torch.replace('>=', '==')}.0'" in jobs["test"]["steps"][-1]["run"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
