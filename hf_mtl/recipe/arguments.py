@@ -12,6 +12,7 @@ from hf_mtl.training import MultiTaskTrainingArguments
 from hf_mtl.training.argument_checks import argument_problems as refused_with_tasks
 from hf_mtl.training.argument_checks import value_problems
 from hf_mtl.training.argument_table import FIELDS
+from hf_mtl.training.trackers import tracker_problems
 from hf_mtl.training.treatments import Honoured
 
 __all__ = ["argument_problems", "training_arguments"]
@@ -79,6 +80,8 @@ def argument_problems(
         for problem in refused_with_tasks(args, optimizers):
             written = problem.path[0] in values
             report(problem.path if written else (), problem.text if written else str(problem))
+        for text in tracker_problems(args.report_to or ()):
+            report((), text)
 
 
 def _not_here(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from hf_mtl.tasks import Task
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS
 from hf_mtl.training.precision import precision_problem
+from hf_mtl.training.trackers import tracker_problems
 from hf_mtl.training.treatments import Refused, Treatment
 
 __all__ = ["ArgumentProblem", "argument_problems", "refused_arguments", "rounds_as_batches", "value_problems"]
@@ -64,7 +65,7 @@ class ArgumentProblem:
 
 
 def refused_arguments(args: TrainingArguments | None, tasks: Iterable[Task]) -> list[str]:
-    """The messages of all arguments that would have no effect with some tasks.
+    """The messages of all arguments that would have no effect with some tasks, or fail after the first step.
 
     Args:
         args: The arguments of the run, of any class.
@@ -72,7 +73,8 @@ def refused_arguments(args: TrainingArguments | None, tasks: Iterable[Task]) -> 
     """
     if not isinstance(args, TrainingArguments):
         return []
-    return [str(problem) for problem in argument_problems(args, [task.optim for task in tasks])]
+    problems = [str(problem) for problem in argument_problems(args, [task.optim for task in tasks])]
+    return [*problems, *tracker_problems(args.report_to or ())]
 
 
 def argument_problems(

@@ -12,7 +12,6 @@ from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.objectives import Objective
 from hf_mtl.tasks import Sharing, sharing_of, suite_objective
 from hf_mtl.training.mixtures import Mixture, StopRule
-from hf_mtl.training.trackers import tracker_problems
 
 __all__ = ["MultiTaskTrainingArguments"]
 
@@ -121,7 +120,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         return problems
 
     def _named_problems(self) -> list[str]:
-        problems = tracker_problems(self.report_to or ())
+        problems: list[str] = []
         for make in (lambda: sharing_of(self.sharing), lambda: suite_objective(self.objective)):
             try:
                 make()

@@ -19,7 +19,7 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe import load_recipe
-from hf_mtl.training.argument_checks import argument_problems
+from hf_mtl.training.argument_checks import argument_problems, refused_arguments
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS, PARAMETERS
 from hf_mtl.training.treatments import Honoured, Refused
 
@@ -329,3 +329,9 @@ def test_the_documentation_has_the_table() -> None:
     for kind in (Honoured.STOCK, Honoured.SCRIPT):
         named = ", ".join(f"`{name}`" for name, treatment in FIELDS.items() if treatment is kind)
         assert named in text.replace("\n", " "), named
+
+
+def test_trackers_are_asked_for_where_there_are_tasks(tmp_path: Path) -> None:
+    """Without tasks it is the stock Trainer that says what it misses, as always."""
+    args = MultiTaskTrainingArguments(str(tmp_path), report_to="wandbb", use_cpu=True)
+    assert any("unknown tracker 'wandbb'" in problem for problem in refused_arguments(args, []))

@@ -221,3 +221,31 @@ def test_rows_to_evaluate_on(tiny_llama: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             several.evaluate(given)
+
+
+class _Break(TrainerCallback):
+    """Spoils a task's weights before a round."""
+
+    trainer: MultiTaskTrainer
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            with torch.no_grad():
+                for parameter in self.trainer.model.adapter_parameters("t").values():
+                    parameter.fill_(torch.nan)
+
+
+@pytest.mark.parametrize("strategy", ["epoch", "steps"])
+def test_a_run_that_ends_early_is_measured_and_saved_once(
+    tiny_llama: Path, tmp_path: Path, strategy: str
+) -> None:
+    events, broken = _Events(), _Break(5)
+    changes = {"eval_strategy": strategy, "save_strategy": strategy, "eval_steps": 4, "save_steps": 4}
+    trainer = _ours(tiny_llama, tmp_path, [events, broken], max_strikes=1, **changes)
+    broken.trainer = trainer
+    trainer.train()
+    seen = [step for name, step, _ in events.events if name == "on_evaluate"]
+    assert seen == [step for name, step, _ in events.events if name == "on_save"] == [4, 6]

@@ -47,6 +47,7 @@ def library(base: str, vision: str, quantised: str, pictures: str) -> dict[str, 
     images = Dataset.from_list(
         [{"image": [[0, 255], [255, 0]], "label": "a"}, {"image": [[0, 0]], "label": "b"}]
     )
+    reported = MultiTaskTrainingArguments("out", report_to=["wandb"], use_cpu=True)
     told = {
         "metric": _refusal(lambda: Task("a", train=rows, metrics=["rouge"])),
         "metric by hand": _refusal(lambda: METRICS["chrf"].compute(predictions=["a"], references=["a"])),
@@ -56,7 +57,7 @@ def library(base: str, vision: str, quantised: str, pictures: str) -> dict[str, 
         "base": _refusal(lambda: load_base(base, quantization="8bit")),
         "quantised base": _refusal(lambda: load_base(quantised)),
         "objective": _refusal(lambda: MultiTaskTrainingArguments("out", objective="torchjd:upgrad")),
-        "tracker": _refusal(lambda: MultiTaskTrainingArguments("out", report_to=["wandb"])),
+        "tracker": _refusal(lambda: MultiTaskTrainer(base, reported, [Task("a", train=rows)])),
         "picture": _refusal(lambda: plot_losses([], ["a"], "losses.png")),
     }
     args = MultiTaskTrainingArguments("run", max_steps=3, logging_steps=1, use_cpu=True, save_strategy="no")
