@@ -10,11 +10,8 @@ import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 from together import RUNS, TOGETHER
 
@@ -64,7 +61,8 @@ def _seconds(sample: dict[str, float]) -> float:
 
 def draw(drawn: list[Point], file: Path) -> None:
     """Write the picture: time on the left, memory on the right."""
-    figure, (time, memory) = plt.subplots(1, 2, figsize=(9.6, 3.3), dpi=160, layout="constrained")
+    figure = Figure(figsize=(9.6, 3.3), dpi=160, layout="constrained")
+    time, memory = figure.subplots(1, 2)
     names = [str(point.tasks) for point in drawn]
     places = range(len(drawn))
     time.bar(places, [point.speedup for point in drawn], color=OURS, width=0.6)
@@ -93,7 +91,6 @@ def draw(drawn: list[Point], file: Path) -> None:
         _plain(axes, names)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, metadata={"Software": None})
-    plt.close(figure)
 
 
 def _plain(axes: Axes, names: list[str]) -> None:

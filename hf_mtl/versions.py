@@ -7,6 +7,8 @@ passes that version. No torch at import.
 |---|---|---|
 | transformers | a base's cache is `past_key_values`; since then `cache`, and beside it the old name is ignored | 5.24 |
 | transformers | checkpointing is `gradient_checkpointing...`; since then `activation_checkpointing...` | 5.23 |
+| transformers | `logits_to_keep` takes positions alone; since then a mask of rows and tokens too | 5.21 |
+| transformers | `AutoImageProcessor` at the top level asks for torchvision; not so in its own module | 5.18 |
 | torch | `varlen_attn` has no `enable_gqa`, and takes grouped heads as they are | 2.12 |
 | huggingface_hub | its connections fail with errors of `httpx`; since then with those of `httpx2` | 2.0 |
 | peft | it passes `past_key_values` to every transformers (`plain_prefix_problem`) | not yet, in 0.21.2 |
@@ -35,11 +37,13 @@ __all__ = [
     "enable_checkpointing",
     "hub_errors",
     "installed",
+    "keeps_masked_logits",
     "plain_prefix_problem",
     "release",
     "varlen_options",
 ]
 
+_MASKED_LOGITS = (5, 21)
 _ACTIVATION_CHECKPOINTING = (5, 23)
 _CACHE_ARGUMENT = (5, 24)
 _PEFT_OF_OLD_NAMES = (0, 21, 2)  # the newest release; whether a later one passes `cache` is not known
@@ -71,6 +75,11 @@ def release(version: str) -> tuple[int, ...]:
     numbers = re.match(r"\d+(\.\d+)*", version)
     assert numbers is not None, version
     return tuple(int(number) for number in numbers.group().split("."))
+
+
+def keeps_masked_logits() -> bool:
+    """Whether a base's `logits_to_keep` takes a mask `[B, S]`."""
+    return installed("transformers") >= _MASKED_LOGITS
 
 
 def cache_argument() -> str:

@@ -18,7 +18,6 @@ from torch import nn
 from transformers import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     AutoConfig,
-    AutoImageProcessor,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -29,6 +28,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+
+# By its own module: the name at the top level asks for torchvision until transformers 5.18.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import ConfigError, listing

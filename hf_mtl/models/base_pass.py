@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from hf_mtl.data import PaddedBatch
 from hf_mtl.models.architectures import Architecture
 from hf_mtl.models.virtual_stream import VirtualStream
+from hf_mtl.versions import keeps_masked_logits
 
 __all__ = ["BaseOutput", "BasePass"]
 
@@ -60,7 +61,8 @@ class BasePass:
         self._offset = base.config.pad_token_id + 1 if architecture.positions_after_padding else 0
         arguments = inspect.signature(base.forward).parameters
         self._cached = "use_cache" in arguments
-        self._keeps = "logits_to_keep" in arguments
+        self._writes = "logits_to_keep" in arguments
+        self._keeps = self._writes and (architecture.packed or keeps_masked_logits())
         self.has_head = base.get_output_embeddings() is not None
         self._trunk = base.base_model if self.has_head and base.base_model is not base else None
         self._hooked = self.has_head and not self._keeps and architecture.masked_lm_head is not None
@@ -77,7 +79,7 @@ class BasePass:
             return TaskType.FEATURE_EXTRACTION
         if self._base.config.is_encoder_decoder:
             return TaskType.SEQ_2_SEQ_LM
-        return TaskType.CAUSAL_LM if self._keeps else None
+        return TaskType.CAUSAL_LM if self._writes else None
 
     @property
     def head_on_labels(self) -> bool:

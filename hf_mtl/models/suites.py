@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoImageProcessor, AutoTokenizer
+from transformers import AutoTokenizer
+from transformers.models.auto.image_processing_auto import AutoImageProcessor  # as in models/base.py
 
 from hf_mtl.errors import CheckpointError
 from hf_mtl.models.base import load_base, load_processor

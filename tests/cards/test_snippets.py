@@ -26,6 +26,7 @@ from hf_mtl.export.cards import (
 )
 from hf_mtl.export.cards.examples import example_prompt
 from hf_mtl.tasks import EncodedSplit, Task
+from hf_mtl.versions import installed
 
 SUITES = {
     "llama": ("causal-lm", "chat", "label-scoring", "single-label"),
@@ -57,6 +58,11 @@ def here(code: str, base: Path, suite: Path) -> str:
     code = re.sub(r'"your-name/suite(:[^"]*)?"', lambda found: repr(str(suite) + (found[1] or "")), code)
     code = code.replace('"tests/base"', repr(str(base)))
     assert "your-name" not in code and "tests/base" not in code
+    if installed("transformers") < (5, 18):  # the name at the top level asks for torchvision there
+        own = "from transformers.models.auto.image_processing_auto import AutoImageProcessor"
+        code = re.sub(
+            "from transformers import AutoImageProcessor, ", f"{own}\nfrom transformers import ", code
+        )
     return code
 
 

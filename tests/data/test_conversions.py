@@ -221,7 +221,8 @@ def test_grey_images(tmp_path: Path, name: str, file: str, side: int, brightest:
 
 def test_the_trunk_is_the_same_on_every_machine(tmp_path: Path) -> None:
     from safetensors.torch import load_file
-    from transformers import AutoImageProcessor, AutoModel
+    from transformers import AutoModel
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
     before = torch.get_rng_state()
     CONVERSIONS["vit-tiny"](tmp_path, tmp_path / "vit")

@@ -114,7 +114,12 @@ def validate_cards(paths: list[str]) -> object:
     """
     refused = {}
     for path in paths:
-        body = {"repoType": "model", "content": str(ModelCard.load(path))}
+        try:
+            content = str(ModelCard.load(path))
+        except ValueError as error:  # before 2.0 the client finds some of it
+            refused[path] = str(error)
+            continue
+        body = {"repoType": "model", "content": content}
         answer = get_session().post(f"{constants.ENDPOINT}/api/validate-yaml", json=body)
         if answer.status_code == 400:
             refused[path] = answer.text
