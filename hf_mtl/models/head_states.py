@@ -1,4 +1,4 @@
-"""The hidden states that the heads of a batch's routes are given.
+"""The logits of a batch by route, and the hidden states that the heads of its routes are given.
 
 They are gathered once for all routes and then split: an index per route would give each of them a gradient as large as
 the whole stream, and the backward pass would add all of these up.
@@ -17,7 +17,7 @@ from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import Pool
 from hf_mtl.models.base_pass import BaseOutput
 
-__all__ = ["HeadStates", "states_of_routes"]
+__all__ = ["HeadStates", "logits_of_routes", "states_of_routes"]
 
 
 class HeadStates(NamedTuple):
@@ -96,3 +96,14 @@ def _cut(states_ND: Tensor, batch: PackedBatch | PaddedBatch, routes: Sequence[s
     return {
         route: HeadStates(*own) for route, own in zip(routes, zip(each, counts, strict=True), strict=True)
     }
+
+
+def logits_of_routes(logits_NV: Tensor, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
+    """The logits at each route's labels.
+
+    By one split: a slice for each route would give each of them a gradient `[N, V]`, and the backward pass would add
+    all of these up.
+    """
+    parts = route_parts(batch.rows, batch.label_counts)
+    sizes = [part.labels.stop - part.labels.start for part in parts.values()]
+    return dict(zip(parts, logits_NV.split(sizes), strict=True))

@@ -28,7 +28,7 @@ from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify, load_base, refuse_compiled, switch_dropout_off
 from hf_mtl.models.base_pass import BaseOutput, BasePass
-from hf_mtl.models.head_states import states_of_routes
+from hf_mtl.models.head_states import logits_of_routes, states_of_routes
 from hf_mtl.models.passes import packed_pass, padded_pass, pooler_pass
 from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.saved.loading import place_adapters, read_adapters
@@ -184,7 +184,7 @@ class RoutedModel(RoutedAdapters):
             )
         bare = without_labels_of(batch, own.keys())
         output = self._run(bare, logits=len(own) < len(heads), states=bool(own))
-        given = {} if output.logits is None else _split_by_route(output.logits, bare)
+        given = {} if output.logits is None else logits_of_routes(output.logits, bare)
         shapes = {route: head.shape for route, head in own.items()}
         parts = route_parts(batch.rows, batch.label_counts)
         for route, (states, counts) in states_of_routes(output, batch, shapes, self.pool).items():
@@ -292,14 +292,3 @@ class RoutedModel(RoutedAdapters):
 def _logits(output: BaseOutput) -> Tensor:
     assert output.logits is not None
     return output.logits
-
-
-def _split_by_route(logits_NV: Tensor, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
-    """The logits at each route's labels.
-
-    By one split: a slice for each route would give each of them a gradient `[N, V]`, and the backward pass would add
-    all of these up.
-    """
-    parts = route_parts(batch.rows, batch.label_counts)
-    sizes = [part.labels.stop - part.labels.start for part in parts.values()]
-    return dict(zip(parts, logits_NV.split(sizes), strict=True))
