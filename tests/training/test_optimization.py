@@ -18,7 +18,7 @@ SETTINGS = TaskSettings(2, 10, 1e-2, "linear", 2.0, 0.1, 1.0)
 
 def _task(settings: TaskSettings = SETTINGS, value: float = 1.0) -> TaskOptimizer:
     weights = {name: nn.Parameter(torch.full((3,), value)) for name in ("lora_A.weight", "head.bias")}
-    return TaskOptimizer(weights, settings, torch.optim.AdamW)
+    return TaskOptimizer(weights, settings, torch.optim.AdamW, undecayed=[weights["head.bias"]])
 
 
 @pytest.mark.parametrize("size", [0.5, 0.99, 1.0, 1.01, 1.5, 30.0])
@@ -89,7 +89,8 @@ def test_state_goes_on_by_the_names_of_parameters(cls: Callable[..., torch.optim
     def new() -> TaskOptimizer:
         weights = {name: nn.Parameter(torch.ones(3)) for name in ("lora_A.weight", "head.bias")}
         options = {"momentum": 0.9} if cls is torch.optim.SGD else {}
-        return TaskOptimizer(weights, SETTINGS, lambda groups: cls(groups, **options))
+        undecayed = [weights["head.bias"]]
+        return TaskOptimizer(weights, SETTINGS, lambda groups: cls(groups, **options), undecayed)
 
     whole, half, resumed = moved(new(), range(6)), moved(new(), range(3)), new()
     with torch.no_grad():

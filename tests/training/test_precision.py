@@ -305,8 +305,8 @@ def test_a_weight_that_a_callback_changes_is_cast_anew(tiny_llama: Path, tmp_pat
 
 
 REFUSED = [
-    ({"fp16": True}, "fp16=True is refused: it needs loss scaling.*Use bf16=True"),
-    ({"bf16_full_eval": True}, "bf16_full_eval=True is refused: it converts the model itself.*Use bf16=True"),
+    ({"fp16": True}, "fp16=True is refused: it needs loss scaling.*use bf16=True"),
+    ({"bf16_full_eval": True}, "bf16_full_eval=True is refused: it converts the model itself.*use bf16=True"),
     ({"fp16_full_eval": True}, "fp16_full_eval=True is refused: it converts the model itself"),
 ]
 
