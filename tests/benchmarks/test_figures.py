@@ -52,6 +52,7 @@ def test_gpu_benchmark_says_what_to_do_without_a_gpu(tmp_path: Path) -> None:
     assert done.returncode == 2 and "--device cpu runs the same" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_comparison_that_is_cut_off_leaves_its_rounds(tmp_path: Path) -> None:
     spec = Spec(shape="tiny", tasks=2)
 
@@ -70,6 +71,7 @@ def test_a_comparison_that_is_cut_off_leaves_its_rounds(tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-5), "all variants compute the same"
 
 
+@pytest.mark.slow
 def test_rounds_of_the_trainer_and_of_structures_run(tmp_path: Path, one_thread: None) -> None:
     found = trainer.measure(2, 1, tmp_path, shape="tiny")
     assert len(found["rounds"]) >= 1 and 0 < found["overhead"] < 1
