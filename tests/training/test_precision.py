@@ -25,6 +25,7 @@ from hf_mtl.errors import ConfigError
 from hf_mtl.export import save_suite
 from hf_mtl.models import attention, load_base
 from hf_mtl.tasks import TaskSuite
+from hf_mtl.versions import checkpointing_argument
 from runs import ARGUMENTS, logged, tasks, trainer_of, weights
 
 BF16 = 2**-8  # the relative error of one rounding to bf16 is at most half of it
@@ -194,7 +195,8 @@ def test_other_ways_to_ask_for_it(
 def test_generation_ranking_and_recomputation_are_under_autocast_too(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
-    trainer = trainer_of(tiny_llama, tmp_path, tasks(), bf16=True, activation_checkpointing=True, max_steps=1)
+    changes: dict[str, Any] = {"bf16": True, "max_steps": 1, checkpointing_argument(): True}
+    trainer = trainer_of(tiny_llama, tmp_path, tasks(), **changes)
     calls: list[torch.dtype] = []
     trainer.model.base.get_submodule("model.layers.0.mlp.gate_proj").register_forward_hook(
         lambda _, __, output: calls.append(output.dtype)
@@ -210,7 +212,7 @@ def test_generation_ranking_and_recomputation_are_under_autocast_too(
 def test_recomputation_changes_no_bit(tiny_llama: Path, tmp_path: Path) -> None:
     ends = []
     for checkpointing in (True, False):
-        changes: dict[str, Any] = {"bf16": True, "activation_checkpointing": checkpointing}
+        changes: dict[str, Any] = {"bf16": True, checkpointing_argument(): checkpointing}
         trainer = trainer_of(tiny_llama, tmp_path, tasks(), **changes)
         trainer.train()
         ends.append(weights(trainer, "verbs"))
