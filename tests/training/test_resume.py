@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig
+from transformers import TrainerCallback, TrainerState
 
 from hf_mtl import MultiTaskTrainer, PromptCompletion, Task
 from hf_mtl.errors import CheckpointError
@@ -57,15 +58,24 @@ def test_the_mean_loss_is_that_of_the_rounds_since_the_resume(tiny_llama: Path, 
     trainer_of(tiny_llama, tmp_path / "whole", tasks(), **changes).train()
     resumed = trainer_of(tiny_llama, tmp_path / "resumed", tasks(), **changes)
     output = resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
-    assert output.training_loss == pytest.approx(sum(losses[3:]) / 5, rel=1e-6)
+    # transformers 5.17 divides the sum since the resume by all rounds; 5.23 by those since then.
+    rounds = 5 if "_initial_global_step" in vars(resumed) else 8
+    assert output.training_loss == pytest.approx(sum(losses[3:]) / rounds, rel=1e-6)
 
 
 def test_true_takes_the_last_whole_checkpoint(tiny_llama: Path, tmp_path: Path) -> None:
     trainer_of(tiny_llama, tmp_path, tasks(), **(SAVING | {"max_steps": 5})).train()
     (tmp_path / "checkpoint-99").mkdir()  # a half one
     resumed = trainer_of(tiny_llama, tmp_path, tasks(), **(SAVING | {"max_steps": 5}))
+    begun: list[int] = []
+
+    class Begun(TrainerCallback):
+        def on_step_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+            begun.append(state.global_step)
+
+    resumed.add_callback(Begun())
     resumed.train(resume_from_checkpoint=True)
-    assert resumed._initial_global_step == 5
+    assert resumed.state.global_step == 5 and begun == []  # the fifth is the last
 
 
 def test_a_task_may_come_and_go(tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
