@@ -6,7 +6,8 @@
 """
 
 from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, Asset, PackageFile, resolve_asset
-from hf_mtl.data.encoding import IGNORED, Encoded, Example, encode_rendered, encode_rows, prompt_ids
+from hf_mtl.data.conversation import Conversation, Message
+from hf_mtl.data.encoding import IGNORED, Encoded, Example, encode_rows
 from hf_mtl.data.files import read_rows
 from hf_mtl.data.images import pixel_values
 from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout, chunk_per_route, without_labels_of
@@ -23,12 +24,13 @@ from hf_mtl.data.packing import (
 )
 from hf_mtl.data.padding import PaddedBatch, pad
 from hf_mtl.data.patterns import fill_pattern, pattern_fields
+from hf_mtl.data.row_tokens import Prompt, RowTokens, prompt_ids
 from hf_mtl.data.rows import Row
 from hf_mtl.data.selection import few_shot, max_examples, renamed, split_off
 from hf_mtl.data.sequences import EncoderDecoderSequence, ImageSequence
 from hf_mtl.data.sources import load_rows
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
-from hf_mtl.data.templates import Chat, Piece, PromptCompletion, Rendered, RowTemplate, render
+from hf_mtl.data.templates import Chat, PromptCompletion, RowTemplate, TextPair, render
 
 __all__ = [
     "ASSETS",
@@ -37,30 +39,32 @@ __all__ = [
     "Asset",
     "Chat",
     "Chunk",
+    "Conversation",
     "Encoded",
     "EncoderDecoderSequence",
     "Example",
     "ImageSequence",
     "Layout",
+    "Message",
     "PackageFile",
     "PackedBatch",
     "PackedLayout",
     "PaddedBatch",
     "PaddedLayout",
-    "Piece",
+    "Prompt",
     "PromptCompletion",
-    "Rendered",
     "RoutePart",
     "Row",
     "RowTemplate",
+    "RowTokens",
     "Segment",
     "Sequence",
     "StreamingRows",
     "TaskStream",
+    "TextPair",
     "chunk_per_route",
     "cut_into_chunks",
     "derived_seed",
-    "encode_rendered",
     "encode_rows",
     "few_shot",
     "fill_micro_batches",

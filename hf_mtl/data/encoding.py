@@ -1,9 +1,4 @@
-"""Tokens of a row: what goes into the model and which tokens carry a loss.
-
-The pieces of a row are tokenised one by one, so that the border between what is read and what is learned
-falls between two tokens by construction, and a prompt has the same tokens in training as it has alone, when
-the model is used.
-"""
+"""Examples: what of a row goes into the model, and which of its tokens carry a loss; kept as a data set."""
 
 from __future__ import annotations
 
@@ -14,20 +9,16 @@ from functools import partial
 from typing import Any
 
 from datasets import Dataset, Features, List, Value
-from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data.rows import Row
-from hf_mtl.data.templates import Rendered
-from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.errors import DataError
 
 __all__ = [
     "EXAMPLE_FEATURES",
     "IGNORED",
     "Encoded",
     "Example",
-    "encode_rendered",
     "encode_rows",
-    "prompt_ids",
 ]
 
 _ROWS_PER_PROCESS = 20_000  # fewer are encoded sooner than a process is started
@@ -42,11 +33,14 @@ class Encoded:
         input_ids: Token ids `[S]`.
         labels: For each token its own id where it is learned, else `IGNORED`; `[S]`, not shifted.
         truncated: Whether tokens were cut off at the end.
+        merged: Whether the end of a prompt and the beginning of what is learned are one token, so that the prompt
+            alone has another one there.
     """
 
     input_ids: list[int]
     labels: list[int]
-    truncated: bool
+    truncated: bool = False
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +55,7 @@ class Example:
         weight: What it counts for in the task's mean loss; None for its number of labels.
         token_types: The token types `[S]` of a text pair; empty if all are 0.
         truncated: Whether the row does not fit whole.
+        merged: Whether the end of the prompt and the beginning of what is learned are one token.
     """
 
     input_ids: list[int]
@@ -70,6 +65,7 @@ class Example:
     weight: float | None = None
     token_types: list[int] = field(default_factory=list)
     truncated: bool = False
+    merged: bool = False
 
     @classmethod
     def next_token(cls, encoded: Encoded) -> Example:
@@ -80,6 +76,7 @@ class Example:
             [i - 1 for i in learned],
             [encoded.labels[i] for i in learned],
             truncated=encoded.truncated,
+            merged=encoded.merged,
         )
 
 
@@ -93,64 +90,9 @@ EXAMPLE_FEATURES = Features(
         "weight": Value("float64"),
         "token_types": List(Value("int8")),
         "truncated": Value("bool"),
+        "merged": Value("bool"),
     }
 )
-
-
-def _leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The begin token, for those tokenizers that put one before every text."""
-    around_nothing = list(tokenizer("")["input_ids"])
-    begins = tokenizer.bos_token_id is not None and around_nothing[:1] == [tokenizer.bos_token_id]
-    return around_nothing[:1] if begins else []
-
-
-def encode_rendered(
-    rendered: Rendered, tokenizer: PreTrainedTokenizerBase, *, max_length: int | None = None
-) -> Encoded:
-    """Tokenise one rendered row.
-
-    Args:
-        rendered: The row's pieces; the learned ones carry the loss, and so does the end token that is added
-            to them.
-        tokenizer: The base's tokenizer.
-        max_length: Tokens kept, counted from the start; None keeps all.
-
-    Raises:
-        DataError: If nothing is left to learn: an empty completion, or one that lies behind `max_length`.
-        ConfigError: If the tokenizer has no end token.
-    """
-    input_ids = _leading_ids(tokenizer) if rendered.special_tokens else []
-    labels = [IGNORED] * len(input_ids)
-    for piece in rendered.pieces:
-        ids = list(tokenizer(piece.text, add_special_tokens=False)["input_ids"])
-        if piece.learned and not ids:
-            raise DataError(
-                f"the completion {piece.text!r} becomes no token at all, so there is nothing to learn."
-            )
-        input_ids += ids
-        labels += ids if piece.learned else [IGNORED] * len(ids)
-    if rendered.special_tokens:
-        if tokenizer.eos_token_id is None:
-            raise ConfigError(
-                "The tokenizer has no end token (eos_token); completions could never end. Set one."
-            )
-        input_ids.append(tokenizer.eos_token_id)
-        labels.append(tokenizer.eos_token_id)
-    return _cut(input_ids, labels, max_length)
-
-
-def _cut(input_ids: list[int], labels: list[int], max_length: int | None) -> Encoded:
-    kept = labels if max_length is None else labels[:max_length]
-    if all(label == IGNORED for label in kept[1:]):
-        if len(kept) == len(labels):
-            raise DataError(
-                "the prompt is empty, so there is no token from which the completion could be predicted."
-            )
-        raise DataError(
-            f"the row has {len(input_ids)} tokens, and all that are learned lie behind max_length={max_length}. "
-            f"Raise max_length or shorten the prompt."
-        )
-    return Encoded(input_ids[: len(kept)], kept, truncated=len(kept) < len(labels))
 
 
 def encode_rows(
@@ -206,9 +148,3 @@ def _encode_batch(
             for each in fields(example):
                 lines[each.name].append(getattr(example, each.name))
     return lines
-
-
-def prompt_ids(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """A prompt's tokens as they are in training: a chat template writes its begin token itself."""
-    begun = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
-    return list(tokenizer(prompt, add_special_tokens=not begun, verbose=False)["input_ids"])

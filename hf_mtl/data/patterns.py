@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
                 f"{did_you_mean(field, row)}"
             )
     if engine == "format":
+        _refuse_lists(pattern, row)
         return pattern.format_map(row)
     from jinja2 import TemplateError
 
@@ -60,6 +62,17 @@ def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
     except (TemplateError, TypeError, ValueError) as error:
         raise DataError(f"the Jinja template {pattern!r} fails on this row: {error}") from error
     return text
+
+
+def _refuse_lists(pattern: str, row: Row) -> None:
+    """A list in a format string would become the text of a Python list."""
+    for field in pattern_fields(pattern):
+        if isinstance(row[field], list | tuple | Mapping):
+            raise DataError(
+                f"the field {field!r} of the template {pattern!r} is a {type(row[field]).__name__}, "
+                f"{row[field]!r:.80}; expected text or a number. For chat messages use Chat; to join a list, a Jinja "
+                f"template (engine='jinja': {{{{ {field} | join(', ') }}}})."
+            )
 
 
 @lru_cache(maxsize=256)

@@ -1,8 +1,8 @@
-r"""How a row becomes text: pieces that are read and pieces that are learned.
+r"""How a row becomes a text: a prompt that is read and a completion that is learned, or a conversation.
 
     >>> template = PromptCompletion("Review: {text}\nSentiment:", " {label}")
-    >>> template.render({"text": "A joy.", "label": "positive"}).pieces
-    (Piece(text='Review: A joy.\nSentiment:', learned=False), Piece(text=' positive', learned=True))
+    >>> template.filled({"text": "A joy.", "label": "positive"})
+    TextPair(prompt='Review: A joy.\nSentiment:', completion=' positive')
 
 A task takes one of three templates: `PromptCompletion` (two format strings or Jinja templates), `Chat` (a column of
 messages, rendered by the tokenizer's own chat template, the loss on the assistant's turns only), or any callable that
@@ -11,46 +11,32 @@ turns a row into `{"prompt": ..., "completion": ...}` or `{"messages": [...]}`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
-from transformers import PreTrainedTokenizerBase
-
+from hf_mtl.data.chat_template import option_problem
+from hf_mtl.data.conversation import Conversation, read_conversation
 from hf_mtl.data.patterns import ENGINES, fill_pattern, pattern_fields
 from hf_mtl.data.rows import Row
 from hf_mtl.errors import ConfigError, DataError, listing
 
 __all__ = [
     "Chat",
-    "Piece",
     "PromptCompletion",
-    "Rendered",
     "RowTemplate",
+    "TextPair",
     "render",
 ]
 
 RowTemplate: TypeAlias = "PromptCompletion | Chat | Callable[[Row], Row]"
 
 
-class Piece(NamedTuple):
-    """A stretch of text; `learned` says whether its tokens carry a loss."""
+class TextPair(NamedTuple):
+    """A prompt that is read, and a completion that is learned."""
 
-    text: str
-    learned: bool
-
-
-class Rendered(NamedTuple):
-    """A row as text.
-
-    Args:
-        pieces: In order.
-        special_tokens: Whether the tokenizer's begin and end tokens are to be added; a chat template writes
-            its own.
-    """
-
-    pieces: tuple[Piece, ...]
-    special_tokens: bool
+    prompt: str
+    completion: str
 
 
 @dataclass(frozen=True)
@@ -80,10 +66,10 @@ class PromptCompletion:
                 f"there is no template engine {self.engine!r}; choose one of {listing(ENGINES)}."
             )
         for pattern in (self.prompt, self.completion):
-            for field in pattern_fields(pattern, self.engine):
-                if not field.isidentifier():
+            for name in pattern_fields(pattern, self.engine):
+                if not name.isidentifier():
                     raise ConfigError(
-                        f"The template {pattern!r} has the field {{{field}}}; name a column, as in {{text}} "
+                        f"The template {pattern!r} has the field {{{name}}}; name a column, as in {{text}} "
                         f"(write {{{{ and }}}} for literal braces)."
                     )
 
@@ -96,13 +82,9 @@ class PromptCompletion:
             )
         )
 
-    def render(self, row: Row) -> Rendered:
+    def filled(self, row: Row) -> TextPair:
         """Return the prompt and the completion of a row."""
-        pieces = (
-            Piece(fill_pattern(self.prompt, row, self.engine), False),
-            Piece(fill_pattern(self.completion, row, self.engine), True),
-        )
-        return Rendered(pieces, special_tokens=True)
+        return TextPair(self.prompt_text(row), fill_pattern(self.completion, row, self.engine))
 
     def prompt_text(self, row: Row) -> str:
         """Return the prompt alone, as a model that is to answer receives it."""
@@ -118,115 +100,77 @@ class PromptCompletion:
             )
         return fill_pattern(self.completion, {fields[0]: label}, self.engine)
 
+    def prompt_ending(self) -> str:
+        """Return the text that every prompt ends with; a letter where it ends with a column's value."""
+        ending = self.prompt.rpartition("}")[2]
+        return ending or "a"
+
 
 @dataclass(frozen=True)
 class Chat:
-    """A column of chat messages, `[{"role": ..., "content": ...}, ...]`; the assistant's turns are learned.
+    """Conversations: the assistant's turns are learned, each with the token that ends it.
+
+    A conversation is a list of messages as OpenAI and transformers have them (`role`, `content`, `tool_calls`,
+    `reasoning_content`, ...), or of ShareGPT's turns (`from`, `value`).
 
     Args:
-        messages: The column's name.
+        messages: The column that holds the conversation, or only its beginning where `completion` is given.
+        completion: The column of the messages that follow; then only the assistant's turns among these are learned.
+        tools: The column of the tools' JSON schemas (a list, or its JSON text), read where a row has it; None reads
+            none.
+        chat_template: A Jinja template in the place of the tokenizer's own.
+        chat_template_kwargs: What the template is given besides, such as `{"enable_thinking": False}`.
+
+    Raises:
+        ConfigError: If the template is to be given what is set here.
     """
 
     messages: str = "messages"
+    completion: str | None = None
+    tools: str | None = "tools"
+    chat_template: str | None = None
+    chat_template_kwargs: Mapping[str, Any] = field(
+        default_factory=dict, hash=False
+    )  # Any: whatever the template takes
+
+    def __post_init__(self) -> None:
+        if problem := option_problem(self.chat_template_kwargs):
+            raise ConfigError(problem)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The column that holds the messages."""
-        return (self.messages,)
+        """The columns that every row must have."""
+        return (self.messages,) if self.completion is None else (self.messages, self.completion)
 
-    def render(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> Rendered:
-        """Return a row's conversation as pieces.
-
-        Raises:
-            DataError: If the column is missing, holds no assistant turn, or the chat template does not render
-                a conversation as an extension of its beginning.
-        """
-        return _chat_pieces(self._turns(row), tokenizer)
-
-    def prompt_text(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> str:
-        """Return a row's conversation up to the assistant's last turn, or all of it if it ends with another's.
+    def conversation(self, row: Row) -> Conversation:
+        """Return a row's conversation.
 
         Raises:
-            DataError: As in `render`, except that the assistant may have said nothing yet.
+            DataError: If a column is missing, or a message is none that a chat template could render.
         """
-        turns = self._turns(row)
-        _check_chat(turns, tokenizer)
-        asked = turns[:-1] if turns and turns[-1]["role"] == "assistant" else turns
-        if not asked:
-            raise DataError(f"the chat column {self.messages!r} holds no turn that could be answered.")
-        return _rendered(tokenizer, asked, "", add_generation_prompt=True)
-
-    def _turns(self, row: Row) -> Sequence[Mapping[str, str]]:
-        turns: Sequence[Mapping[str, str]] | None = row.get(self.messages)
-        if turns is None:
-            raise DataError(f"the chat column {self.messages!r} is missing; this row has {listing(row)}.")
-        return turns
+        begun = read_conversation(row, self.messages, self.tools)
+        if self.completion is None:
+            return begun
+        return begun.followed_by(read_conversation(row, self.completion, self.tools))
 
 
-def _chat_pieces(messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase) -> Rendered:
-    """Cut the rendered conversation after every header that opens an assistant's turn and after every turn's end."""
-    _check_chat(messages, tokenizer)
-    pieces: list[Piece] = []
-    done = ""
-    for i, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        read = _rendered(tokenizer, messages[:i], done, add_generation_prompt=True)
-        turn = _rendered(tokenizer, messages[: i + 1], done + read, add_generation_prompt=False)
-        pieces += [Piece(read, False), Piece(turn, True)]
-        done += read + turn
-    if not pieces:
-        raise DataError(
-            "the conversation has no turn of the role 'assistant', so there is nothing to learn from it."
-        )
-    return Rendered(tuple(pieces), special_tokens=False)
-
-
-def _check_chat(messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase) -> None:
-    if tokenizer.chat_template is None:
-        raise ConfigError(
-            "The tokenizer has no chat template, so chat messages cannot be rendered. Set tokenizer.chat_template, or "
-            "use PromptCompletion(prompt=..., completion=...)."
-        )
-    for i, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
-            raise DataError(f"message {i} is {message!r}; expected a mapping with 'role' and 'content'.")
-
-
-def _rendered(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: Sequence[Mapping[str, str]],
-    done: str,
-    *,
-    add_generation_prompt: bool,
-) -> str:
-    text = tokenizer.apply_chat_template(
-        [dict(message) for message in messages], tokenize=False, add_generation_prompt=add_generation_prompt
-    )
-    if not isinstance(text, str) or not text.startswith(done):
-        raise DataError(
-            "the tokenizer's chat template renders a conversation differently once more turns follow, so the "
-            "assistant's tokens cannot be told apart. Use PromptCompletion, or a template that only appends."
-        )
-    return text[len(done) :]
-
-
-def render(template: RowTemplate, row: Row, tokenizer: PreTrainedTokenizerBase) -> Rendered:
-    """Render a row with any of the three forms of a template.
+def render(template: RowTemplate, row: Row) -> TextPair | Conversation:
+    """Read a row with any of the three forms of a template.
 
     Raises:
         DataError: If the row lacks a field or the callable returns something else than promised.
     """
     if isinstance(template, PromptCompletion):
-        return template.render(row)
+        return template.filled(row)
     if isinstance(template, Chat):
-        return template.render(row, tokenizer)
+        return template.conversation(row)
     made = template(row)
     if isinstance(made, Mapping) and "messages" in made:
-        return _chat_pieces(made["messages"], tokenizer)
+        return Chat().conversation(made)
     if isinstance(made, Mapping) and {"prompt", "completion"} <= set(made):
-        pieces = (Piece(str(made["prompt"]), False), Piece(str(made["completion"]), True))
-        return Rendered(pieces, special_tokens=True)
+        if isinstance(made["prompt"], list):
+            return Chat("prompt", "completion").conversation(made)
+        return TextPair(str(made["prompt"]), str(made["completion"]))
     raise DataError(
         f"the template function returned {made!r}; expected {{'prompt': ..., 'completion': ...}} or "
         f"{{'messages': [...]}}."

@@ -16,7 +16,7 @@ from transformers import EvalPrediction
 from hf_mtl.data import IGNORED, Row
 from hf_mtl.metrics import Metric, confidence_intervals, constant_predictions
 from hf_mtl.models import RoutedModel, generate
-from hf_mtl.tasks import Answers, Context, LanguageModelling, Outcome, Task, prompt_text
+from hf_mtl.tasks import Answers, Context, LanguageModelling, Outcome, Task, row_tokens
 
 __all__ = ["TaskOutcomes", "figures_of"]
 
@@ -63,7 +63,8 @@ class TaskOutcomes:
 
     def generated(self, model: RoutedModel) -> list[str]:
         """What greedy decoding answers to every row, as long as the longest reference at most."""
-        prompts = [prompt_text(row, self.context) for row in self.rows.values()]
+        tokens = row_tokens(self.context)
+        prompts = [tokens.prompt(row, answered=True).ids for row in self.rows.values()]
         longest = max(len(own[0].output.reference_ids) for own in self.found.values())
         with self.forward_pass():
             return generate(model, self.context.tokenizer, self.task.name, prompts, max_new_tokens=longest)

@@ -40,7 +40,7 @@ def requests_of(
                 f"task {asked.task.name!r}, input {asked.number}: {problem}" for problem in error.problems
             ]
             continue
-        ids = tuple(request_ids(model.layout, tokenizer, str(asked.query.prompt)))
+        ids = tuple(request_ids(model.layout, tokenizer, asked.query.prompt_ids))
         requests.append(GenerationRequest(asked.task.name, ids, settings))
     if problems:
         raise ConfigError(problems)

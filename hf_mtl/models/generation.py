@@ -17,7 +17,7 @@ def generate(
     model: RoutedModel,
     tokenizer: PreTrainedTokenizerBase,
     name: str | None,
-    prompts: Sequence[str],
+    prompts: Sequence[str | Sequence[int]],
     *,
     max_new_tokens: int,
     batch_size: int = 16,
@@ -28,7 +28,7 @@ def generate(
         model: The routed model.
         tokenizer: The base's tokenizer.
         name: The adapter that all prompts go through; None is the bare base.
-        prompts: The texts to continue.
+        prompts: The texts to continue, or their tokens.
         max_new_tokens: Most tokens of an answer.
         batch_size: Most prompts completed together.
 
@@ -46,9 +46,9 @@ def generate(
     return [answers[i].text for i in range(len(prompts))]
 
 
-def request_ids(layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
+def request_ids(layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[int]) -> list[int]:
     """A prompt's tokens for a `GenerationRequest`; an encoder-decoder's encoder reads an end token behind them."""
-    ids = prompt_ids(prompt, tokenizer)
+    ids = prompt_ids(prompt, tokenizer) if isinstance(prompt, str) else list(prompt)
     end_id = (
         layout.end_id if isinstance(layout, PaddedLayout) and layout.decoder_start_id is not None else None
     )

@@ -140,4 +140,10 @@ def context_on(model: RoutedModel, route: str, declared: Declared, processor: Pr
     """
     longest = positions_of(model.base, model.architecture)
     virtual = model.virtual_tokens(route)
-    return Context(declared, processor, model.pool, None if longest is None else longest - virtual)
+    return Context(
+        declared,
+        processor,
+        model.pool,
+        None if longest is None else longest - virtual,
+        encoder_decoder=bool(model.config.is_encoder_decoder),
+    )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hf_mtl.metrics import MetricLike
     from hf_mtl.tasks import Kind
 
+_CHAT = ("tools", "chat_template", "chat_template_kwargs")
+
 __all__ = ["kind_of_spec", "label_column", "metrics_of", "template_of"]
 
 
@@ -64,11 +66,17 @@ def template_of(template: TemplateSpec) -> PromptCompletion | Chat:
     """
     from hf_mtl.data import Chat, PromptCompletion
 
-    if template.messages is not None and template.prompt is None and template.completion is None:
-        return Chat(template.messages)
+    chat = [name for name in _CHAT if name in template.model_fields_set]
+    if template.messages is not None and template.prompt is None:
+        if template.engine != "format":
+            raise ConfigError("engine is for prompt and completion; a chat is rendered by its chat template.")
+        options = {name: value for name, value in template if name in chat}
+        return Chat(template.messages, template.completion, **options)
     if template.messages is None and template.prompt is not None and template.completion is not None:
+        if chat:
+            raise ConfigError(f"{listing(chat)} is for chats: give messages, the column of the conversation.")
         return PromptCompletion(template.prompt, template.completion, engine=template.engine)
-    given = [name for name, value in template if value is not None and name != "engine"]
+    given = [name for name, value in template if value and name != "engine"]
     raise ConfigError(
         "expected either prompt and completion, or messages (the column of a chat), "
         f"found {listing(given) or 'nothing'}."

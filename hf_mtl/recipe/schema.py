@@ -62,13 +62,20 @@ class TemplateSpec(_Section):
     Args:
         prompt: The text that the model sees.
         completion: The text that it learns to answer; the loss is on this part only.
-        messages: The column that holds a conversation (`[{"role": ..., "content": ...}, ...]`).
+        messages: The column that holds a conversation (`[{"role": ..., "content": ...}, ...]`); with `completion`, a
+            second column of messages, only the assistant's turns in that one are learned.
+        tools: The column of the tools' JSON schemas, read where a row has it (default `tools`).
+        chat_template: A Jinja chat template in the place of the tokenizer's own.
+        chat_template_kwargs: What the chat template is given besides, such as `{enable_thinking: false}`.
         engine: How prompt and completion are filled: `format` for `{field}`, `jinja` for `{{ field }}`.
     """
 
     prompt: str | None = None
     completion: str | None = None
     messages: str | None = None
+    tools: str | None = None
+    chat_template: str | None = None
+    chat_template_kwargs: dict[str, object] = Field(default_factory=dict)
     engine: Literal["format", "jinja"] = "format"
 
 

@@ -33,8 +33,8 @@ from hf_mtl.tasks.kinds import (
     TextClassification,
     TokenClassification,
     kind_of,
-    prompt_text,
     register,
+    row_tokens,
 )
 from hf_mtl.tasks.objectives import suite_objective
 from hf_mtl.tasks.sharing import Sharing, SharingPlan
@@ -75,8 +75,8 @@ __all__ = [
     "declare",
     "encode_split",
     "kind_of",
-    "prompt_text",
     "register",
+    "row_tokens",
     "sequence_of",
     "sharing_of",
     "suite_objective",

@@ -80,18 +80,17 @@ def _plain(value: object) -> object:
     return [_plain(own) for own in value] if isinstance(value, list | tuple) else value
 
 
-def _template_content(declared: Declared) -> dict[str, str] | None:
+def _template_content(declared: Declared) -> dict[str, Any] | None:
     template = declared.template
     if isinstance(template, PromptCompletion | Chat):
-        return {field.name: vars(template)[field.name] for field in fields(template)}
+        return {field.name: _plain(vars(template)[field.name]) for field in fields(template)}
     return None
 
 
 def _template(content: Mapping[str, Any]) -> PromptCompletion | Chat:
-    kinds = {frozenset(field.name for field in fields(kind)): kind for kind in (PromptCompletion, Chat)}
-    if frozenset(content) not in kinds:
-        raise ConfigError(
-            f"a template has the parts of PromptCompletion or of Chat, found {sorted(content)}."
-        )
-    made: PromptCompletion | Chat = kinds[frozenset(content)](**content)
-    return made
+    for kind in (PromptCompletion, Chat):
+        names = [field.name for field in fields(kind)]
+        if names[0] in content and set(content) <= set(names):
+            made: PromptCompletion | Chat = kind(**content)
+            return made
+    raise ConfigError(f"a template has the parts of PromptCompletion or of Chat, found {sorted(content)}.")

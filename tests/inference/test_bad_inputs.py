@@ -58,14 +58,14 @@ BAD: dict[str, tuple[Any, str]] = {
         ("label-scoring", [{"role": "user", "content": "a"}]),
         r"the task reads no chat; expected a prompt or a dict with the fields of '\{text\}:', found a list of 1",
     ),
-    "answered": (("chat", [{"role": "assistant", "content": "a"}]), r"holds no turn that could be answered"),
+    "answered": (("chat", [{"role": "assistant", "content": "a"}]), r"so there is nothing to answer"),
     "ends": (
         ("chat", [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]),
         r"the chat ends with the assistant's own turn",
     ),
     "no message": (
         ("chat", [{"role": "user"}]),
-        r"message 0 is \{'role': 'user'\}; expected a mapping with 'role' and",
+        r"message 0 of the role 'user' has no 'content'",
     ),
     "no prompt": (("causal-lm", ""), r"the prompt is empty; expected text that can be continued"),
     "no field": (("causal-lm", {"pormpt": "a"}), r"needs the field 'prompt'; this row has 'pormpt'"),

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from hf_mtl.data import prompt_ids
 from hf_mtl.tasks.kinds.language import _last_answer
 
 END = "<|end|>"
@@ -26,10 +25,3 @@ END = "<|end|>"
 def test_the_reference_of_a_chat_is_its_last_answer(tiny_llama: Path, learned: str, answer: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     assert _last_answer(tokenizer(learned)["input_ids"], tokenizer) == answer
-
-
-def test_a_prompt_that_begins_itself_gets_no_second_begin_token(tiny_llama: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    tokenizer.bos_token = END
-    plain = tokenizer("run")["input_ids"]
-    assert prompt_ids(f"{END}run", tokenizer) == [tokenizer.bos_token_id, *plain]

@@ -32,7 +32,7 @@ from hf_mtl.tasks.kinds.regression import Regression
 from hf_mtl.tasks.kinds.seq2seq_lm import Seq2SeqLM
 from hf_mtl.tasks.kinds.text_classification import TextClassification
 from hf_mtl.tasks.kinds.token_classification import TokenClassification
-from hf_mtl.tasks.kinds.writing import prompt_text
+from hf_mtl.tasks.kinds.writing import row_tokens
 
 __all__ = [
     "KINDS",
@@ -58,8 +58,8 @@ __all__ = [
     "TokenClassification",
     "candidates_of",
     "kind_of",
-    "prompt_text",
     "register",
+    "row_tokens",
 ]
 
 for _kind in (

@@ -70,12 +70,14 @@ class Context:
         processor: The base's tokenizer, or its image processor.
         pool: Which states a head on sequences reads; None where the base can have none.
         longest: Most tokens that the base has positions for; None if there is no limit.
+        encoder_decoder: Whether prompts go to an encoder and completions to a decoder.
     """
 
     declared: Declared
     processor: Processor
     pool: Pool | None = None
     longest: int | None = None
+    encoder_decoder: bool = False
     _memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # Any: see `remembered`
 
     @property

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, final
 
 import torch
 
-from hf_mtl.data import Example, Piece, Rendered, encode_rendered
+from hf_mtl.data import Example, TextPair
 from hf_mtl.metrics import Form
 from hf_mtl.tasks.kinds.kind import Context, Declared
 from hf_mtl.tasks.kinds.language import LanguageModelling
 from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled
 from hf_mtl.tasks.kinds.ranking import completions_of, label_likelihoods
 from hf_mtl.tasks.kinds.scores import labels_with_scores
-from hf_mtl.tasks.kinds.writing import check_room, prompt_of
+from hf_mtl.tasks.kinds.writing import check_room, prompt_of, row_tokens
 
 __all__ = ["LabelScoring"]
 
@@ -44,8 +44,8 @@ class LabelScoring(LanguageModelling):
     def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
         """As in `Kind`: a whole prompt, or a row with the template's fields."""
         chosen = settled(options, self.options, self.name)
-        pieces = Piece(prompt_of(given, context).text, False), Piece(completions_of(context)[0], True)
-        encoded = encode_rendered(Rendered(pieces, special_tokens=True), context.tokenizer)
+        texts = TextPair(prompt_of(given, context).text, completions_of(context)[0])
+        encoded = row_tokens(context).pair(texts)
         check_room(len(encoded.input_ids), 0, context)
         return Query(chosen, (Example.next_token(encoded),))
 

@@ -20,9 +20,6 @@ from hf_mtl.data import (
     Example,
     PromptCompletion,
     Row,
-    encode_rendered,
-    prompt_ids,
-    render,
 )
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError
@@ -36,7 +33,7 @@ from hf_mtl.tasks.kinds.ranking import (
     label_likelihoods,
 )
 from hf_mtl.tasks.kinds.single_label import ClassLoss
-from hf_mtl.tasks.kinds.writing import WRITING, check_room, prompt_of, told
+from hf_mtl.tasks.kinds.writing import WRITING, check_room, prompt_of, row_tokens, told
 
 __all__ = ["LanguageModelling", "Read"]
 
@@ -111,12 +108,11 @@ class LanguageModelling(Kind):
 
     def examples(self, row: Row, context: Context) -> list[Example]:
         """As in `Kind`."""
-        tokenizer, declared = context.tokenizer, context.declared
-        rendered = render(declared.template, row, tokenizer)
-        example = Example.next_token(encode_rendered(rendered, tokenizer, max_length=declared.max_length))
-        learned = "".join(piece.text for piece in rendered.pieces if piece.learned)
-        check_completion(learned, tuple(example.label_ids[:-1]), context)
-        return [example]
+        encoded = row_tokens(context).encode(row, max_length=context.declared.max_length)
+        examples = [Example.next_token(own) for own in encoded]
+        if candidates_of(context):
+            check_completion(row, examples[0], context)
+        return examples
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[N]`."""
@@ -171,8 +167,8 @@ class LanguageModelling(Kind):
         """As in `Kind`: a whole prompt, a row with the template's fields, or chat messages."""
         chosen = settled(options, self.options, self.name)
         prompt = prompt_of(given, context)
-        check_room(len(prompt_ids(prompt.text, context.tokenizer)), chosen["max_new_tokens"], context)
-        return Query(chosen, prompt=prompt.text, source=prompt)
+        check_room(len(prompt.ids), chosen["max_new_tokens"], context)
+        return Query(chosen, prompt=prompt.text, prompt_ids=prompt.ids, source=prompt)
 
     def reply(
         self, query: Query, found: Found, context: Context

@@ -86,6 +86,7 @@ class Query:
         options: All options of the answer.
         examples: The sequences that the base reads, without labels; none where text is written.
         prompt: The text that is continued, where text is written.
+        prompt_ids: Its tokens.
         pixels: Reads the image `[C, H, W]`, for kinds that read images.
         source: What the kind keeps of the input for its reply.
     """
@@ -93,6 +94,7 @@ class Query:
     options: Mapping[str, Any]
     examples: tuple[Example, ...] = ()
     prompt: str | None = None
+    prompt_ids: tuple[int, ...] = ()
     pixels: Callable[[], Tensor] | None = None
     source: Any = None  # Any: each kind has its own
 

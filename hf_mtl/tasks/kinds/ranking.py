@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from hf_mtl.data import PromptCompletion
+from hf_mtl.data import IGNORED, Example, PromptCompletion, Row, TextPair, render
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError, DataError, did_you_mean
 from hf_mtl.tasks.kinds.kind import Context
+from hf_mtl.tasks.kinds.writing import row_tokens
 
 __all__ = [
     "Tokens",
@@ -39,19 +40,31 @@ def candidates_of(context: Context) -> tuple[Tokens, ...]:
     return context.remembered("candidates", lambda: _candidates(context))
 
 
-def check_completion(text: str, tokens: Tokens, context: Context) -> None:
-    """Refuse a completion that is none of the labels'.
+def check_completion(row: Row, example: Example, context: Context) -> None:
+    """Refuse a row whose completion is none of the labels'.
+
+    Args:
+        row: The row.
+        example: Its tokens.
+        context: The task on its base, with labels.
 
     Raises:
-        DataError: If there are labels, and it is none of theirs.
+        DataError: If it is none of theirs, or has other tokens than the label has behind other prompts.
     """
-    candidates = candidates_of(context)
-    if not candidates or tokens in candidates:
+    if tuple(example.label_ids[:-1]) in candidates_of(context):
         return
+    rendered = render(context.declared.template, row)
+    text = rendered.completion if isinstance(rendered, TextPair) else ""
     texts = completions_of(context)
-    cut = f" It was cut off at max_length={context.declared.max_length}." if text in texts else ""
+    if text not in texts:
+        raise DataError(
+            f"the completion {text!r} is none of the labels' completions {texts!r}.{did_you_mean(text, texts)}"
+        )
+    if example.truncated:
+        raise DataError(f"the completion {text!r} was cut off at max_length={context.declared.max_length}.")
     raise DataError(
-        f"the completion {text!r} is none of the labels' completions {texts!r}.{cut or did_you_mean(text, texts)}"
+        f"the completion {text!r} has other tokens behind this prompt than behind others. Begin completions with a "
+        f"space or a line break, and end prompts with none."
     )
 
 
@@ -63,12 +76,15 @@ def completions_of(context: Context) -> list[str]:
 
 def _candidates(context: Context) -> tuple[Tokens, ...]:
     declared = context.declared
-    candidates = tuple(
-        tuple(context.tokenizer(text, add_special_tokens=False)["input_ids"])
-        for text in completions_of(context)
-    )
-    if len(set(candidates)) < len(candidates) or () in candidates:
-        raise ConfigError(f"two of the labels {list(declared.labels or ())!r} become the same tokens.")
+    if not declared.labels:
+        return ()
+    template, texts = declared.template, completions_of(context)
+    ending = template.prompt_ending() if isinstance(template, PromptCompletion) else "a"
+    tokens = row_tokens(context)
+    encoded = [tokens.pair(TextPair(ending, text)) for text in texts if text]
+    candidates = tuple(tuple(label for label in own.labels if label != IGNORED)[:-1] for own in encoded)
+    if len(set(candidates)) < len(texts):
+        raise ConfigError(f"two of the labels {list(declared.labels)!r} become the same tokens, or one none.")
     return candidates
 
 

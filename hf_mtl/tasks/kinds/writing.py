@@ -7,16 +7,14 @@ behind it; for a chat the messages with the answer behind them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from hf_mtl.data import Chat, PromptCompletion, render
+from hf_mtl.data import Chat, Prompt, PromptCompletion, RowTokens
 from hf_mtl.errors import DataError
 from hf_mtl.tasks.kinds.kind import Context
 from hf_mtl.tasks.kinds.query import Option, count, truth
 
-__all__ = ["GENERATION", "WRITING", "Prompt", "check_room", "prompt_of", "prompt_text", "told"]
-
-Messages = list[dict[str, Any]]  # Any: a message's content is whatever the chat template takes
+__all__ = ["GENERATION", "WRITING", "check_room", "prompt_of", "row_tokens", "told"]
 
 
 def _number(expected: str, *, most: float = float("inf")) -> Option:
@@ -50,23 +48,10 @@ GENERATION: Mapping[str, Option] = {
 WRITING: Mapping[str, Option] = {**GENERATION, "return_full_text": truth(True)}
 
 
-class Prompt(NamedTuple):
-    """A text to be continued, and the messages that it stands for, if it is a chat."""
-
-    text: str
-    messages: Messages | None = None
-
-
-def prompt_text(row: Mapping[str, Any], context: Context) -> str:
-    """The text that the model is given for a row when it is to answer."""
-    template = context.declared.template
-    if isinstance(template, PromptCompletion):
-        return template.prompt_text(row)
-    if isinstance(template, Chat):
-        return template.prompt_text(row, context.tokenizer)
-    pieces = render(template, row, context.tokenizer).pieces
-    last = max(i for i, piece in enumerate(pieces) if piece.learned)
-    return "".join(piece.text for piece in pieces[:last])
+def row_tokens(context: Context) -> RowTokens:
+    """The path from a task's rows to tokens, made once."""
+    template, tokenizer = context.declared.template, context.tokenizer
+    return context.remembered("row tokens", lambda: RowTokens(template, tokenizer, context.encoder_decoder))
 
 
 def prompt_of(given: object, context: Context) -> Prompt:
@@ -79,12 +64,11 @@ def prompt_of(given: object, context: Context) -> Prompt:
     Raises:
         DataError: If it is something else, or a field is missing.
     """
-    template = context.declared.template
+    tokens = row_tokens(context)
     if isinstance(given, str):
-        prompt = Prompt(given)
+        prompt = tokens.text_prompt(given)
     elif isinstance(given, Mapping):
-        text = prompt_text(given, context)
-        prompt = Prompt(text, _asked(given[template.messages]) if isinstance(template, Chat) else None)
+        prompt = tokens.prompt(given)
     elif isinstance(given, Sequence) and given and all(isinstance(each, Mapping) for each in given):
         prompt = _chat(given, context)
     else:
@@ -105,18 +89,12 @@ def _chat(given: Sequence[Mapping[str, Any]], context: Context) -> Prompt:
             f"the task reads no chat; expected a prompt or a dict with {_fields(context)}, found a list of "
             f"{len(given)} messages."
         )
-    text = Chat().prompt_text({"messages": given}, context.tokenizer)
-    if given[-1]["role"] == "assistant":
+    conversation = Chat().conversation({"messages": given})
+    if conversation.messages[-1]["role"] == "assistant":
         raise DataError(
             "the chat ends with the assistant's own turn, so there is nothing to answer; leave that turn out."
         )
-    return Prompt(text, _asked(given))
-
-
-def _asked(messages: Sequence[Mapping[str, Any]]) -> Messages:
-    """The messages up to the answer that is to come."""
-    asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
-    return [dict(message) for message in asked]
+    return row_tokens(context).chat_prompt(conversation)
 
 
 def _fields(context: Context) -> str:

@@ -1,0 +1,217 @@
+"""Conversations as tokens, and which of them the assistant writes.
+
+A chat template that only appends renders a conversation once. Every turn of the assistant is learned in it, from what
+the template gives with `add_generation_prompt` to the token that ends the turn. A template that renders earlier turns
+differently once more follow (thinking that is left out, another end) would show the model a history that it never
+meets when it is used: where it marks the assistant's tokens itself (`{% generation %}`), its marks are taken; else
+every turn becomes a sequence of its own, with the history as it is when the model is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.data.chat_template import ChatTemplate
+from hf_mtl.data.conversation import Conversation
+from hf_mtl.data.tokens import added_ids, common_start, first_learned, tokens_of
+from hf_mtl.errors import ConfigError, DataError
+
+__all__ = ["ChatEncoder", "LearnedSpans"]
+
+_PROBES = ("qzv0", "qzva")  # two answers, behind which a template writes the same
+
+
+@dataclass(frozen=True)
+class LearnedSpans:
+    """One sequence of tokens, and what is learned of it.
+
+    Args:
+        ids: `[S]`.
+        spans: The first token of each turn that is learned and the one behind its last, in order.
+        merged: Whether the end of a prompt and the beginning of an answer are one token.
+    """
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    merged: bool = False
+
+
+@dataclass(frozen=True)
+class ChatEncoder:
+    """Conversations of one chat template.
+
+    Args:
+        template: The tokenizer's chat template.
+    """
+
+    template: ChatTemplate
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's tokenizer."""
+        return self.template.tokenizer
+
+    def prompt(self, conversation: Conversation) -> str:
+        """The text that the model is given to answer a conversation."""
+        return self.template.text(conversation.messages, conversation.tools, prompt=True)
+
+    def sequences(self, conversation: Conversation) -> list[LearnedSpans]:
+        """The sequences of a conversation; several where the template renders earlier turns differently.
+
+        Raises:
+            DataError: If there is nothing to learn, the template refuses the conversation or leaves a part of it out.
+            ConfigError: If nothing ends the assistant's turns.
+        """
+        answers = conversation.answers
+        if not answers:
+            raise DataError(
+                "the conversation has no turn of the role 'assistant' that could be learned; it has the roles "
+                f"{', '.join(message['role'] for message in conversation.messages)}."
+            )
+        self.template.check(conversation)
+        if self.template.marks and (marked := self._marked(conversation)) is not None:
+            return [marked]
+        turns = [self._turn(conversation, answer) for answer in answers]
+        if answers == [len(conversation.messages) - 1]:
+            return turns
+        whole = self._ids(conversation, len(conversation.messages))
+        if not all(_goes_on(turn, whole) for turn in turns):
+            return turns
+        spans = [span for turn in turns for span in turn.spans]
+        return [LearnedSpans(whole, spans, any(turn.merged for turn in turns))]
+
+    def _turn(self, conversation: Conversation, answer: int) -> LearnedSpans:
+        """The conversation up to one of the assistant's turns, which alone is learned."""
+        text, asked = self._upto(conversation, answer + 1), self._asked(conversation, answer)
+        tokens, prompt = tokens_of(text, self.tokenizer), tokens_of(asked, self.tokenizer)
+        shared = common_start(prompt.ids, tokens.ids)
+        if text.startswith(asked):
+            ids, first = tokens.ids, first_learned(tokens, prompt.ids, len(asked))
+        else:
+            self._check_history(conversation, answer, prompt.ids, shared)
+            # The template opens an answer otherwise than it asks for one (`<think>`): served is what it asks.
+            ids, first = [*prompt.ids, *tokens.ids[shared:]], len(prompt.ids)
+            shared = first
+        return LearnedSpans(
+            ids, [(first, self._end(ids, first, conversation, answer))], shared < len(prompt.ids)
+        )
+
+    def _check_history(
+        self, conversation: Conversation, answer: int, prompt_ids: list[int], shared: int
+    ) -> None:
+        history = self._ids(conversation, answer) if answer else []
+        if shared < common_start(history, prompt_ids):
+            raise DataError(
+                f"the chat template renders the messages before message {answer} differently once it is answered, so "
+                f"that what is learned is not what will be asked. Give a template that does not (chat_template=...), "
+                f"or use PromptCompletion."
+            )
+
+    def _asked(self, conversation: Conversation, answer: int) -> str:
+        """What the model is given before one of the assistant's turns."""
+        if answer:
+            return self.template.text(conversation.messages[:answer], conversation.tools, prompt=True)
+        # A first turn by the assistant: a template cannot be given no messages at all.
+        probe = {"role": "assistant", "content": _PROBES[0]}
+        opened, found, _ = self.template.text([probe], conversation.tools, prompt=False).rpartition(
+            _PROBES[0]
+        )
+        if not found:
+            raise DataError(
+                "the chat template leaves out a first turn by the assistant. Begin the conversation with a turn of "
+                "the role 'user' or 'system'."
+            )
+        return opened
+
+    def _end(self, ids: list[int], first: int, conversation: Conversation, answer: int) -> int:
+        """The place behind the token that ends a turn: the first added token behind the answer's text."""
+        tail = self._tail(conversation, answer)
+        behind = len(ids) - len(tail)
+        if behind >= first and ids[behind:] == tail and (end := self._next_added(ids, behind)):
+            return end
+        # A call of a tool may end with another token than a text.
+        if end := self._next_added(ids, self._last_text(ids, first, len(ids))):
+            return end
+        raise ConfigError(
+            f"the chat template ends the assistant's turns with {self.tokenizer.decode(tail)!r}, which is no token of "
+            f"its own, so nothing could stop generation. Give a template that ends them with a special token, such as "
+            f"the end token {self.tokenizer.eos_token!r} (Chat(chat_template=...) or tokenizer.chat_template); or use "
+            f"PromptCompletion, whose completions end with it."
+        )
+
+    def _next_added(self, ids: list[int], start: int) -> int | None:
+        return next((place + 1 for place in range(start, len(ids)) if ids[place] in self._added), None)
+
+    def _last_text(self, ids: list[int], first: int, end: int) -> int:
+        """The last token that is neither blank nor an added one."""
+        places = range(end - 1, first - 1, -1)
+        return next((i for i in places if not self._is_blank(ids[i])), first)
+
+    def _is_blank(self, token: int) -> bool:
+        return token in self._added or not str(self.tokenizer.decode([token])).strip()
+
+    def _tail(self, conversation: Conversation, answer: int) -> list[int]:
+        """What the template writes behind the assistant's text, found once."""
+        if not self._tails:
+            history, tools = conversation.messages[:answer], conversation.tools
+            one, other = (
+                tokens_of(
+                    self.template.text(
+                        [*history, {"role": "assistant", "content": probe}], tools, prompt=False
+                    ),
+                    self.tokenizer,
+                ).ids
+                for probe in _PROBES
+            )
+            self._tails.append(one[len(one) - common_start(one[::-1], other[::-1]) :])
+        return self._tails[0]
+
+    def _marked(self, conversation: Conversation) -> LearnedSpans | None:
+        """The conversation by the template's own marks; None where it marks nothing of it."""
+        ids, mask = self.template.marked(conversation)
+        if conversation.learned_from:
+            asked = self._asked(conversation, conversation.learned_from)
+            begun = common_start(ids, tokens_of(asked, self.tokenizer).ids)
+            mask[:begun] = [0] * begun
+        if not any(mask):
+            return None
+        return LearnedSpans(ids, [self._with_end(ids, first, end) for first, end in _runs(mask)])
+
+    def _with_end(self, ids: list[int], first: int, end: int) -> tuple[int, int]:
+        """A marked run up to the token that ends the turn, be that marked or not."""
+        ending = self._next_added(ids[: end + 1], self._last_text(ids, first, end))
+        return first, ending or end
+
+    def _upto(self, conversation: Conversation, count: int) -> str:
+        return self.template.text(conversation.messages[:count], conversation.tools, prompt=False)
+
+    def _ids(self, conversation: Conversation, count: int) -> list[int]:
+        return tokens_of(self._upto(conversation, count), self.tokenizer).ids
+
+    @cached_property
+    def _added(self) -> frozenset[int]:
+        return added_ids(self.tokenizer)
+
+    @cached_property
+    def _tails(self) -> list[list[int]]:
+        return []
+
+
+def _goes_on(turn: LearnedSpans, whole: list[int]) -> bool:
+    """Whether the whole conversation begins as it does up to the end of one of its turns."""
+    end = turn.spans[0][1]
+    return turn.ids[:end] == whole[:end]
+
+
+def _runs(mask: list[int]) -> list[tuple[int, int]]:
+    """The runs of ones.
+
+    >>> _runs([0, 1, 1, 0, 1])
+    [(1, 3), (4, 5)]
+    """
+    borders = [0, *(i for i in range(1, len(mask)) if mask[i] != mask[i - 1]), len(mask)]
+    return [(a, b) for a, b in pairwise(borders) if mask[a]]

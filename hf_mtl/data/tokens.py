@@ -1,0 +1,93 @@
+"""Tokens of texts, as the tokenizer itself makes them: where each one ends, and which ones end a turn.
+
+A boundary between what is read and what is learned is a place in the text. A token is learned if it holds a
+character behind that place and the prompt alone does not hold it already: so a token that the boundary falls into
+is learned, for the model must write it itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Tokens", "added_ids", "common_start", "first_learned", "tokens_of", "whole_text"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a text.
+
+    Args:
+        ids: `[S]`.
+        ends: The number of characters up to the end of each, `[S]`; None for a tokenizer that does not say.
+    """
+
+    ids: list[int]
+    ends: list[int] | None
+
+
+def tokens_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:
+    """The tokens of a text that has its special tokens already, as a chat template writes it."""
+    encoded = tokenizer(
+        text, add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False
+    )
+    ends = [end for _, end in encoded["offset_mapping"]] if tokenizer.is_fast else None
+    return Tokens(list(encoded["input_ids"]), ends)
+
+
+def whole_text(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:
+    """The tokens of a text that begins where a sequence does: with the tokenizer's begin token, without an end token.
+
+    A tokenizer that puts an end token behind every text would end a prompt with it; one that puts a begin token
+    before every text would give a text that begins with it a second one.
+    """
+    encoded = tokenizer(
+        text,
+        return_offsets_mapping=tokenizer.is_fast,
+        return_special_tokens_mask=True,
+        verbose=False,
+    )
+    ids, added = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
+    last = len(ids) - sum(1 for _ in takewhile(bool, reversed(added)))
+    first = sum(1 for _ in takewhile(bool, added[:last]))
+    twice = 0 < first < last and ids[first] == ids[first - 1] == tokenizer.bos_token_id
+    kept = slice(first if twice else 0, last or first)
+    ends = [end for _, end in encoded["offset_mapping"]][kept] if tokenizer.is_fast else None
+    return Tokens(ids[kept], ends)
+
+
+def added_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that stand for themselves, which no ordinary text becomes: special ones and others that were added."""
+    return frozenset(tokenizer.added_tokens_decoder) | frozenset(tokenizer.all_special_ids)
+
+
+def common_start(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common.
+
+    >>> common_start([1, 2, 3], [1, 2, 4, 5])
+    2
+    """
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def first_learned(tokens: Tokens, prompt_ids: Sequence[int], boundary: int) -> int:
+    """The first token of a text that is learned.
+
+    >>> first_learned(Tokens([1, 2, 3], [4, 8, 12]), prompt_ids=[1, 2], boundary=8)
+    2
+    >>> first_learned(Tokens([1, 7, 3], [4, 8, 12]), prompt_ids=[1, 2, 9], boundary=6)  # 7 spans the boundary
+    1
+
+    Args:
+        tokens: Prompt and answer together.
+        prompt_ids: The tokens of the prompt alone.
+        boundary: The characters of the prompt.
+    """
+    shared = common_start(tokens.ids, prompt_ids)
+    if tokens.ends is None:
+        return shared
+    behind = (i for i, end in enumerate(tokens.ends) if end > boundary)
+    return max(shared, next(behind, len(tokens.ids)))
