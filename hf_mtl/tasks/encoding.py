@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from hf_mtl.data import Example, ImageSequence, Row, Sequence, encode_rows
 from hf_mtl.errors import ConfigError
-from hf_mtl.tasks.kinds import Context, Kind
+from hf_mtl.tasks.kinds import Context, Kind, LanguageModelling
 from hf_mtl.tasks.task import Task
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["EncodedSplit", "RowEncoder", "SplitFacts", "encode_split", "sequence_of"]
 
@@ -201,4 +204,25 @@ def encode_split(
         encoded = encode_rows(rows, encoder.examples, where=f"task {task.name!r}, {split}")
     except ConfigError as error:
         raise ConfigError([f"task {task.name!r}: {problem}" for problem in error.problems]) from error
-    return EncodedSplit(encoder, rows, encoded)
+    split_rows = EncodedSplit(encoder, rows, encoded)
+    _say_what_differs(split_rows, split)
+    return split_rows
+
+
+def _say_what_differs(encoded: EncodedSplit, split: str) -> None:
+    """Name, with counts, where rows are not simply one text each whose prompt is tokenised as it is alone."""
+    if not isinstance(encoded.encoder.task.own_kind, LanguageModelling):
+        return
+    where, rows = f"task {encoded.task!r}, {split}", len(set(encoded.rows["row"]))
+    if len(encoded) > rows:
+        logger.info(
+            "%s: the chat template renders earlier turns differently once more follow, so that each of the assistant's "
+            "turns is a sequence of its own: %d sequences of %d conversations.",
+            where, len(encoded), rows,
+        )  # fmt: skip
+    if merged := sum(encoded.rows["merged"]):
+        logger.warning(
+            "%s: in %d of %d sequences the last token of the prompt and the first of the answer are one token, which a "
+            "prompt alone does not have. Begin completions with a space or a line break, and end prompts with none.",
+            where, merged, len(encoded),
+        )  # fmt: skip
