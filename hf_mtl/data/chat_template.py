@@ -103,8 +103,8 @@ class ChatTemplate:
         )
         return list(encoded["input_ids"]), list(encoded["assistant_masks"])
 
-    def check(self, conversation: Conversation) -> None:
-        """Refuse a conversation of which the template leaves something out.
+    def checked_text(self, conversation: Conversation) -> str:
+        """A whole conversation as text, of which nothing is left out.
 
         Raises:
             DataError: Naming the message and what is left out.
@@ -126,8 +126,10 @@ class ChatTemplate:
                 if part in message and i in conversation.answers:
                     less = {key: value for key, value in message.items() if key != part}
                     less["content"] = less["content"] or ""
-                    if self._same(self.text(upto, tools, prompt=False), _with(upto, i, less), tools):
+                    written = self.text(upto, tools, prompt=False)
+                    if self._same(written, _with(upto, i, less), tools):
                         raise DataError(f"the chat template leaves out the {part} of message {i}. {way}")
+        return text
 
     def _same(self, text: str, messages: Sequence[Message], tools: list[Any] | None) -> bool:
         try:

@@ -72,21 +72,24 @@ class ChatEncoder:
                 "the conversation has no turn of the role 'assistant' that could be learned; it has the roles "
                 f"{', '.join(message['role'] for message in conversation.messages)}."
             )
-        self.template.check(conversation)
+        text, last = self.template.checked_text(conversation), len(conversation.messages) - 1
         if self.template.marks and (marked := self._marked(conversation)) is not None:
             return [marked]
-        turns = [self._turn(conversation, answer) for answer in answers]
-        if answers == [len(conversation.messages) - 1]:
+        turns = [
+            self._turn(conversation, answer, text if answer == last else self._upto(conversation, answer + 1))
+            for answer in answers
+        ]
+        if answers == [last]:
             return turns
-        whole = self._ids(conversation, len(conversation.messages))
+        whole = turns[-1].ids if answers[-1] == last else tokens_of(text, self.tokenizer).ids
         if not all(_goes_on(turn, whole) for turn in turns):
             return turns
         spans = [span for turn in turns for span in turn.spans]
         return [LearnedSpans(whole, spans, any(turn.merged for turn in turns))]
 
-    def _turn(self, conversation: Conversation, answer: int) -> LearnedSpans:
-        """The conversation up to one of the assistant's turns, which alone is learned."""
-        text, asked = self._upto(conversation, answer + 1), self._asked(conversation, answer)
+    def _turn(self, conversation: Conversation, answer: int, text: str) -> LearnedSpans:
+        """The conversation up to one of the assistant's turns, as text; this turn alone is learned."""
+        asked = self._asked(conversation, answer)
         tokens, prompt = tokens_of(text, self.tokenizer), tokens_of(asked, self.tokenizer)
         shared = common_start(prompt.ids, tokens.ids)
         if text.startswith(asked):
@@ -103,7 +106,7 @@ class ChatEncoder:
     def _check_history(
         self, conversation: Conversation, answer: int, prompt_ids: list[int], shared: int
     ) -> None:
-        history = self._ids(conversation, answer) if answer else []
+        history = tokens_of(self._upto(conversation, answer), self.tokenizer).ids if answer else []
         if shared < common_start(history, prompt_ids):
             raise DataError(
                 f"the chat template renders the messages before message {answer} differently once it is answered, so "
@@ -188,9 +191,6 @@ class ChatEncoder:
 
     def _upto(self, conversation: Conversation, count: int) -> str:
         return self.template.text(conversation.messages[:count], conversation.tools, prompt=False)
-
-    def _ids(self, conversation: Conversation, count: int) -> list[int]:
-        return tokens_of(self._upto(conversation, count), self.tokenizer).ids
 
     @cached_property
     def _added(self) -> frozenset[int]:
