@@ -8,6 +8,7 @@
 from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, Asset, PackageFile, resolve_asset
 from hf_mtl.data.conversation import Conversation, Message
 from hf_mtl.data.encoding import IGNORED, Encoded, Example, encode_rows
+from hf_mtl.data.ends import EndFinder, EndToken, answer_text, check_ends, last_run
 from hf_mtl.data.files import read_rows
 from hf_mtl.data.images import pixel_values
 from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout, chunk_per_route, without_labels_of
@@ -42,6 +43,8 @@ __all__ = [
     "Conversation",
     "Encoded",
     "EncoderDecoderSequence",
+    "EndFinder",
+    "EndToken",
     "Example",
     "ImageSequence",
     "Layout",
@@ -62,6 +65,8 @@ __all__ = [
     "StreamingRows",
     "TaskStream",
     "TextPair",
+    "answer_text",
+    "check_ends",
     "chunk_per_route",
     "cut_into_chunks",
     "derived_seed",
@@ -69,6 +74,7 @@ __all__ = [
     "few_shot",
     "fill_micro_batches",
     "fill_pattern",
+    "last_run",
     "load_rows",
     "max_examples",
     "pack",

@@ -5,6 +5,7 @@ from hf_mtl.evaluation.comparison_table import comparison_table
 from hf_mtl.evaluation.data_table import data_table
 from hf_mtl.evaluation.evaluator import Evaluator, means
 from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
+from hf_mtl.evaluation.generated import GeneratedSample, generated_sample
 from hf_mtl.evaluation.plots import NO_PICTURES, can_draw, plot_losses
 from hf_mtl.evaluation.report import Report, Score, TaskResult, build_report
 from hf_mtl.evaluation.report_table import report_table
@@ -17,6 +18,7 @@ __all__ = [
     "Comparison",
     "Estimate",
     "Evaluator",
+    "GeneratedSample",
     "Report",
     "Score",
     "TaskOutcomes",
@@ -27,6 +29,7 @@ __all__ = [
     "comparison_table",
     "data_table",
     "figures_of",
+    "generated_sample",
     "means",
     "plot_losses",
     "report_table",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import EvalPrediction
 
-from hf_mtl.data import PackedBatch, PaddedBatch, chunk_per_route, fill_micro_batches, route_parts
+from hf_mtl.data import EndFinder, PackedBatch, PaddedBatch, chunk_per_route, fill_micro_batches, route_parts
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
 from hf_mtl.models import RoutedModel, context_of, per_sequence
@@ -85,6 +85,11 @@ class Evaluator:
             for name, task in self.tasks.items()
             if task.eval is not None
         }
+        for name, task in self.tasks.items():
+            if task.own_kind.shape is None and name not in model.ends:  # a task that was not trained here
+                EndFinder(name, self.contexts[name].tokenizer, model.ends).add_rows(
+                    self.splits[name].labelled()
+                )
 
     def run(
         self, on_progress: Callable[[int, int], None] | None = None, *, intervals: bool = False

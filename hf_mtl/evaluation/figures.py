@@ -65,7 +65,7 @@ class TaskOutcomes:
         """What greedy decoding answers to every row, as long as the longest reference at most."""
         tokens = row_tokens(self.context)
         prompts = [tokens.prompt(row, answered=True).ids for row in self.rows.values()]
-        longest = max(len(own[0].output.reference_ids) for own in self.found.values())
+        longest = max(len(own[-1].output.answer_ids) for own in self.found.values())
         with self.forward_pass():
             return generate(model, self.context.tokenizer, self.task.name, prompts, max_new_tokens=longest)
 
@@ -110,10 +110,10 @@ def figures_of(
 def _prediction(outcomes: TaskOutcomes) -> EvalPrediction:
     kind = outcomes.task.own_kind
     if isinstance(kind, LanguageModelling):
-        reads = [own[0].output for own in outcomes.found.values()]
+        reads = [[each.output for each in own] for own in outcomes.found.values()]
         tables = (
-            _table([read.predicted_ids for read in reads]),
-            _table([read.reference_ids for read in reads]),
+            _table([[token for read in own for token in read.predicted_ids] for own in reads]),
+            _table([[token for read in own for token in read.reference_ids] for own in reads]),
         )
         return EvalPrediction(predictions=tables[0], label_ids=tables[1])
     answers = kind.answers(kind.forms[0], outcomes.found, outcomes.rows, outcomes.context)

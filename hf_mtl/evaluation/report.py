@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.evaluation.generated import GeneratedSample
 
 if TYPE_CHECKING:
     from hf_mtl.tasks import Task, TaskSuite
 
 __all__ = ["LossPoint", "Report", "Score", "TaskResult", "build_report", "losses_by_task", "own_figures"]
 
-FORMAT_VERSION = 2  # 1 had no intervals
+FORMAT_VERSION = 3  # 1 had no intervals, 2 no answers that were written
 
 LOSS = "loss"
 
@@ -78,6 +79,7 @@ class TaskResult:
         scores: One entry per metric.
         losses: The training loss over the rounds, as (round, loss).
         test: All figures on the rows that were kept for after training, by their keys; empty without such rows.
+        generated: What some rows' answers were when they were written; None where nothing was.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = FILE_RULES
@@ -88,6 +90,7 @@ class TaskResult:
     scores: tuple[Score, ...] = ()
     losses: tuple[LossPoint, ...] = ()
     test: Mapping[str, float] = field(default_factory=dict)
+    generated: GeneratedSample | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,11 @@ class Report:
         results = tuple(
             replace(own, test=own_figures(names, own.task, figures, "test")) for own in self.results
         )
+        return replace(self, results=results)
+
+    def with_generated(self, samples: Mapping[str, GeneratedSample]) -> Report:
+        """The report with what `MultiTaskTrainer.check_generation` gave."""
+        results = tuple(replace(own, generated=samples.get(own.task)) for own in self.results)
         return replace(self, results=results)
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from hf_mtl.errors import listing
 from hf_mtl.export.adapter_folder import write_adapter_folder
+from hf_mtl.export.generation_file import write_generation_config
 from hf_mtl.models import RoutedModel
 from hf_mtl.models.saved import HeadRecord, Manifest, folder_names
 from hf_mtl.tasks import Processor, Task, TaskForm
@@ -53,9 +54,12 @@ def save_suite(
         write_adapter_folder(folder / place, config, parameters, base_hub_id=model.identity.hub_id)
         if processor is not None:
             processor.save_pretrained(str(folder / place))
+        write_generation_config(folder / place, model, name, processor)
     heads = {name: head for name in folders if (head := head_record(model, name)) is not None}
     forms = {name: form for name, form in model.forms.items() if name in folders}
-    forms |= {name: TaskForm.of(tasks[name]) for name in folders if name in tasks}
+    forms |= {
+        name: TaskForm.of(tasks[name], ends=model.ends.get(name, ())) for name in folders if name in tasks
+    }
     manifest = Manifest(model.identity, folders, heads, forms)
     for name, place in folders.items():
         manifest.of_one(name).save(folder / place)

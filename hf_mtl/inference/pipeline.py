@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 from transformers import PreTrainedTokenizerBase
 
+from hf_mtl.data import check_ends
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.inference.forms import forms_of
 from hf_mtl.inference.passes import run_heads
@@ -55,7 +56,8 @@ class MultiTaskPipeline:
         token_budget: Most tokens of a pass; a longer sequence goes alone.
 
     Raises:
-        ConfigError: If a form is for no route of the model, or fits neither base nor head.
+        ConfigError: If a form is for no route of the model, fits neither base nor head, or the tokenizer is another
+            than that by which the ends of a task's answers are known.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class MultiTaskPipeline:
         self.processor = processor
         self.forms = forms_of(model, known)
         self.token_budget = token_budget
-        self._tasks = {
-            name: Answerer(
-                name, form.kind, context_on(model, name, form.declared, processor), model.virtual_tokens(name)
-            )
-            for name, form in self.forms.items()
-        }
+        if isinstance(processor, PreTrainedTokenizerBase):
+            check_ends({name: form.ends for name, form in self.forms.items()}, processor)
+        self._tasks = {name: self._answerer(name, form) for name, form in self.forms.items()}
+
+    def _answerer(self, name: str, form: TaskForm) -> Answerer:
+        context = context_on(self.model, name, form.declared, self.processor)
+        end_ids = tuple(end.id for end in form.ends)
+        return Answerer(name, form.kind, context, self.model.virtual_tokens(name), end_ids)
 
     @classmethod
     def from_pretrained(

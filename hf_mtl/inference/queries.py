@@ -23,12 +23,14 @@ class Answerer:
         kind: Its kind.
         context: The task on its base.
         virtual: The virtual tokens that its route puts before each sequence.
+        end_ids: The tokens that end what it writes.
     """
 
     name: str
     kind: Kind
     context: Context
     virtual: int
+    end_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def requests_of(
             ]
             continue
         ids = tuple(request_ids(model.layout, tokenizer, asked.query.prompt_ids))
-        requests.append(GenerationRequest(asked.task.name, ids, settings))
+        requests.append(GenerationRequest(asked.task.name, ids, settings, asked.task.end_ids))
     if problems:
         raise ConfigError(problems)
     return requests

@@ -3,7 +3,7 @@
 A kind of task offers some forms, a metric takes one; both sides have one entry per row.
 
     >>> sorted(FORMS)
-    ['answers', 'labels', 'likelihoods', 'scores', 'tags', 'texts', 'values']
+    ['answers', 'labels', 'likelihoods', 'scores', 'tags', 'texts', 'tokens', 'values']
     >>> labels_of([2, 0, 1], "predictions").tolist()
     [2, 0, 1]
 """
@@ -31,9 +31,10 @@ __all__ = [
     "tags_of",
     "texts_lists_of",
     "texts_of",
+    "token_counts_of",
 ]
 
-Form: TypeAlias = Literal["labels", "scores", "values", "tags", "answers", "texts", "likelihoods"]
+Form: TypeAlias = Literal["labels", "scores", "values", "tags", "answers", "texts", "likelihoods", "tokens"]
 Rows: TypeAlias = Sequence[object] | NDArray[np.generic]
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -49,6 +50,8 @@ FORMS: Mapping[Form, str] = MappingProxyType(
         "texts": "one text per row; a reference may also be a list of texts that are all right",
         "likelihoods": "per row the summed negative log-likelihood of the reference in nats, and its number of tokens; "
         "references are not looked at",
+        "tokens": "per row the number of learned tokens that are the most likely ones after the reference before them, "
+        "and the number of all learned tokens; references are not looked at",
     }
 )
 
@@ -144,12 +147,22 @@ def likelihoods_of(rows: Rows) -> FloatArray:
     Raises:
         DataError: If they are anything else, or a row has no token.
     """
+    return _with_token_counts(rows, "summed negative log-likelihood in nats")
+
+
+def token_counts_of(rows: Rows) -> FloatArray:
+    """Per row the number of tokens that are right and that of all, `[N, 2]`.
+
+    Raises:
+        DataError: If they are anything else, or a row has no token.
+    """
+    return _with_token_counts(rows, "number of tokens that are right")
+
+
+def _with_token_counts(rows: Rows, what: str) -> FloatArray:
     pairs = floats_of(rows, "predictions")
     if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise DataError(
-            "predictions must be pairs (summed negative log-likelihood in nats, number of tokens), "
-            f"found {_described(pairs)}."
-        )
+        raise DataError(f"predictions must be pairs ({what}, number of tokens), found {_described(pairs)}.")
     if not (pairs[:, 1] > 0).all():
         row = int(np.flatnonzero(~(pairs[:, 1] > 0))[0])
         raise DataError(f"predictions row {row}: expected at least one token, found {pairs[row, 1]:g}.")

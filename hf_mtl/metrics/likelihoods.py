@@ -1,13 +1,13 @@
-"""Perplexity of the references under the task's own model."""
+"""What one pass over the references says of the task's model: perplexity, and the share of right tokens."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from hf_mtl.metrics.forms import FloatArray, Rows, likelihoods_of
-from hf_mtl.metrics.metric import Metric, Weighted
+from hf_mtl.metrics.forms import FloatArray, Rows, likelihoods_of, token_counts_of
+from hf_mtl.metrics.metric import Metric, Weighted, divided
 
-__all__ = ["perplexity"]
+__all__ = ["perplexity", "token_accuracy"]
 
 
 def _perplexity(predictions: Rows, references: Rows) -> Weighted:
@@ -31,4 +31,20 @@ perplexity = Metric(
     "perplexity", form="likelihoods", weighted=_perplexity, main="perplexity", keys=("perplexity", "mean_perplexity"),
     greater_is_better=False,
     description="exp of the mean loss: over all tokens, and the mean over rows of each row's own",
+)  # fmt: skip
+
+
+def _token_accuracy(predictions: Rows, references: Rows) -> Weighted:
+    counts_N2 = token_counts_of(predictions)
+
+    def figures(counts_RN: FloatArray) -> dict[str, FloatArray]:
+        right, tokens = (counts_RN @ counts_N2).T
+        return {"token_accuracy": divided(right, tokens)}
+
+    return figures
+
+
+token_accuracy = Metric(
+    "token_accuracy", form="tokens", weighted=_token_accuracy, main="token_accuracy", keys=("token_accuracy",),
+    description="share of the learned tokens that are the most likely ones, given the reference before them",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from hf_mtl.metrics.answers import squad
 from hf_mtl.metrics.classification import accuracy, f1, matthews_correlation, precision, recall
-from hf_mtl.metrics.likelihoods import perplexity
+from hf_mtl.metrics.likelihoods import perplexity, token_accuracy
 from hf_mtl.metrics.metric import Metric
 from hf_mtl.metrics.ranking import roc_auc
 from hf_mtl.metrics.regression import mae, mse, pearsonr, spearmanr
@@ -20,7 +20,7 @@ __all__ = ["METRICS"]
 
 _ALL = (
     accuracy, chrf, exact_match, f1, mae, matthews_correlation, mse, pearsonr, perplexity, precision, recall, roc_auc,
-    rouge, sacrebleu, seqeval, spearmanr, squad, squad_v2,
+    rouge, sacrebleu, seqeval, spearmanr, squad, squad_v2, token_accuracy,
 )  # fmt: skip
 
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})

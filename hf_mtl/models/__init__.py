@@ -3,8 +3,9 @@
 from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
 from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor, load_tokenizer
 from hf_mtl.models.decoding import Decoder, Event, Generation, GenerationRequest, GenerationSettings
+from hf_mtl.models.ends import base_end_ids
 from hf_mtl.models.fingerprint import fingerprint
-from hf_mtl.models.generation import generate, request_ids
+from hf_mtl.models.generation import completions, generate, request_ids
 from hf_mtl.models.lora_relations import learned_relations, lora_layers
 from hf_mtl.models.losses import losses_of, per_sequence
 from hf_mtl.models.placing import base_problems, context_of, context_on, place_suite, place_task
@@ -23,7 +24,9 @@ __all__ = [
     "GenerationSettings",
     "RoutedModel",
     "SavedSuite",
+    "base_end_ids",
     "base_problems",
+    "completions",
     "context_of",
     "context_on",
     "fingerprint",

@@ -43,6 +43,12 @@ class BaseOutput:
     encoder_states: Tensor | None = None
     with_prompts: tuple[Tensor, ...] = ()
 
+    @property
+    def decoded(self) -> Tensor:
+        """The logits of a pass that was asked for them."""
+        assert self.logits is not None
+        return self.logits
+
 
 class BasePass:
     """Runs a base of a given architecture.

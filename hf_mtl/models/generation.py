@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import Layout, PaddedLayout, prompt_ids
-from hf_mtl.models.decoding import Decoder, GenerationRequest, GenerationSettings
+from hf_mtl.models.decoding import Decoder, Generation, GenerationRequest, GenerationSettings
 from hf_mtl.models.routed_model import RoutedModel
 
-__all__ = ["generate", "request_ids"]
+__all__ = ["completions", "generate", "request_ids"]
 
 
 def generate(
@@ -22,7 +22,7 @@ def generate(
     max_new_tokens: int,
     batch_size: int = 16,
 ) -> list[str]:
-    """Complete prompts greedily.
+    """Complete prompts greedily; an answer stops at the ends of the route's task (`RoutedModel.ends`) too.
 
     Args:
         model: The routed model.
@@ -35,6 +35,22 @@ def generate(
     Returns:
         The answers without the prompts, in the prompts' order.
     """
+    written = completions(
+        model, tokenizer, name, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size
+    )
+    return [answer.text for answer in written]
+
+
+def completions(
+    model: RoutedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    name: str | None,
+    prompts: Sequence[str | Sequence[int]],
+    *,
+    max_new_tokens: int,
+    batch_size: int = 16,
+) -> list[Generation]:
+    """What `generate` writes, with its tokens and why it ended; arguments as there."""
     settings = GenerationSettings(max_new_tokens=max_new_tokens)
     encoded = [tuple(request_ids(model.layout, tokenizer, prompt)) for prompt in prompts]
     order = sorted(
@@ -43,7 +59,7 @@ def generate(
     decoder = Decoder(model, tokenizer, max_rows=batch_size)
     generations = decoder.generate(GenerationRequest(name, encoded[i], settings) for i in order)
     answers = dict(zip(order, generations, strict=True))
-    return [answers[i].text for i in range(len(prompts))]
+    return [answers[i] for i in range(len(prompts))]
 
 
 def request_ids(layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[int]) -> list[int]:

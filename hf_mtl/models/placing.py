@@ -8,7 +8,18 @@ from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import HeadSpec
 from hf_mtl.models.architectures import positions_of
 from hf_mtl.models.routed_model import RoutedModel
-from hf_mtl.tasks import KINDS, Context, Declared, Kind, Processor, Sharing, Task, TaskSuite
+from hf_mtl.models.writers import writing_problem
+from hf_mtl.tasks import (
+    KINDS,
+    Context,
+    Declared,
+    Kind,
+    LanguageModelling,
+    Processor,
+    Sharing,
+    Task,
+    TaskSuite,
+)
 
 __all__ = ["base_problems", "context_of", "context_on", "place_suite", "place_task"]
 
@@ -84,9 +95,13 @@ def _check_head(model: RoutedModel, task: Task, head: HeadSpec | None) -> None:
 
 def base_problems(model: RoutedModel, kind: Kind) -> list[str]:
     """What is wrong with a model's base for a kind."""
-    return _medium_problems(model, kind) or kind.base_problems(
-        encoder_decoder=bool(model.config.is_encoder_decoder), decodes=model.writes
-    )
+    if problems := _medium_problems(model, kind):
+        return problems
+    # Whether the base is causal is found out by running it, which only kinds that need it are worth.
+    decodes = kind.shape is None and model.writes
+    if isinstance(kind, LanguageModelling) and model.has_vocabulary_head and not decodes:
+        return [f"{kind.name} needs a base that writes text from left to right. {writing_problem(model)}"]
+    return kind.base_problems(encoder_decoder=bool(model.config.is_encoder_decoder), decodes=decodes)
 
 
 def _medium_problems(model: RoutedModel, kind: Kind) -> list[str]:

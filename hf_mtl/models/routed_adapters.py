@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hf_mtl.adapters import LayerUpdate, LoraUpdate, VirtualTokens, plan_adapter
-from hf_mtl.data import derived_seed
+from hf_mtl.data import EndToken, derived_seed
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import HeadSpec
 from hf_mtl.models.architectures import Architecture, check_kind
@@ -39,6 +39,7 @@ class RoutedAdapters(nn.Module):
         adapter_configs: By adapter, its PEFT config with everything resolved.
         labels: By adapter, the labels that its head was trained with, where known.
         forms: By adapter, what is known of its task beside these, where it was loaded with that.
+        ends: By route, the tokens that end its task's completions, where known; they stop its generation.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class RoutedAdapters(nn.Module):
         self.adapter_configs: dict[str, PeftConfig] = {}
         self.labels: dict[str, tuple[str, ...]] = {}
         self.forms: dict[str, TaskForm] = {}
+        self.ends: dict[str, tuple[EndToken, ...]] = {}
         self._routes = Routes()
         self._layers = RoutedLayers(base)
         self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
@@ -152,7 +154,7 @@ class RoutedAdapters(nn.Module):
         if inner in self._virtual:
             del self._virtual[inner]
         self._heads.remove(inner)
-        for known in (self.adapter_configs, self.labels, self.forms):
+        for known in (self.adapter_configs, self.labels, self.forms, self.ends):
             known.pop(name, None)
 
     def add_head(self, name: str, head: HeadSpec, *, seed: int = 0) -> None:
@@ -261,9 +263,8 @@ class RoutedAdapters(nn.Module):
         if list(shares.values()) == [1.0]:  # one adapter in full stays as it is
             (name,) = shares
             config = copy.deepcopy(self.adapter_configs[name])
-            parameters: dict[str, Tensor] = dict(
-                self._layers.file_parameters(self._routes.inner(name), file_path)
-            )
+            inner = self._routes.inner(name)
+            parameters: dict[str, Tensor] = dict(self._layers.file_parameters(inner, file_path))
         else:
             addends = [(self.adapter_configs[n], self.updates(n), weight) for n, weight in shares.items()]
             config, parameters = fold(addends, file_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,8 @@ from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify, load_base, refuse_compiled, switch_dropout_off
 from hf_mtl.models.base_pass import BaseOutput, BasePass
+from hf_mtl.models.causality import is_causal
+from hf_mtl.models.ends import stopping
 from hf_mtl.models.head_states import logits_of_routes, states_of_routes
 from hf_mtl.models.passes import packed_pass, padded_pass, pooler_pass
 from hf_mtl.models.routed_adapters import RoutedAdapters
@@ -134,9 +137,19 @@ class RoutedModel(RoutedAdapters):
         return self.base.config
 
     @property
+    def has_vocabulary_head(self) -> bool:
+        """Whether the base has a vocabulary head, other than that of a masked language model."""
+        return self._base_pass.has_head and self.architecture.masked_lm_head is None
+
+    @property
     def writes(self) -> bool:
         """Whether the base has a vocabulary head that writes text from left to right."""
-        return self._base_pass.has_head and self.architecture.masked_lm_head is None
+        return self.has_vocabulary_head and self.causal
+
+    @cached_property
+    def causal(self) -> bool:
+        """Whether a base with a vocabulary head looks at no later tokens; found out by running it, once."""
+        return is_causal(self.base, self.architecture, packed=self.forward)
 
     @property
     def pool(self) -> Pool | None:
@@ -147,8 +160,7 @@ class RoutedModel(RoutedAdapters):
         """One pass of the base over a batch whose routes have no heads of their own.
 
         Args:
-            batch: In the model's `layout`, on its device. Each of its routes is an adapter's name or one made
-                by `add_route`.
+            batch: In the model's `layout`, on its device. Its routes are adapters' names or made by `add_route`.
 
         Returns:
             Logits `[N, V]` at the batch's `N` label positions. A base without a vocabulary head gives its last
@@ -158,9 +170,7 @@ class RoutedModel(RoutedAdapters):
             ConfigError: If a route is unknown, or the batch is laid out in another way.
         """
         output = self._run(batch, logits=True, states=False)
-        given = output.states if output.logits is None else output.logits
-        assert given is not None
-        return given
+        return output.decoded if output.states is None else output.states
 
     def by_route(self, batch: PackedBatch | PaddedBatch) -> dict[str, Tensor]:
         """One pass of the base over a batch, and each route's own head behind it.
@@ -196,7 +206,7 @@ class RoutedModel(RoutedAdapters):
     def _run(self, batch: PackedBatch | PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:
         if isinstance(batch, PackedBatch) is not self.architecture.packed:
             raise ConfigError(
-                f"This base takes the layout {self.layout}; make its batches with `model.layout.lay_out(chunks)`."
+                f"This base takes the layout {self.layout}; use `model.layout.lay_out(chunks)`."
             )
         if isinstance(batch, PaddedBatch):
             on_labels = self._base_pass.head_on_labels
@@ -223,7 +233,7 @@ class RoutedModel(RoutedAdapters):
         """
         stream = self._stream(batch)
         with install(replace(packed_pass(stream, self._routes.spans), memory=memory)):
-            return _logits(self._base_pass.packed(stream, logits=True, states=False))
+            return self._base_pass.packed(stream, logits=True, states=False).decoded
 
     def continuing(self, batch: PackedBatch, routed: RoutedPass) -> Tensor:
         """Logits `[N, V]` of sequences that go on from what a pass's memory holds.
@@ -234,7 +244,7 @@ class RoutedModel(RoutedAdapters):
         """
         with install(routed):
             stream = VirtualStream(batch, batch.lengths)
-            return _logits(self._base_pass.packed(stream, logits=True, states=False))
+            return self._base_pass.packed(stream, logits=True, states=False).decoded
 
     def spans(self, segments: Iterable[Segment]) -> tuple[Span, ...]:
         """Which adapters the routes of `segments` put where, in tokens of a stream or in padded rows.
@@ -252,11 +262,12 @@ class RoutedModel(RoutedAdapters):
             name: A route, or None for the bare base.
 
         Yields:
-            The base, for example to call its `generate`.
+            The base, for example to call its `generate`, which stops at the ends of the route's task too.
         """
         everywhere = () if name is None else self._routes.stack(name)
         virtual = None if name is None else self._virtual_of(name)
-        with install(RoutedPass(everywhere=everywhere, virtual=virtual)):
+        routed = RoutedPass(everywhere=everywhere, virtual=virtual)
+        with install(routed), stopping(self.base, self.ends.get(name or "", ())):
             yield self.base
 
     def activation_checkpointing_enable(
@@ -287,8 +298,3 @@ class RoutedModel(RoutedAdapters):
     ) -> None:
         """`activation_checkpointing_enable` by its older name, which the Trainer before transformers 5.23 calls."""
         self.activation_checkpointing_enable(gradient_checkpointing_kwargs, every_n_layers, offload)
-
-
-def _logits(output: BaseOutput) -> Tensor:
-    assert output.logits is not None
-    return output.logits

@@ -102,6 +102,8 @@ def train_recipe(
     report = build_report(
         run.suite, before, after, trainer.state.log_history, trainer.task_seconds(), model_info(trainer)
     )
+    with console.status("Writing some answers ..."):
+        report = report.with_generated(trainer.check_generation())
     if run.tests:
         with console.status("Measuring on the test rows ..."):
             report = report.with_tests(trainer.evaluate(run.tests, metric_key_prefix="test", intervals=True))
@@ -230,6 +232,9 @@ def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console)
     folder = Path(run.recipe.output_dir)
     manifest = Manifest.load(folder)
     console.print(report_table(report))
+    for result in report.results:
+        if result.generated is not None and result.generated.problem is not None:
+            _line(console, f"{result.task}: {result.generated.problem}")
     for name, place in manifest.tasks.items():
         _line(console, f"{name}: {folder / place}")
     losses = f"  losses: {folder / LOSSES_FILE}" if (folder / LOSSES_FILE).exists() else ""

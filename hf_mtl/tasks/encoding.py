@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +170,12 @@ class EncodedSplit:
     def truncated(self) -> int:
         """How many rows do not fit whole."""
         return len({row for row, cut in zip(self.rows["row"], self.rows["truncated"], strict=True) if cut})
+
+    def labelled(self) -> Iterator[Mapping[str, list[Any]]]:  # Any: the fields of `Example`
+        """What is learned of all sequences, in batches: `label_positions`, `label_ids`, `truncated`."""
+        learned = self.rows.select_columns(["label_positions", "label_ids", "truncated"])
+        batches: Iterator[Mapping[str, list[Any]]] = learned.with_format(None).iter(1000)
+        return batches
 
     def facts(self) -> SplitFacts:
         """What is in it."""

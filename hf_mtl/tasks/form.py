@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from hf_mtl.data import Chat, PromptCompletion
+from hf_mtl.data import Chat, EndToken, PromptCompletion
 from hf_mtl.errors import ConfigError
 from hf_mtl.tasks.kinds import Declared, Kind, kind_of
 from hf_mtl.tasks.task import Task
@@ -24,6 +24,7 @@ class TaskForm:
         kind: The kind.
         declared: What the task declares.
         has_template: Whether `declared.template` is the task's.
+        ends: The tokens that end its completions, where it writes and they are known.
 
     Example:
         >>> form = TaskForm(kind_of("text-classification"), Declared(labels=("bad", "good")))
@@ -34,11 +35,12 @@ class TaskForm:
     kind: Kind
     declared: Declared
     has_template: bool = True
+    ends: tuple[EndToken, ...] = ()
 
     @classmethod
-    def of(cls, task: Task) -> TaskForm:
+    def of(cls, task: Task, *, ends: tuple[EndToken, ...] = ()) -> TaskForm:
         """The form of a task."""
-        return cls(task.own_kind, task.declared, _template_content(task.declared) is not None)
+        return cls(task.own_kind, task.declared, _template_content(task.declared) is not None, ends)
 
     def content(self) -> dict[str, Any]:  # Any: plain JSON
         """As JSON."""
@@ -51,6 +53,7 @@ class TaskForm:
             "numbers": declared.numbers,
             "template": _template_content(declared) if self.has_template else None,
             "max_length": declared.max_length,
+            "ends": [end._asdict() for end in self.ends],
         }
 
     @classmethod
@@ -70,7 +73,8 @@ class TaskForm:
             max_length=None if content["max_length"] is None else int(content["max_length"]),
             **({} if template is None else {"template": _template(template)}),
         )
-        return cls(kind_of(dict(content["kind"])), declared, template is not None)
+        ends = tuple(EndToken(int(end["id"]), str(end["text"])) for end in content.get("ends", ()))
+        return cls(kind_of(dict(content["kind"])), declared, template is not None, ends)
 
 
 def _plain(value: object) -> object:

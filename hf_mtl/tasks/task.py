@@ -42,7 +42,8 @@ class Task:
             likelihood for the metric `accuracy`.
         adapter: Any supported PEFT config object; the default is a LoRA of rank 8 on all linear layers.
         metrics: Names (`hf_mtl.metrics.METRICS`), mappings of a name and options, `evaluate` modules, or callables
-            `(predictions, references) -> {name: value}`; default: those of the kind.
+            `(predictions, references) -> {name: value}`; default: those of the kind (docs/kinds.md), for texts that are
+            written by how long the answers are (docs/metrics.md).
         max_length: Most tokens of an example; longer ones are cut at the end and counted. None keeps all.
         batch_size: Rows of a batch, over all processes; default `per_device_train_batch_size` times their number.
         gradient_accumulation_steps: Batches of one optimizer step. This and all further settings default to the
@@ -133,7 +134,12 @@ class Task:
         # Of a kind whose labels come from a column, a wrong column would be told a second time as missing labels.
         problems += [] if problems and kind.roles else kind.problems(declared)
         object.__setattr__(self, "declared", declared)
-        given = kind.default_metrics if self.metrics is None else tuple(self.metrics)
+        if self.metrics is not None:
+            given = tuple(self.metrics)
+        elif problems:
+            given = kind.default_metrics
+        else:
+            given = kind.usual_metrics(declared, self.train if self.eval is None else self.eval)
         metrics, wrong = measures(kind, declared, given)
         object.__setattr__(self, "measures", metrics)
         object.__setattr__(self, "metrics", tuple(given))

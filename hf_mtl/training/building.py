@@ -7,6 +7,7 @@ from pathlib import Path
 from datasets import IterableDataset
 from transformers import PreTrainedModel
 
+from hf_mtl.data import EndFinder
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import RoutedModel, context_of, load_base, load_processor
 from hf_mtl.tasks import Processor, RowEncoder, TaskSuite, encode_split
@@ -23,26 +24,37 @@ def row_sources(
     """Each task's training rows, all of them checked, and its settings.
 
     Raises:
-        ConfigError: If a task's settings cannot work.
+        ConfigError: If a task's settings cannot work, or its completions end with nothing that stops generation.
         DataError: If a row cannot be used.
     """
     seed = args.seed if args.data_seed is None else args.data_seed
     sources: dict[str, RowSource] = {}
     settings: dict[str, TaskSettings] = {}
+    problems: list[str] = []
     for name, task in suite.items():
         if task.train is None:
             continue
         virtual = model.virtual_tokens(name)
         context = context_of(model, task, processor)
+        finder = None if task.own_kind.shape is not None else EndFinder(name, context.tokenizer, model.ends)
         if isinstance(task.train, IterableDataset):
             settings[name] = TaskSettings.resolve(task, args, rows=None)
             size = settings[name].batch_size
-            sources[name] = StreamedRows(RowEncoder(task, context, virtual), size, seed)
-            continue
-        split = encode_split(task, task.train, context, split="train", virtual=virtual)
-        settings[name] = TaskSettings.resolve(task, args, rows=len(split))
-        sources[name] = StoredRows(split, settings[name].batch_size, seed)
-    problems = [problem for name in settings for problem in _problems(name, settings[name])]
+            try:
+                sources[name] = StreamedRows(RowEncoder(task, context, virtual), size, seed, ends=finder)
+            except ConfigError as error:
+                raise ConfigError([f"task {name!r}: {problem}" for problem in error.problems]) from error
+        else:
+            split = encode_split(task, task.train, context, split="train", virtual=virtual)
+            settings[name] = TaskSettings.resolve(task, args, rows=len(split))
+            sources[name] = StoredRows(split, settings[name].batch_size, seed)
+            if finder is not None:
+                finder.add_rows(split.labelled())
+        problems += _problems(name, settings[name])
+        if finder is not None and task.own_kind.writes:
+            finder.warn()
+            problem = finder.problem()
+            problems += [] if problem is None else [f"task {name!r}: {problem}"]
     if problems:
         raise ConfigError(problems)
     return sources, settings

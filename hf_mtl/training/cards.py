@@ -75,7 +75,8 @@ def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | Non
     tasks = []
     for result in report.results:
         task = trainer.suite[result.task]
-        facts = saved_task(folder, manifest, task.name, TaskForm.of(task))
+        form = TaskForm.of(task, ends=trainer.model.ends.get(task.name, ()))
+        facts = saved_task(folder, manifest, task.name, form)
         numbers = data_of(task, splits[task.name], shown=False)
         sources = {"train": task.train, "eval": task.eval}
         tasks.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from transformers.trainer_utils import PredictionOutput
 
 from hf_mtl.adapters import renew_casts
 from hf_mtl.errors import ConfigError, did_you_mean, listing
-from hf_mtl.evaluation import Evaluator, TaskOutcomes, means
+from hf_mtl.evaluation import Evaluator, GeneratedSample, TaskOutcomes, generated_sample, means
 from hf_mtl.tasks import EncodedSplit, TaskSuite
 from hf_mtl.training.precision import forward_pass, passing_casts
 from hf_mtl.training.processes import gathered
@@ -22,6 +23,8 @@ from hf_mtl.training.sources import RowSource, StoredRows
 from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["MeasuringTrainer"]
+
+logger = logging.getLogger(__name__)
 
 
 @stock_without_tasks
@@ -162,6 +165,35 @@ class MeasuringTrainer(PushingTrainer):
         metrics = _named(figures, metric_key_prefix, seconds=time.perf_counter() - started)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
         return PredictionOutput(predictions=answers, label_ids=references, metrics=metrics)  # type: ignore[arg-type]
+
+    def check_generation(self, rows: int = 16) -> dict[str, GeneratedSample]:
+        """Write the answers to the first `eval` rows of every task that writes, beside what one forward pass says.
+
+        Exact matches are measured by one pass; here it shows whether generation gives them. A recipe's run does this
+        after its last evaluation. A disagreement is logged as a warning.
+
+        Args:
+            rows: How many of each task.
+
+        Returns:
+            By task, both shares; see `GeneratedSample`. Tasks without eval rows, or with answers of more than 256
+            tokens only, are left out.
+        """
+        sample = {
+            name: task.eval.select(range(min(rows, len(task.eval))))
+            for name, task in self.suite.items()
+            if task.eval is not None and task.own_kind.writes
+        }
+        if not sample:
+            return {}
+        with passing_casts(self.model):
+            found = self._outcomes(self._evaluator_for(sample))
+            written = {name: generated_sample(own, self.model) for name, own in found.items()}
+        checked = {name: own for name, own in written.items() if own is not None}
+        for name, own in checked.items():
+            if own.problem is not None:
+                logger.warning("task %r: %s", name, own.problem)
+        return checked
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write every task's route as an ordinary PEFT folder, and the manifest `hf_mtl.json`; see `save_suite`.

@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import Dataset, IterableDataset
 
-from hf_mtl.data import Sequence, StreamingRows, TaskStream, derived_seed
+from hf_mtl.data import EndFinder, Sequence, StreamingRows, TaskStream, derived_seed
 from hf_mtl.errors import DataError
 from hf_mtl.tasks import EncodedSplit, RowEncoder
 
@@ -90,15 +90,19 @@ class StreamedRows(RowSource):
         encoder: Makes the sequences of a row; its task's `train` is the stream.
         batch_size: Rows of an optimizer step.
         seed: The run's data seed.
+        ends: Finds the ends of completions in the rows as they come; None where none are written.
     """
 
-    def __init__(self, encoder: RowEncoder, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, encoder: RowEncoder, batch_size: int, seed: int, *, ends: EndFinder | None = None
+    ) -> None:
         task = encoder.task
         assert isinstance(task.train, IterableDataset)
         self.task = task
         self.seed = seed
         self.rows = None
         self._encoder = encoder
+        self._ends = ends
         self._stream = StreamingRows(
             task.train, batch_size, derived_seed(seed, "stream", task.name), task=task.name
         )
@@ -106,8 +110,10 @@ class StreamedRows(RowSource):
         first = list(task.train.take(_SAMPLE))
         if not first:
             raise DataError(f"task {task.name!r}, train: the stream is empty; at least one row is needed.")
-        tokens = sum(max(1, len(own.input_ids)) for row in first for own in encoder.examples(row))
-        self.tokens_per_row = max(1, tokens) / len(first)
+        examples = [example for row in first for example in encoder.examples(row)]
+        self.tokens_per_row = max(1, sum(max(1, len(own.input_ids)) for own in examples)) / len(first)
+        if ends is not None:
+            ends.add(examples)
 
     def batch(self, step: int) -> list[Sequence]:
         """As in `RowSource`."""
@@ -120,6 +126,8 @@ class StreamedRows(RowSource):
                 except DataError as error:
                     logger.warning("task %r, streamed row %d is left out: %s", self.task.name, number, error)
                     continue
+                if self._ends is not None:
+                    self._ends.add(examples)
                 for part, example in enumerate(examples):
                     key = derived_seed(self.seed, "dropout", self.task.name, step, number, part)
                     own = {field.name: getattr(example, field.name) for field in fields(example)}
@@ -135,12 +143,15 @@ class StreamedRows(RowSource):
 
     def state_dict(self) -> dict[str, Any]:
         """As in `RowSource`."""
-        return {"stream": self._stream.state_dict(), "read": self._read}
+        ends = [] if self._ends is None else self._ends.ids
+        return {"stream": self._stream.state_dict(), "read": self._read, "ends": ends}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """As in `RowSource`; the epoch's rows so far are read once more and passed by."""
         self._stream.load_state_dict(state["stream"])
         self._read = state["read"]
+        if self._ends is not None:
+            self._ends.add_ids(state.get("ends", ()))
 
 
 def _hash(rows: Dataset) -> str:

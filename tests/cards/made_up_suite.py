@@ -29,6 +29,7 @@ def task(kind: str, name: str | None = None) -> TaskFacts:
         labels=("bad", "good"),
         template=PROMPT if writes else None,
         max_length=64,
+        ends=("<|im_end|>",) if kind in ("causal-lm", "seq2seq-lm") else (),
         outputs=None if writes else 2,
         rank=4,
         served_by_vllm=kind == "causal-lm",

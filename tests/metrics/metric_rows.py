@@ -30,6 +30,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     "spearmanr": {},
     "squad": {},
     "squad_v2": {"no_answer_threshold": 0.7},
+    "token_accuracy": {},
 }
 
 
@@ -71,6 +72,7 @@ def rows_of(form: str, rows: int = 60) -> tuple[Any, Any]:
             np.stack([rng.random(rows) * 30, rng.integers(1, 9, size=rows)], axis=1),
             [None] * rows,
         ),
+        "tokens": ([(int(rng.integers(length + 1)), int(length)) for length in lengths], [None] * rows),
     }[form]
 
 

@@ -32,6 +32,7 @@ def test_every_form() -> None:
     assert scored("squad_v2", asked)["exact"] == 50.0
     assert scored("exact_match", ["yes", "no", ["no", "nope"]]) == {"exact_match": pytest.approx(2 / 3)}
     assert constant_predictions("likelihoods", [None, None]) is None
+    assert constant_predictions("tokens", [None, None]) is None
 
 
 def test_ties_and_shapes() -> None:

@@ -45,6 +45,7 @@ KEYS = {
         "exact", "f1", "total", "HasAns_exact", "HasAns_f1", "HasAns_total", "NoAns_exact", "NoAns_f1", "NoAns_total",
         "best_exact", "best_exact_thresh", "best_f1", "best_f1_thresh",
     },
+    "token_accuracy": {"token_accuracy"},
 }  # fmt: skip
 MAIN = {
     "chrf": "score", "rouge": "rougeL", "sacrebleu": "score", "seqeval": "overall_f1", "squad": "f1", "squad_v2": "f1",
@@ -395,3 +396,9 @@ def test_options_that_do_not_fit_the_rows(name: str, rows: tuple[Any, Any], mess
         figures_of(name, rows)
     assert message in str(caught.value)
     assert f"raised by the metric {name!r}" in caught.value.__notes__
+
+
+def test_token_accuracy_counts_tokens_and_not_rows() -> None:
+    assert figures_of("token_accuracy", ([(1, 1), (1, 3)], [None] * 2)) == {"token_accuracy": 0.5}
+    with pytest.raises(DataError, match="pairs \\(number of tokens that are right, number of tokens\\)"):
+        figures_of("token_accuracy", ([1.0, 2.0], [None] * 2))

@@ -22,7 +22,7 @@ def verdict(story: RunStory) -> tuple[str, ...]:
         1 of 1 task got better by training.
         1 of 1 task lies above the best constant answer with its whole 95 % interval.
     """
-    return (*_results(story), *_changes(story), *_incidents(story), *_speed(story))
+    return (*_results(story), *_generated(story), *_changes(story), *_incidents(story), *_speed(story))
 
 
 def _results(story: RunStory) -> Iterable[str]:
@@ -41,6 +41,13 @@ def _results(story: RunStory) -> Iterable[str]:
         above = sum(_beats_constant(score) for score in sure)
         verb = "lies" if above == 1 else "lie"
         yield f"{above} of {_tasks(len(sure))} {verb} above the best constant answer with its whole 95 % interval."
+
+
+def _generated(story: RunStory) -> Iterable[str]:
+    """Where answers that were written do not bear out the figures of one forward pass."""
+    for result in story.results:
+        if result.generated is not None and result.generated.problem is not None:
+            yield f"Generation does not bear out the exact matches of {result.task}: {result.generated.problem}"
 
 
 def _beats_constant(score: Score) -> bool:

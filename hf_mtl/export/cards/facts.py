@@ -145,6 +145,7 @@ class TaskFacts:
         columns: By the parts of the kind's rows, the columns or `{field}` patterns that the task names itself.
         template: Prompt and completion, or the column of messages.
         max_length: Most tokens of a row.
+        ends: The tokens that end its answers, where it writes; they are in its folder's `generation_config.json`.
         auto_class: The auto class of transformers that the adapter goes with.
         outputs: The outputs of its own head; None for the vocabulary head.
         peft_type: The kind of adapter.
@@ -181,6 +182,7 @@ class TaskFacts:
     columns: Mapping[str, str] = field(default_factory=dict)
     template: Mapping[str, str] | None = None
     max_length: int | None = None
+    ends: tuple[str, ...] = ()
     outputs: int | None = None
     peft_type: str = "LORA"
     rank: int | None = None

@@ -30,7 +30,7 @@ def plain_peft(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
         "import torch",
         "from peft import PeftModel",
         *(["from PIL import Image"] if image else []),
-        f"from transformers import {', '.join(sorted((task.auto_class, processor)))}",
+        f"from transformers import {', '.join(sorted((task.auto_class, processor, *_generation_config(task))))}",
         "",
         *([PLAIN_PREFIX_NOTE, ""] if task.peft_type in ("PREFIX_TUNING", "PROMPT_TUNING") else []),
         *_base_lines(facts, base),
@@ -38,7 +38,7 @@ def plain_peft(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
         f"model = PeftModel.from_pretrained(base, {quoted(place.repository)}{_subfolder(place)}).eval()",
         f"{'processor' if image else 'tokenizer'} = {processor}.from_pretrained(BASE)",
         "",
-        *_use(task),
+        *_use(task, place),
     ]  # fmt: skip
     return "\n".join(lines)
 
@@ -61,22 +61,37 @@ def _subfolder(place: Place) -> str:
     return "" if place.subfolder is None else f", subfolder={quoted(place.subfolder)}"
 
 
-def _use(task: TaskFacts) -> list[str]:
+def _generation_config(task: TaskFacts) -> list[str]:
+    """The class that reads what ends the task's answers, where that is known."""
+    return ["GenerationConfig"] if task.ends and task.outputs is None else []
+
+
+def _use(task: TaskFacts, place: Place) -> list[str]:
     """What is done with `model` and `tokenizer`."""
     if task.kind in _USES:
         return _USES[task.kind](task)
     return (
-        _generate(task) if task.outputs is None else ["# model(...).logits are the outputs of its own head"]
+        _generate(task, place)
+        if task.outputs is None
+        else ["# model(...).logits are the outputs of its own head"]
     )
 
 
-def _generate(task: TaskFacts) -> list[str]:
+def _generate(task: TaskFacts, place: Place) -> list[str]:
     encoder_decoder = task.auto_class == "AutoModelForSeq2SeqLM"
     answer = "output[0]" if encoder_decoder else 'output[0, inputs["input_ids"].shape[1] :]'
+    settings, config = f"max_new_tokens={_ANSWER_TOKENS}, do_sample=False", []
+    if _generation_config(task):
+        config = [
+            "# with the tokens that end its answers",
+            f"config = GenerationConfig.from_pretrained({quoted(place.repository)}{_subfolder(place)}, {settings})",
+        ]
+        settings = "generation_config=config"
     return [
         *_prompt_lines(task),
+        *config,
         "with torch.no_grad():",
-        f"    output = model.generate(**inputs, max_new_tokens={_ANSWER_TOKENS}, do_sample=False)",
+        f"    output = model.generate(**inputs, {settings})",
         f"print(tokenizer.decode({answer}, skip_special_tokens=True))",
     ]
 

@@ -36,6 +36,7 @@ def saved_task(folder: Path, manifest: Manifest, name: str, form: TaskForm) -> T
         columns=dict(form.declared.columns),
         template=form.content()["template"] if head is None else None,  # a head reads columns
         max_length=form.declared.max_length,
+        ends=tuple(end.text for end in form.ends),
         outputs=None if head is None else head.spec.outputs,
     )
     if place is None:

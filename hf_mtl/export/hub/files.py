@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
-from hf_mtl.models.saved import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
+from hf_mtl.models.saved import CONFIG_FILE, GENERATION_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 
 __all__ = ["CARD_FILE", "RemoteFile", "UploadFile", "adapter_files", "card_files", "differing"]
 
@@ -86,7 +86,8 @@ def differing(files: tuple[UploadFile, ...], remote: Mapping[str, RemoteFile]) -
 
 def adapter_files(folder: Path) -> Iterator[Path]:
     """The files of an adapter's folder that go to the Hub: adapter, tokenizer or processor, and the card."""
-    found = {path for name in (CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES) for path in folder.glob(name)}
+    names = (CONFIG_FILE, WEIGHTS_FILE, GENERATION_FILE, *PROCESSOR_FILES)
+    found = {path for name in names for path in folder.glob(name)}
     yield from sorted(path for path in found if path.is_file())
     yield from card_files(folder)
 

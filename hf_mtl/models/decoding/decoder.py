@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from hf_mtl.data import check_ends
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.models.architectures import positions_of
 from hf_mtl.models.decoding.packed import PackedRows
@@ -17,7 +18,9 @@ from hf_mtl.models.decoding.padded import write_padded
 from hf_mtl.models.decoding.row import Row
 from hf_mtl.models.decoding.sampling import choose
 from hf_mtl.models.decoding.settings import Event, Generation, GenerationRequest
+from hf_mtl.models.ends import base_end_ids
 from hf_mtl.models.routed_model import RoutedModel
+from hf_mtl.models.writers import writing_problem
 
 __all__ = ["Decoder"]
 
@@ -38,7 +41,7 @@ class Decoder:
         token_budget: Most tokens of prompts that one step runs, virtual ones included; a longer prompt goes alone.
 
     Raises:
-        ConfigError: If the base writes no text, or a bound is not positive.
+        ConfigError: If the base writes no text, a bound is not positive, or the tokenizer is not that of the tasks.
 
     Example:
         ```python
@@ -59,11 +62,12 @@ class Decoder:
         token_budget: int = 4096,
     ) -> None:
         _check(model, max_rows, token_budget)
+        check_ends(model.ends, tokenizer)
         self._model = model
         self._tokenizer = tokenizer
         self._max_rows = max_rows
         self._token_budget = token_budget
-        self._end_ids = _end_ids(model, tokenizer)
+        self._end_ids = {*base_end_ids(model.base), tokenizer.eos_token_id} - {None}
         self._penalty = _penalty(model)
         embeddings = model.base.get_input_embeddings()
         assert isinstance(embeddings, nn.Embedding)
@@ -178,7 +182,9 @@ class Decoder:
 
     def _add(self, request: GenerationRequest, *, streams: bool) -> Row:
         room = self._room(request)
-        row = Row(self._count, request, self._tokenizer, end_ids=self._end_ids, room=room, streams=streams)
+        ends = () if request.route is None else self._model.ends.get(request.route, ())
+        end_ids = frozenset([*self._end_ids, *(end.id for end in ends), *request.end_ids])
+        row = Row(self._count, request, self._tokenizer, end_ids=end_ids, room=room, streams=streams)
         self._count += 1
         self._waiting.append(row)
         return row
@@ -275,22 +281,12 @@ class Decoder:
 
 def _check(model: RoutedModel, max_rows: int, token_budget: int) -> None:
     problems = []
-    if not model.writes:
-        problems.append(
-            f"The base is a {type(model.base).__name__}, which writes no text. Load it with AutoModelForCausalLM or "
-            f"AutoModelForSeq2SeqLM."
-        )
+    if problem := writing_problem(model):
+        problems.append(problem)
     bounds = {"max_rows": max_rows, "token_budget": token_budget}
     problems += [f"{name}={n!r}: expected at least 1." for name, n in bounds.items() if n < 1]
     if problems:
         raise ConfigError(problems)
-
-
-def _end_ids(model: RoutedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end an answer: the tokenizer's, and those of the base's generation config."""
-    given = model.base.generation_config.eos_token_id if model.base.can_generate() else None
-    own = [given] if isinstance(given, int) else given or []
-    return frozenset([*own, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])])
 
 
 def _penalty(model: RoutedModel) -> float:

@@ -90,11 +90,13 @@ class GenerationRequest:
         route: Whose adapters it goes through; None is the bare base.
         input_ids: The prompt's tokens (an encoder-decoder's input).
         settings: How it is answered.
+        end_ids: Tokens that end the answer, beside those of the route's task, the tokenizer and the base.
     """
 
     route: str | None
     input_ids: tuple[int, ...]
     settings: GenerationSettings = field(default_factory=GenerationSettings)
+    end_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,12 @@
 """What a saved suite is (the files of one adapter, the manifest of many), where it is found and how it is loaded."""
 
-from hf_mtl.models.saved.adapter_files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE, restore_parameters
+from hf_mtl.models.saved.adapter_files import (
+    CONFIG_FILE,
+    GENERATION_FILE,
+    PROCESSOR_FILES,
+    WEIGHTS_FILE,
+    restore_parameters,
+)
 from hf_mtl.models.saved.checks import check_base
 from hf_mtl.models.saved.headers import read_header
 from hf_mtl.models.saved.loading import place_adapters, read_adapter_folder, read_adapters
@@ -9,6 +15,7 @@ from hf_mtl.models.saved.sources import AdapterFiles, Source, fetch, fetch_suite
 
 __all__ = [
     "CONFIG_FILE",
+    "GENERATION_FILE",
     "MANIFEST_FILE",
     "PROCESSOR_FILES",
     "WEIGHTS_FILE",

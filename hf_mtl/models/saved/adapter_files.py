@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from hf_mtl.errors import CheckpointError, listing
 from hf_mtl.models.saved.checks import check_finite
 
-__all__ = ["CONFIG_FILE", "PROCESSOR_FILES", "WEIGHTS_FILE", "restore_parameters"]
+__all__ = ["CONFIG_FILE", "GENERATION_FILE", "PROCESSOR_FILES", "WEIGHTS_FILE", "restore_parameters"]
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+GENERATION_FILE = "generation_config.json"
 
 # What tokenizers, image processors and feature extractors of transformers write. Only these names go out and come in:
 # whatever else lies in a folder (optimizer states, training_args.bin, notes) is nobody's business.

@@ -171,6 +171,8 @@ def _describe(model: RoutedAdapters, name: str, files: AdapterFiles) -> None:
         model.labels[name] = head.labels
     if form is not None:
         model.forms[name] = form
+        if form.ends:
+            model.ends[name] = form.ends
 
 
 def _named(name: str, error: CheckpointError | ConfigError) -> list[str]:

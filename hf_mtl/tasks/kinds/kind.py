@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from datasets import Dataset, IterableDataset
 from torch import Tensor
 from transformers import BaseImageProcessor, PreTrainedTokenizerBase
 
@@ -184,6 +185,17 @@ class Kind(ABC):
     def default_metrics(self) -> tuple[str | Mapping[str, object], ...]:
         """What is measured where the task says nothing."""
         return self.metrics
+
+    def usual_metrics(
+        self, declared: Declared, rows: Dataset | IterableDataset | None
+    ) -> tuple[str | Mapping[str, object], ...]:
+        """What is measured of a task that names no metrics, in view of its eval rows (or, without such, train rows)."""
+        return self.default_metrics
+
+    @property
+    def writes(self) -> bool:
+        """Whether its answers are text that the base writes."""
+        return "max_new_tokens" in self.options
 
     @property
     def label_role(self) -> str | None:

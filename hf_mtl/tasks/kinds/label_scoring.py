@@ -31,7 +31,7 @@ class LabelScoring(LanguageModelling):
 
     name: ClassVar[str] = "label-scoring"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
-    forms: ClassVar[tuple[Form, ...]] = ("labels", "texts", "likelihoods")
+    forms: ClassVar[tuple[Form, ...]] = ("labels", "texts", "likelihoods", "tokens")
     options: ClassVar[Mapping[str, Option]] = {"top_k": count(None, or_none="all labels")}
 
     def problems(self, declared: Declared) -> list[str]:

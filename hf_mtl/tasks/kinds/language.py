@@ -12,19 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
+from datasets import Dataset, IterableDataset
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import (
     Chat,
     Example,
     PromptCompletion,
     Row,
+    answer_text,
+    last_run,
 )
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError
 from hf_mtl.metrics import Form
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome
+from hf_mtl.tasks.kinds.open_answers import OPEN_METRICS, short_answers
 from hf_mtl.tasks.kinds.query import Found, Option, Query, settled
 from hf_mtl.tasks.kinds.ranking import (
     candidates_of,
@@ -46,16 +49,28 @@ class Read(NamedTuple):
     """What one forward pass tells of a completion.
 
     Args:
-        exact: Whether greedy decoding would give exactly the reference, end token included.
+        exact: Whether greedy decoding would give exactly the last answer, end token included.
         predicted_ids: The most likely token at each learned place, given the reference before it.
         reference_ids: The learned tokens.
         ranked: The number of the label whose completion is the most likely; None without labels.
+        last: Where the last answer begins among them: of a chat, that is what is generated.
     """
 
     exact: bool
     predicted_ids: tuple[int, ...]
     reference_ids: tuple[int, ...]
     ranked: int | None = None
+    last: int = 0
+
+    @property
+    def answer_ids(self) -> tuple[int, ...]:
+        """The last answer's tokens."""
+        return self.reference_ids[self.last :]
+
+    @property
+    def hits(self) -> int:
+        """How many of the learned tokens are the most likely ones."""
+        return sum(map(int.__eq__, self.predicted_ids, self.reference_ids))
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,7 @@ class LanguageModelling(Kind):
 
     label_smoothing: float = 0.0
 
-    forms: ClassVar[tuple[Form, ...]] = ("texts", "labels", "likelihoods")
+    forms: ClassVar[tuple[Form, ...]] = ("texts", "labels", "likelihoods", "tokens")
     options: ClassVar[Mapping[str, Option]] = WRITING
 
     def problems(self, declared: Declared) -> list[str]:
@@ -96,6 +111,13 @@ class LanguageModelling(Kind):
             except ConfigError as error:
                 problems.append(str(error))
         return problems
+
+    def usual_metrics(
+        self, declared: Declared, rows: Dataset | IterableDataset | None
+    ) -> tuple[str | Mapping[str, object], ...]:
+        """As in `Kind`: exact matches where answers are short or of a closed set, else figures of single tokens."""
+        closed = declared.labels is not None or short_answers(declared.template, rows)
+        return self.default_metrics if closed else OPEN_METRICS
 
     def base_problems(self, *, encoder_decoder: bool, decodes: bool) -> list[str]:
         """As in `Kind`."""
@@ -146,21 +168,27 @@ class LanguageModelling(Kind):
         if candidates_of(context):
             likelihoods = label_likelihoods(asked, logits, context)
             ranked = likelihoods.index(max(likelihoods))
-        return Read(predicted == reference, predicted, reference, ranked)
+        last = last_run(asked[0].label_positions)
+        return Read(predicted[last:] == reference[last:], predicted, reference, ranked, last)
 
     def answers(
         self, form: Form, outcomes: Mapping[int, Sequence[Outcome]], rows: Mapping[int, Row], context: Context
     ) -> Answers:
         """As in `Kind`. Of texts, only those that are exactly the reference are known without generating."""
-        own = [each[0] for each in outcomes.values()]
         if form == "likelihoods":
-            return Answers([(outcome.loss_sum, outcome.weight) for outcome in own], [0] * len(own))
+            sums = [(sum(x.loss_sum for x in own), sum(x.weight for x in own)) for own in outcomes.values()]
+            return Answers(sums, [0] * len(sums))
+        if form == "tokens":
+            reads = [[each.output for each in own] for own in outcomes.values()]
+            counts = [(sum(x.hits for x in own), sum(len(x.reference_ids) for x in own)) for own in reads]
+            return Answers(counts, [0] * len(counts))
+        last = [own[-1].output for own in outcomes.values()]
         if form == "labels":
             numbers = {tokens: number for number, tokens in enumerate(candidates_of(context))}
-            gold = [numbers[outcome.output.reference_ids[:-1]] for outcome in own]
-            return Answers([outcome.output.ranked for outcome in own], gold)
+            gold = [numbers[read.reference_ids[:-1]] for read in last]
+            return Answers([read.ranked for read in last], gold)
         references = self.references(outcomes, context)
-        texts = [text if each.output.exact else OTHER for each, text in zip(own, references, strict=True)]
+        texts = [text if read.exact else OTHER for read, text in zip(last, references, strict=True)]
         return Answers(texts, references)
 
     def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
@@ -178,18 +206,4 @@ class LanguageModelling(Kind):
 
     def references(self, outcomes: Mapping[int, Sequence[Outcome]], context: Context) -> list[str]:
         """The completions as texts; of a chat the last answer, for that is what is generated."""
-        return [_last_answer(own[0].output.reference_ids, context.tokenizer) for own in outcomes.values()]
-
-
-def _last_answer(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text before the last end token that has some; what a chat template writes behind an end is no answer."""
-    answers: list[list[int]] = [[]]
-    for token in ids:
-        if token == tokenizer.eos_token_id:
-            answers.append([])
-        else:
-            answers[-1].append(token)
-    ended = answers[:-1] or answers
-    text = next((own for own in reversed(ended) if str(tokenizer.decode(own)).strip()), ended[-1])
-    decoded = str(tokenizer.decode(text, skip_special_tokens=True))
-    return decoded if text is answers[0] else decoded.lstrip("\n")
+        return [answer_text(own[-1].output.answer_ids, context.tokenizer) for own in outcomes.values()]
