@@ -25,7 +25,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, RoutedModel, load_base
-from hf_mtl.data import encode_rendered, render
+from hf_mtl.data import RowTokens
 from hf_mtl.models import load_processor
 from hf_mtl.recipe import build, load_recipe
 from hf_mtl.training.sources import StoredRows
@@ -63,10 +63,10 @@ def train_alone(
     batches = [[sequence.row for sequence in stored.batch(step)] for step in range(settings.steps)]
     assert {len(batch) for batch in batches} == {settings.batch_size}
     declared, tokenizer = stored.split.encoder.task.declared, stored.split.encoder.context.tokenizer
+    tokens = RowTokens(declared.template, tokenizer)
     rows = []
     for number in chain(*batches):
-        text = render(declared.template, stored.split.source[number], tokenizer)
-        row = encode_rendered(text, tokenizer, max_length=declared.max_length)
+        [row] = tokens.encode(stored.split.source[number], max_length=declared.max_length)
         rows.append({"input_ids": row.input_ids, "labels": row.labels})
     base, _ = load_base(source, dtype=dtype)
     model = peft.get_peft_model(base, copy.deepcopy(joint.model.adapter_configs[name]))

@@ -25,6 +25,7 @@ from hf_mtl.data.packing import (
 )
 from hf_mtl.data.padding import PaddedBatch, pad
 from hf_mtl.data.patterns import fill_pattern, pattern_fields
+from hf_mtl.data.row_forms import SPLITS, RowsLike, as_rows, train_and_eval
 from hf_mtl.data.row_tokens import Prompt, RowTokens, prompt_ids
 from hf_mtl.data.rows import Row
 from hf_mtl.data.selection import few_shot, max_examples, renamed, split_off
@@ -37,6 +38,7 @@ __all__ = [
     "ASSETS",
     "ASSET_PREFIX",
     "IGNORED",
+    "SPLITS",
     "Asset",
     "Chat",
     "Chunk",
@@ -60,12 +62,14 @@ __all__ = [
     "Row",
     "RowTemplate",
     "RowTokens",
+    "RowsLike",
     "Segment",
     "Sequence",
     "StreamingRows",
     "TaskStream",
     "TextPair",
     "answer_text",
+    "as_rows",
     "check_ends",
     "chunk_per_route",
     "cut_into_chunks",
@@ -88,5 +92,6 @@ __all__ = [
     "resolve_asset",
     "route_parts",
     "split_off",
+    "train_and_eval",
     "without_labels_of",
 ]

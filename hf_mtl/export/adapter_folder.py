@@ -19,7 +19,7 @@ _SETS = ("target_modules", "exclude_modules", "feedforward_modules")  # of a con
 
 
 def write_adapter_folder(
-    folder: Path, config: PeftConfig, parameters: Mapping[str, Tensor], *, base_hub_id: str | None
+    folder: Path, config: PeftConfig, parameters: Mapping[str, Tensor], *, base: str | None
 ) -> None:
     """Write `adapter_config.json` and `adapter_model.safetensors`, as PEFT's own `save_pretrained` lays them out.
 
@@ -27,12 +27,12 @@ def write_adapter_folder(
         folder: Made if it is not there.
         config: The adapter's config with its targets resolved.
         parameters: The weights, keyed as in PEFT's files.
-        base_hub_id: What the adapter calls its base; never a path of this machine.
+        base: What the adapter calls its base: its Hub id, or else the folder that it was loaded from.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = copy.deepcopy(config)
     config.inference_mode = True
-    config.base_model_name_or_path = base_hub_id
+    config.base_model_name_or_path = base
     config.save_pretrained(str(folder))
     _sort_targets(folder / CONFIG_FILE)
     tensors = {key: parameter.detach().cpu().clone().contiguous() for key, parameter in parameters.items()}

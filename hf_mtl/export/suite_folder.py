@@ -42,16 +42,17 @@ def save_suite(
     Returns:
         The manifest that was written.
     """
-    if model.identity.hub_id is None:
+    base = model.identity.hub_id or model.base.name_or_path or None
+    if base is None:
         logger.warning(
-            "The base has no Hub id, so the adapters cannot name their base. Pass hub_id=... to load_base if it "
-            "has one."
+            "The base has no Hub id and came from no folder, so the adapters cannot name it. Load it from where it is "
+            "kept, or pass hub_id=... to load_base."
         )
     folders = folder_names(_that_fold(model, names if names is not None else model.adapter_names))
     folder.mkdir(parents=True, exist_ok=True)
     for name, place in folders.items():
         config, parameters = model.folded(name)
-        write_adapter_folder(folder / place, config, parameters, base_hub_id=model.identity.hub_id)
+        write_adapter_folder(folder / place, config, parameters, base=base)
         if processor is not None:
             processor.save_pretrained(str(folder / place))
         write_generation_config(folder / place, model, name, processor)

@@ -1,8 +1,8 @@
 """The base: where it comes from, and what its adapters will call it.
 
-An adapter names its base by Hub id, never by a path of the machine that it was trained on. Where the weights
-at hand are not the Hub's own (a converted or de-quantised copy), a file `hf_mtl_base.json` beside them says
-so, and the fingerprint of the weights goes into every manifest.
+An adapter names its base by Hub id where one is known, and else by the folder that it was loaded from, as PEFT does.
+Where weights are not the Hub's own (a converted or de-quantised copy), a file `hf_mtl_base.json` beside them says so,
+and the fingerprint of the weights goes into every manifest.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _located(source: str | Path) -> str:
             raise ConfigError(
                 f"The model folder {text!r} holds no config.json; it has {listing(p.name for p in path.iterdir())}."
             )
-        return str(path)
+        return str(path) if text.startswith("~") else text  # PEFT writes the text as it was given
     looks_like_path = isinstance(source, Path) or text.startswith(("/", ".", "~")) or text.count("/") > 1
     if looks_like_path:
         near = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
@@ -220,7 +220,7 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
         hub_id=hub_id or origin.get("hub_id") or (loaded_from if is_hub_id else None),
         fingerprint=fingerprint(model),
         note="; ".join(filter(None, (origin.get("note"), quantisation_note(model)))) or None,
-        source=source or (loaded_from if is_hub_id else None),
+        source=source or (loaded_from if is_hub_id or (loaded_from and Path(loaded_from).is_dir()) else None),
     )
 
 

@@ -18,6 +18,7 @@ from hf_mtl.training.treatments import Honoured
 __all__ = ["argument_problems", "training_arguments"]
 
 _TOP_LEVEL = ("output_dir", "sharing", "objective")
+_OF_TASKS = ("max_length",)
 
 _SCRIPTS = {
     "resume_from_checkpoint": "run `hf-mtl train RECIPE --resume last`",
@@ -66,7 +67,7 @@ def argument_problems(
 
     for name, text in _not_here(values):
         note(name, text)
-    field_problems(MultiTaskTrainingArguments, dict(right), _TOP_LEVEL, note)
+    field_problems(MultiTaskTrainingArguments, dict(right), (*_TOP_LEVEL, *_OF_TASKS), note)
     for problem in value_problems(right, MultiTaskTrainingArguments):
         right.pop(problem.path[0], None)
         report(problem.path, problem.text)
@@ -89,6 +90,8 @@ def _not_here(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name in values:
         if name in _TOP_LEVEL:
             yield name, f"write {name} at the recipe's top level."
+        elif name in _OF_TASKS:
+            yield name, f"write {name} under `defaults`, or under a task's name."
         elif name.endswith("_token"):
             yield (
                 name,

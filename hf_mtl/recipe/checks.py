@@ -50,12 +50,11 @@ def check(recipe: Recipe, document: Document) -> list[str]:
 def _model_problems(recipe: Recipe, document: Document) -> list[str]:
     model, problems = recipe.model, []
     folder = document.path.parent
-    written = document.value(("model", "id"))
-    if not written and not _has_no_id(model.source):
-        text = "id is missing: the base model's Hub id, such as HuggingFaceTB/SmolLM2-135M-Instruct."
+    if not document.value(("model", "id")) and not document.value(("model", "source")):
+        text = "id is missing: the base model's Hub id, such as HuggingFaceTB/SmolLM2-135M-Instruct, or its folder."
         problems.append(document.problem(("model",), text))
     elif model.id and not _HUB_ID.match(model.id):
-        text = f"expected a Hub id (owner/name), found {model.id!r}. A folder goes into model.source."
+        text = f"expected a Hub id (owner/name), found {model.id!r}. For a folder: `model: ./folder`, or model.source."
         problems.append(document.problem(("model", "id"), text))
     if model.adapters is not None and not Path(model.adapters, MANIFEST_FILE).is_file():
         text = (
@@ -73,7 +72,14 @@ def _source_problem(source: str, hub_id: str, folder: Path) -> str:
 
     name = source.removeprefix(ASSET_PREFIX)
     if name == source:
-        return "" if (folder / source).is_dir() else f"there is no folder {str(folder / source)!r}."
+        place = folder / Path(source).expanduser()
+        if not place.is_dir():
+            return f"there is no folder {str(place)!r}."
+        return (
+            ""
+            if (place / "config.json").is_file()
+            else f"{str(place)!r} holds no model: config.json is missing."
+        )
     models = {key: asset for key, asset in ASSETS.items() if asset.kind == "model"}
     if name not in models:
         return f"unknown asset {name!r}.{did_you_mean(name, models)} Valid: {listing(models)}."
@@ -81,14 +87,6 @@ def _source_problem(source: str, hub_id: str, folder: Path) -> str:
     if own is not None and hub_id and own != hub_id:
         return f"{name!r} is a copy of {own!r}, but model.id is {hub_id!r}."
     return ""
-
-
-def _has_no_id(source: str | None) -> bool:
-    """Whether the weights are an asset that is no copy of a model on the Hub."""
-    from hf_mtl.data.assets import ASSETS
-
-    asset = ASSETS.get((source or "").removeprefix(ASSET_PREFIX))
-    return asset is not None and asset.hub_id is None
 
 
 def _training_problems(recipe: Recipe, document: Document) -> list[str]:

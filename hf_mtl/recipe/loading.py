@@ -18,6 +18,7 @@ import yaml
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.checks import check
 from hf_mtl.recipe.document import Document, read_document
+from hf_mtl.recipe.model_section import with_model_section
 from hf_mtl.recipe.overrides import override
 from hf_mtl.recipe.parsing import parse
 from hf_mtl.recipe.rows import rows_with_path
@@ -93,9 +94,9 @@ def _line(problem: str) -> int:
 
 
 def _read(path: Path, overrides: Sequence[str]) -> Document:
-    document = read_document(path)
+    document = with_model_section(read_document(path))
     for setting in overrides:
-        document = override(document, setting)
+        document = with_model_section(override(document, setting))
     return document
 
 
@@ -121,7 +122,7 @@ def _with_paths(recipe: Recipe, changed: Callable[[str], str]) -> Recipe:
 def _model_with_path(model: ModelSpec, changed: Callable[[str], str]) -> ModelSpec:
     if model.source is None or model.source.startswith(ASSET_PREFIX):
         return model
-    return model.model_copy(update={"source": changed(model.source)})
+    return model.model_copy(update={"source": changed(str(Path(model.source).expanduser()))})
 
 
 def _task_with_paths(task: TaskSpec, changed: Callable[[str], str]) -> TaskSpec:

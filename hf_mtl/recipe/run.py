@@ -148,7 +148,7 @@ def model_info(trainer: MultiTaskTrainer) -> dict[str, str | int | float | None]
     """Return what a report says about the model."""
     identity = trainer.model.identity
     return {
-        "base": identity.hub_id,
+        "base": identity.hub_id or identity.source,
         "fingerprint": identity.fingerprint,
         "note": identity.note,
         "dtype": str(trainer.model.base.dtype).removeprefix("torch."),

@@ -38,11 +38,12 @@ class _Section(BaseModel):
 
 
 class ModelSpec(_Section):
-    """The base model.
+    """The base model. A text alone stands for its `source` if it is a folder or an asset, and else for its `id`.
 
     Args:
-        id: Its Hub id. The adapters name it as their base, so it is given even when the weights come from elsewhere.
-        source: Where the weights come from instead of the Hub: a folder, or `asset:NAME` for a model in a package.
+        id: Its Hub id. The adapters name it as their base, so it may stand beside weights that come from elsewhere.
+        source: Where the weights come from instead of the Hub: a folder, relative to the recipe, or `asset:NAME` for a
+            model in a package. Without an id, the adapters name the folder.
         dtype: The numbers that the base is loaded in; `auto` takes those of its files.
         quantization: Store the base in 4 or 8 bits (bitsandbytes); the adapters stay in full precision.
         adapters: The folder of a finished run, relative to the working directory: its tasks' adapters are there from

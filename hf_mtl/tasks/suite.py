@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from hf_mtl.errors import ConfigError, did_you_mean, listing
-from hf_mtl.tasks.task import Task
+from hf_mtl.tasks.task import UNNAMED, Task
 
 __all__ = ["TaskSuite"]
 
@@ -18,7 +18,7 @@ class TaskSuite(Mapping[str, Task]):
         tasks: The tasks; their names must differ.
 
     Raises:
-        ConfigError: If there is no task, or two of one name.
+        ConfigError: If there is no task, one without a name, or two of one name.
     """
 
     def __init__(self, tasks: Iterable[Task]) -> None:
@@ -26,6 +26,11 @@ class TaskSuite(Mapping[str, Task]):
         if not tasks:
             raise ConfigError(
                 "A suite needs at least one task: tasks=[Task('sentiment', train=..., eval=...), ...]."
+            )
+        if any(task.name == UNNAMED for task in tasks):
+            raise ConfigError(
+                "A task has no name. Write it first, Task('sentiment', train=...), or pass "
+                "tasks={'sentiment': Task(train=...)}."
             )
         twice = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
         if twice:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, Self
 
 from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PeftConfig
 
-from hf_mtl.data import RowTemplate
-from hf_mtl.errors import ConfigError
+from hf_mtl.data import RowTemplate, as_rows
+from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.keywords import explained_keywords
 from hf_mtl.metrics import Metric, MetricLike
 from hf_mtl.tasks.declaring import declare, measures
 from hf_mtl.tasks.kinds import Declared, Kind, kind_of
+from hf_mtl.tasks.rows_field import RowsField
 
-__all__ = ["Task"]
+__all__ = ["UNNAMED", "Task"]
+
+UNNAMED = "(unnamed)"  # until a suite or a mapping of tasks names it
 
 _POSITIVE = (
     "max_length", "batch_size", "gradient_accumulation_steps", "learning_rate", "num_train_epochs", "max_steps",
@@ -28,23 +33,29 @@ _SETTINGS = (
 )  # fmt: skip
 
 
+@explained_keywords
 @dataclass(frozen=True)
 class Task:
     """One task of a suite.
 
     Args:
-        name: Any text; it names the task in logs, reports and files.
+        name: Any text; it names the task in logs, reports and files. It may be left out where a mapping
+            `{name: Task(...)}` names the task.
         train: Rows to learn from, stored or streamed (then with `max_steps`); without them the task is only evaluated.
-        eval: Rows to measure on.
+            A `datasets.Dataset` or `IterableDataset`, a list of dicts, a dict of columns, or what
+            `hf_mtl.data.load_rows` takes: a file, a folder, a Hub id or `asset:NAME`.
+        eval: Rows to measure on, in the same forms, not streamed.
         template: How a row becomes text: `PromptCompletion`, `Chat`, or a callable that gives
             `{"prompt": ..., "completion": ...}` or `{"messages": [...]}`.
         labels: The values of the completion's one field, if it is one of a closed set; they are ranked by
             likelihood for the metric `accuracy`.
-        adapter: Any supported PEFT config object; the default is a LoRA of rank 8 on all linear layers.
+        adapter: Any supported PEFT config object; the default is the trainer's `peft_config`, or else a LoRA of rank 8
+            on all linear layers.
         metrics: Names (`hf_mtl.metrics.METRICS`), mappings of a name and options, `evaluate` modules, or callables
             `(predictions, references) -> {name: value}`; default: those of the kind (docs/kinds.md), for texts that are
             written by how long the answers are (docs/metrics.md).
-        max_length: Most tokens of an example; longer ones are cut at the end and counted. None keeps all.
+        max_length: Most tokens of an example; longer ones are cut at the end and counted. Default: that of the training
+            arguments, which by default keep all.
         batch_size: Rows of a batch, over all processes; default `per_device_train_batch_size` times their number.
         gradient_accumulation_steps: Batches of one optimizer step. This and all further settings default to the
             training arguments' values of the same name, and mean the same.
@@ -75,10 +86,10 @@ class Task:
         8
     """
 
-    name: str
+    name: str = UNNAMED
     _: KW_ONLY
-    train: Dataset | IterableDataset | None = None
-    eval: Dataset | None = None
+    train: RowsField[Dataset | IterableDataset] = RowsField()  # noqa: RUF009  # holds no rows itself
+    eval: RowsField[Dataset] = RowsField()  # noqa: RUF009
     kind: str | Mapping[str, Any] | Kind = "causal-lm"  # Any: options of a kind
     columns: Mapping[str, str] = field(default_factory=dict)
     template: RowTemplate | None = None
@@ -104,21 +115,42 @@ class Task:
     early_stopping_patience: int | None = None
     declared: Declared = field(init=False, repr=False, compare=False)
     measures: tuple[Metric, ...] = field(init=False, repr=False, compare=False)
+    has_default_adapter: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "has_default_adapter", self.adapter is None)
         if self.adapter is None:
             object.__setattr__(self, "adapter", LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
         problems = [*self._name_problems(), *self._number_problems()]
         if self.train is None and self.eval is None:
             problems.append("it has neither train nor eval rows; give it at least one of the two.")
+        unreadable = [*self._read("train"), *self._read("eval")]
         try:
             object.__setattr__(self, "kind", kind_of(self.kind))
         except ConfigError as error:
             problems += error.problems
         else:
-            problems += self._settle()
+            problems += [] if unreadable else self._settle()
+        problems += unreadable
         if problems:
             raise ConfigError([f"task {self.name!r}: {problem}" for problem in problems])
+
+    def _read(self, split: str) -> list[str]:
+        """Make a data set of the rows of a split; returns what is wrong with them."""
+        given = vars(self)[split]
+        if given is None:
+            return []
+        try:
+            rows = as_rows(given)
+        except ConfigError as error:
+            return [f"{split}: {problem}" for problem in error.problems]
+        except DataError as error:
+            return [f"{split}: {error}"]
+        if split == "eval" and isinstance(rows, IterableDataset):
+            few = "Dataset.from_list(list(stream.take(500)))"
+            return [f"eval: rows to measure on are not streamed; take a number of them: {few}."]
+        object.__setattr__(self, split, rows)
+        return []
 
     def _settle(self) -> list[str]:
         """Fill in what follows from the kind and the rows; returns what is wrong."""
@@ -167,6 +199,38 @@ class Task:
             for name in _NOT_NEGATIVE
             if values[name] is not None and values[name] < 0
         ]
+
+    def named(self, name: str) -> Self:
+        """The same task under another name.
+
+        Raises:
+            ConfigError: If that is no name.
+        """
+        return self._changed(name=name)
+
+    def with_defaults(self, *, adapter: PeftConfig | None = None, max_length: int | None = None) -> Self:
+        """The same task with what it leaves open filled in; what it says itself stays.
+
+        Raises:
+            ConfigError: If its kind cannot work with that `max_length`.
+        """
+        changes: dict[str, Any] = {}  # Any: values of fields
+        if adapter is not None and self.has_default_adapter:
+            changes |= {"adapter": adapter, "has_default_adapter": False}
+        if max_length is not None and self.max_length is None:
+            changes |= {"max_length": max_length, "declared": replace(self.declared, max_length=max_length)}
+        return self._changed(**changes) if changes else self
+
+    def _changed(self, **changes: Any) -> Self:  # Any: values of fields
+        """A copy that keeps what was settled; the rows are not read anew."""
+        task = copy.copy(self)
+        vars(task).update(changes)
+        problems = [*task._name_problems(), *task._number_problems()]
+        if task.declared is not self.declared:
+            problems += task.own_kind.problems(task.declared)
+        if problems:
+            raise ConfigError([f"task {task.name!r}: {problem}" for problem in problems])
+        return task
 
     @property
     def settings(self) -> Mapping[str, float | str]:

@@ -19,9 +19,10 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.training_args import OptimizerNames
 
 from hf_mtl.errors import listing
+from hf_mtl.familiar import FAMILIAR
 from hf_mtl.tasks import Task
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
-from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS
+from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
 from hf_mtl.training.precision import precision_problem
 from hf_mtl.training.trackers import tracker_problems
 from hf_mtl.training.treatments import Refused, Treatment
@@ -34,6 +35,11 @@ _FOREIGN = ("transformers", "trl")
 _UNKNOWN = Refused(
     "this version of hf_mtl does not know it, so nothing would follow from it",
     "leave it out, or give it to the trainer that it was made for",
+)
+
+# Fields that the class of our own adds: `SFTConfig.max_length` is the same.
+_OURS = frozenset(own.name for own in dataclasses.fields(MultiTaskTrainingArguments)) - frozenset(
+    own.name for own in dataclasses.fields(TrainingArguments)
 )
 
 # What `optim_args` cannot set, since every group of parameters comes with its own.
@@ -129,13 +135,23 @@ def value_problems(
     """
     problems: list[ArgumentProblem] = []
     for name, default in _defaults(cls).items():
-        treatment = FIELDS.get(name, _UNKNOWN if _home(name, cls) in _FOREIGN else None)
+        treatment = FIELDS.get(name, _foreign(name) if _home(name, cls) in _FOREIGN else None)
         if name == "accelerator_config":
             problems += _accelerator_problems(values.get(name))
         elif name in values and _is_refused(values[name], treatment, (default, *_derived(name, values))):
             assert isinstance(treatment, Refused)
             problems.append(ArgumentProblem((name,), values[name], treatment.text))
     return problems
+
+
+def _foreign(name: str) -> Treatment | None:
+    """What becomes of a field of another trainer's arguments."""
+    if name in _OURS:
+        return None
+    known = FAMILIAR.get(name)
+    if known is None:
+        return _UNKNOWN
+    return Refused("it belongs to another trainer", known.instead, neutral=(None, *known.same))
 
 
 def _is_refused(value: object, treatment: Treatment | None, defaults: Iterable[object]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from hf_mtl.errors import CheckpointError, ConfigError, listing
+from hf_mtl.keywords import explained_keywords
 from hf_mtl.objectives import Objective
 from hf_mtl.tasks import Sharing, sharing_of, suite_objective
 from hf_mtl.training.mixtures import Mixture, StopRule
@@ -22,6 +23,7 @@ ELEMENTWISE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd", "adagrad", 
 SCHEDULES_BY_LOSS = ("reduce_lr_on_plateau", "greedy")
 
 
+@explained_keywords
 @dataclass
 class MultiTaskTrainingArguments(TrainingArguments):
     """`TrainingArguments` for many tasks; all other fields keep their meaning.
@@ -41,6 +43,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
     what they mean in `transformers`.
 
     Args:
+        max_length: Most tokens of an example of tasks that do not set it; None keeps all.
         token_budget: Most tokens of a micro-batch on one device. It changes memory, never results.
         max_chunk_tokens: Most tokens of one task that are computed together. It changes results by rounding.
         mixture: Who takes part in a round: "all", "proportional", "temperature", "rates", "round_robin", "annealed" or
@@ -59,6 +62,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         skip_spikes: Whether the update of such a round is left out.
     """
 
+    max_length: int | None = field(default=None, metadata={"help": "Most tokens of an example of a task."})
     token_budget: int = field(default=4096, metadata={"help": "Most tokens of a micro-batch on one device."})
     max_chunk_tokens: int = field(
         default=1024, metadata={"help": "Most tokens of one task computed together."}
@@ -101,6 +105,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         problems = [
             f"{name} must be greater than 0, found {value}."
             for name, value in (
+                ("max_length", 1 if self.max_length is None else self.max_length),
                 ("token_budget", self.token_budget),
                 ("max_chunk_tokens", self.max_chunk_tokens),
                 ("max_strikes", self.max_strikes),

@@ -25,6 +25,7 @@ from hf_mtl.export.cards import (
     LOSS_CURVE_FILE,
     BaseFacts,
     Figure,
+    Places,
     RowsFacts,
     Setting,
     SuiteFacts,
@@ -136,7 +137,9 @@ def draw_cards(facts: SuiteFacts, folder: Path, *, whole: bool = True) -> list[P
             _draw([task], folder / task.folder / LOSS_CURVE_FILE)
     if whole:
         _draw(facts.tasks, folder / LOSS_CURVE_FILE)
-    return write_cards(folder)
+    # A base that only this machine has: until the adapters are pushed, their card says where they are here too.
+    here = Places(folder.resolve().as_posix()) if facts.base.folder is not None else None
+    return write_cards(folder, here)
 
 
 def say_if_without_pictures() -> None:
@@ -189,6 +192,7 @@ def base_facts(manifest: Manifest, *, dtype: str | None, quantization: str | Non
     return BaseFacts(
         hub_id=base.hub_id,
         asset=asset,
+        folder=str(Path(source).expanduser().resolve()) if source and not (asset or base.hub_id) else None,
         note=base.note,
         licence=None if known is None else known.licence,
         dtype=dtype,

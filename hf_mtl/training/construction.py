@@ -9,30 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from torch import nn
 from transformers import PreTrainedModel, TrainingArguments
 
-from hf_mtl.errors import ConfigError, listing
+from hf_mtl.errors import ConfigError
 from hf_mtl.models import RoutedModel
 from hf_mtl.tasks import Task, TaskSuite
+from hf_mtl.training.argument_checks import refused_arguments
 from hf_mtl.training.argument_table import PARAMETERS
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
+from hf_mtl.training.declared_tasks import Adapters, Tasks, tasks_of, tasks_of_rows, with_adapters
 from hf_mtl.training.treatments import Refused
 
 __all__ = [
     "Collator",
-    "Tasks",
+    "arguments_elsewhere",
+    "given_problems",
     "refuse_stock",
     "split_third",
     "stock_model",
     "suite_of",
     "task_arguments",
     "task_model",
+    "with_lengths",
 ]
 
-Tasks: TypeAlias = Iterable[Task] | TaskSuite
+Given = TypeVar("Given")
 Collator: TypeAlias = Callable[[list[Any]], dict[str, Any]]  # Any: as in transformers
 
 
@@ -42,15 +46,11 @@ def split_third(
     """Tell tasks from a data collator in the place that both may stand in.
 
     Raises:
-        ConfigError: If it is a single task, a mapping, or a second data collator.
+        ConfigError: If it is a single task, or a second data collator.
     """
     if isinstance(third, Task):
         raise ConfigError(f"tasks is one task, {third.name!r}; pass a list: tasks=[task].")
-    if isinstance(third, Mapping) and not isinstance(third, TaskSuite):
-        raise ConfigError(
-            "tasks is a mapping, but a task has its own name; pass tasks=list(mapping.values())."
-        )
-    if third is None or isinstance(third, TaskSuite | Iterable):
+    if third is None or isinstance(third, Iterable):
         return third, data_collator
     if data_collator is not None:
         raise ConfigError(
@@ -60,24 +60,80 @@ def split_third(
     return None, third
 
 
-def suite_of(tasks: Tasks | None) -> TaskSuite:
-    """The suite of some tasks; an empty one for None.
+def suite_of(
+    tasks: Tasks | None, stock: dict[str, Any], adapters: Adapters | None
+) -> tuple[TaskSuite | None, list[str]]:
+    """The suite that is meant, None for a stock Trainer, and what is wrong.
 
-    Raises:
-        ConfigError: If it is a collection without tasks, or of something else.
+    Args:
+        tasks: The tasks, if they are given as such.
+        stock: What the stock Trainer takes, by its parameters' names. A dict as `train_dataset` is tasks, and is taken
+            out together with its `eval_dataset`.
+        adapters: The trainer's `peft_config`.
     """
-    if tasks is None:
-        return {}  # type: ignore[return-value]  # as false as a suite can be
-    if isinstance(tasks, TaskSuite):
-        return tasks
-    tasks = tuple(tasks)
-    odd = {type(task).__name__ for task in tasks if not isinstance(task, Task)}
-    if odd:
-        raise ConfigError(
-            f"tasks must be Task objects, found {listing(odd)}. Pass tasks=[Task('name', train=...), ...]; "
-            f"rows for a stock Trainer go into train_dataset=..."
-        )
-    return TaskSuite(tasks)
+    rows = stock["train_dataset"]
+    if tasks is not None:
+        found, problems = tasks_of(tasks)
+    elif isinstance(rows, Mapping):
+        found, problems = tasks_of_rows(rows, stock["eval_dataset"])
+        stock |= {"train_dataset": None, "eval_dataset": None}
+    elif adapters is None:
+        return None, []
+    else:
+        return None, [
+            "peft_config is for tasks, each of which gets an adapter of its own: pass tasks=[Task(...), ...] or "
+            "train_dataset={'name': rows}. Without tasks, model=peft.get_peft_model(model, peft_config)."
+        ]
+    if not problems:
+        found, problems = with_adapters(found, adapters)
+    if not problems:
+        try:
+            return TaskSuite(found), []
+        except ConfigError as error:
+            problems += error.problems
+    return {}, problems  # type: ignore[return-value]  # as false as a suite can be
+
+
+def with_lengths(suite: TaskSuite, args: MultiTaskTrainingArguments) -> TaskSuite:
+    """The tasks, with the arguments' `max_length` where they have none."""
+    if args.max_length is None:
+        return suite
+    return TaskSuite(task.with_defaults(max_length=args.max_length) for task in suite.values())
+
+
+def given_problems(
+    suite: TaskSuite | None,
+    model: str | Path | nn.Module | None,
+    args: TrainingArguments | None,
+    stock: Mapping[str, object],
+) -> list[str]:
+    """What is wrong with a model, arguments, and what the stock Trainer takes, for the tasks of a suite or for none."""
+    if suite is None:
+        return _raised(stock_model, model)
+    return [
+        *refuse_stock(stock),
+        *_raised(task_model, model),
+        *([] if args is None else _raised(task_arguments, args)),
+        *refused_arguments(args, suite.values()),
+    ]
+
+
+def _raised(check: Callable[[Given], object], given: Given) -> list[str]:
+    try:
+        check(given)
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def arguments_elsewhere() -> dict[str, str]:
+    """Where keywords belong that are no parameters of the trainer, but settings of its arguments or of a task."""
+    of_arguments = {own.name for own in fields(MultiTaskTrainingArguments)}
+    of_tasks = {own.name for own in fields(Task) if own.init} - of_arguments
+    return {
+        name: f"it is a setting of the run; pass args=MultiTaskTrainingArguments('runs/mine', {name}=...)"
+        for name in of_arguments
+    } | {name: f"it is a setting of a task; write it in Task(..., {name}=...)" for name in of_tasks}
 
 
 def stock_model(model: str | Path | nn.Module | None) -> Any:  # Any: whatever the stock Trainer takes
@@ -89,8 +145,8 @@ def stock_model(model: str | Path | nn.Module | None) -> Any:  # Any: whatever t
     if isinstance(model, str | Path | RoutedModel):
         found = "a RoutedModel" if isinstance(model, RoutedModel) else repr(str(model))
         raise ConfigError(
-            f"model is {found}, which needs tasks=[Task(...), ...]. Without tasks this is the stock Trainer, "
-            f"which takes a model object: AutoModelForCausalLM.from_pretrained(...)."
+            f"model is {found}, which needs tasks=[Task(...), ...] or train_dataset={{'name': rows}}. Without "
+            f"tasks this is the stock Trainer, which takes a model object: AutoModelForCausalLM.from_pretrained(...)."
         )
     return model
 

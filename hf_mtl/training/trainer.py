@@ -22,10 +22,11 @@ from hf_mtl.adapters import renew_casts
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import Evaluator
 from hf_mtl.export import MANIFEST_FILE
+from hf_mtl.keywords import collecting_keywords
 from hf_mtl.models import RoutedModel, place_suite
 from hf_mtl.relations import Relations
 from hf_mtl.tasks import Processor, sharing_of
-from hf_mtl.training.argument_checks import refused_arguments, rounds_as_batches
+from hf_mtl.training.argument_checks import rounds_as_batches
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.building import processor_of, routed_model, row_sources
 from hf_mtl.training.cards import draw_cards, trainer_facts
@@ -33,16 +34,18 @@ from hf_mtl.training.checkpoints import RunLock, remove_partials
 from hf_mtl.training.combining import Combining
 from hf_mtl.training.construction import (
     Collator,
-    Tasks,
-    refuse_stock,
+    arguments_elsewhere,
+    given_problems,
     split_third,
     stock_model,
     suite_of,
     task_arguments,
     task_model,
+    with_lengths,
 )
 from hf_mtl.training.control import StopSignal
 from hf_mtl.training.decay import undecayed
+from hf_mtl.training.declared_tasks import Adapters, Tasks
 from hf_mtl.training.hooks import hook_problems
 from hf_mtl.training.looping import LoopingTrainer
 from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOptimizer
@@ -78,15 +81,19 @@ class MultiTaskTrainer(LoopingTrainer):
             `RoutedModel` already has under a task's name are trained further.
         args: The arguments; default `MultiTaskTrainingArguments("tmp_trainer")`. Plain `TrainingArguments` get the
             defaults of the fields that they lack.
-        tasks: The tasks, or a suite. None, or a function, which is then the data collator as in `Trainer`'s third
-            place: a stock Trainer, which takes all other arguments and ignores none.
-        train_dataset: As in `Trainer`; with tasks it is refused, as are `eval_dataset`, `model_init`,
+        tasks: The tasks, a suite, or a mapping of names: of tasks, of the keywords of `Task`, or of rows. None, or a
+            function, which is then the data collator as in `Trainer`'s third place: a stock Trainer, which takes all
+            other arguments and ignores none.
+        train_dataset: A dict of data sets, in any form that `Task(train=...)` takes, is one task for each, named by its
+            key; `eval_dataset` is then such a dict too. Anything else is as in `Trainer`.
+            With `tasks` it is refused, as are `eval_dataset`, `model_init`,
             `compute_loss_func`, `optimizers`, `optimizer_cls_and_kwargs`, `preprocess_logits_for_metrics` and
             `data_collator`, each with the way to do it here. Their defaults may be passed.
         processing_class: The tokenizer, or the image processor; default the one that belongs to the model.
         compute_metrics: As in `Trainer`, called for each task: `predictions` are the most likely tokens at its labels
             `[rows, longest]`, `label_ids` the labels, both filled up with -100.
         callbacks: As in `Trainer`.
+        peft_config: The adapter of every task that declares none; or adapters by the tasks' names.
 
     Raises:
         ConfigError: If the declaration cannot work, or a subclass overrides a method that tasks are not trained by.
@@ -102,7 +109,9 @@ class MultiTaskTrainer(LoopingTrainer):
     model: RoutedModel
     optimizer: Any  # Any: accelerate wraps the SuiteOptimizer
     lr_scheduler: Any  # Any: a SuiteSchedule, where the parent declares torch's class
+    keyword_problems: list[str]  # of keywords that there are not, found before the constructor runs
 
+    @collecting_keywords(arguments_elsewhere())
     def __init__(  # noqa: PLR0913  # the stock Trainer's own, in its order
         self,
         model: str | Path | nn.Module | None = None,
@@ -120,9 +129,9 @@ class MultiTaskTrainer(LoopingTrainer):
         preprocess_logits_for_metrics: Callable[[Tensor, Tensor], Tensor] | None = None,
         *,
         data_collator: Collator | None = None,
+        peft_config: Adapters | None = None,
     ) -> None:
         tasks, data_collator = split_third(tasks, data_collator)
-        self.suite = suite_of(tasks)
         stock: dict[str, Any] = {
             "data_collator": data_collator,
             "train_dataset": train_dataset,
@@ -134,13 +143,17 @@ class MultiTaskTrainer(LoopingTrainer):
             "preprocess_logits_for_metrics": preprocess_logits_for_metrics,
         }
         shared: dict[str, Any] = {"compute_metrics": compute_metrics, "callbacks": callbacks}
-        if not self.suite:
+        suite, problems = suite_of(tasks, stock, peft_config)
+        problems = [*self.keyword_problems, *problems]
+        problems += [] if suite is None else hook_problems(self, MultiTaskTrainer)
+        if problems := problems + given_problems(suite, model, args, stock):
+            raise ConfigError(problems)
+        if suite is None:
+            self.suite = {}  # type: ignore[assignment]  # as false as a suite can be
             super().__init__(stock_model(model), args, processing_class=processing_class, **stock, **shared)
             return
-        problems = [*hook_problems(self, MultiTaskTrainer), *refuse_stock(stock)]
-        if problems := problems + refused_arguments(args, self.suite.values()):
-            raise ConfigError(problems)
         args = task_arguments(args)
+        self.suite = with_lengths(suite, args)
         base = task_model(model)
         processor = processing_class or processor_of(base)
         routed = routed_model(base)

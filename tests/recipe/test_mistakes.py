@@ -126,6 +126,14 @@ def test_duplicate_key(write: Write) -> None:
         ),
         ("output_dir: runs/tiny\n", "", "output_dir is missing"),
         ("id: someone/tiny-llama, ", "", "recipe.yaml:2 model: id is missing"),
+        (
+            "{id: someone/tiny-llama, dtype: float32}",
+            "./nowhere",
+            "recipe.yaml:2 model.source: there is no folder",
+        ),
+        ("{id: someone/tiny-llama, dtype: float32}", "'a b'", "recipe.yaml:2 model.id: expected a Hub id"),
+        ("{id: someone/tiny-llama, dtype: float32}", ".", "holds no model: config.json is missing"),
+        ("learning_rate: 1e-3", "max_length: 9", "training.max_length: write max_length under `defaults`"),
         ("id: someone/tiny-llama", "id: ./a/b", "expected a Hub id (owner/name), found './a/b'."),
         (
             "dtype:",

@@ -184,7 +184,7 @@ def test_adapters_are_written_along(tmp_path: Path) -> None:
     weights = {"base_model.model.q_proj.lora_A.weight": torch.randn(2, 4)}
 
     def adapters(folder: Path) -> None:
-        write_adapter_folder(folder / "adapters" / "one", config, weights, base_hub_id="some/base")
+        write_adapter_folder(folder / "adapters" / "one", config, weights, base="some/base")
 
     folder = tmp_path / "checkpoint-1"
     write_checkpoint(folder, {"w": {}}, {}, also=adapters)

@@ -26,7 +26,7 @@ from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
-from hf_mtl.data import encode_rendered, pack, render
+from hf_mtl.data import RowTokens, pack
 from hf_mtl.data.packing import Chunk
 from hf_mtl.training import Round
 from hf_mtl.training.sources import StoredRows
@@ -112,8 +112,8 @@ def _alone(
     assert isinstance(source, StoredRows)
     order = [sequence.row for step in range(steps) for sequence in source.batch(step)]
     task, tokenizer = source.split.encoder.task, source.split.encoder.context.tokenizer
-    texts = [render(task.template, source.split.source[row], tokenizer) for row in order]  # type: ignore[arg-type]
-    rows = [encode_rendered(text, tokenizer) for text in texts]
+    tokens = RowTokens(task.declared.template, tokenizer)
+    rows = [encoded for row in order for encoded in tokens.encode(source.split.source[row])]
     batches = [len(source.batch(step)) for step in range(steps)]
     assert set(batches) == {ROWS}, "the stock Trainer cannot follow short batches inside an epoch"
     plain = get_peft_model(

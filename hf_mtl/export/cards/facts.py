@@ -213,6 +213,7 @@ class BaseFacts:
     Args:
         hub_id: Its id on the Hub.
         asset: The asset that the weights came from.
+        folder: The folder of this machine that they came from, where there is no id and no asset.
         note: In what they differ from the Hub's.
         licence: Its licence, where it is known.
         dtype: The numbers that it was loaded in.
@@ -224,6 +225,7 @@ class BaseFacts:
 
     hub_id: str | None = None
     asset: str | None = None
+    folder: str | None = None
     note: str | None = None
     licence: str | None = None
     dtype: str | None = None

@@ -47,7 +47,7 @@ def _base(facts: SuiteFacts) -> str:
     """The very weights that the adapters were trained on, where the suite's manifest does not lead there."""
     if facts.base.asset:
         return f", base={quoted(f'asset:{facts.base.asset}')}"
-    return "" if facts.base.hub_id else f", base={quoted(NO_BASE)}"
+    return "" if facts.base.hub_id or facts.base.folder else f", base={quoted(NO_BASE)}"
 
 
 def _example(task: TaskFacts) -> str:

@@ -25,7 +25,7 @@ def plain_peft(facts: SuiteFacts, task: TaskFacts, place: Place) -> str:
     """Code that loads base and adapter and does what the adapter is for."""
     image = task.kind == "image-classification"
     processor = "AutoImageProcessor" if image else "AutoTokenizer"
-    base = facts.base.hub_id or NO_BASE
+    base = facts.base.hub_id or facts.base.folder or NO_BASE
     lines = [
         "import torch",
         "from peft import PeftModel",

@@ -48,9 +48,11 @@ def base_link(base: BaseFacts) -> Verbatim:
     """The base."""
     if base.hub_id is not None:
         return hub_link(base.hub_id)
-    return (
-        Verbatim(f"the base {code(base.asset)}") if base.asset else Verbatim("a base that is not on the Hub")
-    )
+    if base.asset is not None:
+        return Verbatim(f"the base {code(base.asset)}")
+    if base.folder is not None:
+        return Verbatim(f"the base in the folder {code(base.folder)}, which is not on the Hub")
+    return Verbatim("a base that is not on the Hub")
 
 
 def method(task: TaskFacts) -> str:

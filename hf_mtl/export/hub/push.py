@@ -133,7 +133,8 @@ def _tell(plan: PushPlan, states: Mapping[str, RepoState | None], private: bool 
     base = plan.manifest.base
     if base.hub_id is None:
         logger.warning(
-            "The base has no Hub id, so plain PEFT cannot find it; save the suite with load_base(..., hub_id=...)."
+            "The base has no Hub id: adapter_config.json names the folder of this machine that it came from, if any; "
+            "plain PEFT finds it nowhere else. If it is on the Hub, save the suite with load_base(..., hub_id=...)."
         )
     public = [repo for repo, state in states.items() if private and state is not None and not state.private]
     if public:
