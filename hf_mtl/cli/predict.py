@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hf_mtl.cli.completion import run_tasks
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
 
@@ -22,6 +23,7 @@ def predict(
         str | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=run_tasks,
             help="The task whose adapter answers; without it, each row of --input names its own.",
         ),
     ] = None,
@@ -37,31 +39,45 @@ def predict(
     prompt: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="TEXT", help="A whole text, used as it is, instead of --input. May be repeated."
+            metavar="TEXT",
+            help="Instead of --input: what the task reads, put into its template; in a chat, the user's message. May "
+            "be repeated.",
         ),
     ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Each --prompt is the whole prompt, continued as it is.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the JSONL there instead of to stdout.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 32,
 ) -> None:
     """Answer inputs with the adapter of one task, or of many in one file: JSON lines with inputs and predictions."""
-    if (source is None) == (prompt is None):
-        raise ConfigError(
-            "expected either --input FILE (or - for stdin) or --prompt TEXT, found both or neither."
-        )
-    if task is None and source is None:
-        raise ConfigError("expected --task NAME with --prompt; only rows of --input can name their tasks.")
+    _check_sources(task, source, prompt, raw=raw)
     be_quiet()
     from hf_mtl.cli.json_lines import read_json_lines, write_json_lines
-    from hf_mtl.inference import answer_mixed_rows, answer_rows
+    from hf_mtl.inference import answer_mixed_rows, answer_rows, answer_texts
     from hf_mtl.recipe.finished import FinishedRun
 
     pipe, progress = FinishedRun(run).pipeline, sys.stderr.isatty()
     if task is None:
         rows = read_json_lines(str(source))
         answers = answer_mixed_rows(pipe, rows, max_new_tokens=max_new_tokens, progress=progress)
+    elif source is None:
+        texts = prompt or ()
+        answers = answer_texts(pipe, task, texts, raw=raw, max_new_tokens=max_new_tokens, progress=progress)
     else:
-        inputs = list(prompt or ()) if source is None else read_json_lines(source)
-        answers = answer_rows(pipe, task, inputs, max_new_tokens=max_new_tokens, progress=progress)
+        rows = read_json_lines(source)
+        answers = answer_rows(pipe, task, rows, max_new_tokens=max_new_tokens, progress=progress)
     write_json_lines(answers, output)
+
+
+def _check_sources(task: str | None, source: str | None, prompt: list[str] | None, *, raw: bool) -> None:
+    if (source is None) == (prompt is None):
+        raise ConfigError(
+            "expected either --input FILE (or - for stdin) or --prompt TEXT, found both or neither."
+        )
+    if task is None and source is None:
+        raise ConfigError("expected --task NAME with --prompt; only rows of --input can name their tasks.")
+    if raw and prompt is None:
+        raise ConfigError("--raw is for --prompt TEXT; rows of --input go through the task's template.")

@@ -9,7 +9,20 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from hf_mtl.cli import compare, evaluate, predict, push, recipes, relations, report, train, verify
+from hf_mtl.cli import (
+    compare,
+    evaluate,
+    predict,
+    preview,
+    push,
+    recipes,
+    relations,
+    report,
+    train,
+    validate,
+    verify,
+)
+from hf_mtl.cli.version import show_versions
 from hf_mtl.errors import HfMtlError
 
 __all__ = ["app", "main"]
@@ -38,10 +51,11 @@ app = typer.Typer(
     cls=_Program,
     help="Fine-tune one frozen language model on many tasks at once and get one ordinary PEFT adapter per task.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command("validate")(validate.validate)
+app.command("preview")(preview.preview)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
@@ -56,6 +70,10 @@ app.add_typer(recipes.app, name="recipes")
 @app.callback()
 def _options(
     traceback: Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show versions and exit.", callback=show_versions, is_eager=True),
+    ] = False,
 ) -> None:
     """Take the options that stand before the verb; `_Program` reads them."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from hf_mtl.cli.quiet import be_quiet
+
+if TYPE_CHECKING:
+    from hf_mtl.export.hub import DryRun
 
 __all__ = ["push"]
 
@@ -43,15 +46,24 @@ def push(
         ),
     ] = Layout.folders,
     private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
+    only_list: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="List repositories, files and what would change; send and write nothing."
+        ),
+    ] = False,
 ) -> None:
     """Put the adapters of a run on the Hub, the manifest that links them last; only what has changed is sent.
 
     The token is the one of `hf auth login`, or HF_TOKEN.
     """
     be_quiet()
-    from hf_mtl.export.hub import push_suite
+    from hf_mtl.export.hub import dry_run, push_suite
 
     console = Console()
+    if only_list:
+        _show(dry_run(run, namespace, name=name, layout=layout.value), console, private=private)
+        return
     pushed = push_suite(
         run,
         namespace,
@@ -61,4 +73,28 @@ def push(
         console=console,
     )
     for task, source in pushed.sources.items():
-        console.print(f"{task}: {source}", markup=False, highlight=False, soft_wrap=True)
+        _line(console, f"{task}: {source}")
+
+
+def _show(found: DryRun, console: Console, *, private: bool) -> None:
+    marks = {"new": "+", "changed": "~", "same": "="}
+    for repo in found.repos:
+        made = {
+            True: "there already",
+            False: f"to be made{', private' if private else ''}",
+            None: "not looked at",
+        }
+        _line(console, f"{repo.repo}  {made[repo.exists]}, {len(repo.files)} files, {repo.size:,} bytes")
+        for file in repo.files:
+            mark = "?" if file.change is None else marks[file.change]
+            _line(console, f"  {mark} {file.path}  {file.size:,} bytes")
+    if found.unknown is not None:
+        _line(console, f"Not compared with the Hub: {found.unknown}")
+    else:
+        sent = [file for repo in found.repos for file in repo.files if file.change != "same"]
+        _line(console, f"To be sent: {len(sent)} files, {sum(file.size for file in sent):,} bytes.")
+    _line(console, "Dry run: nothing was sent or written.")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

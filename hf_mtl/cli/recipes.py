@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hf_mtl.cli.completion import shipped_names
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.cli.shipped import description, shipped_recipes
+from hf_mtl.cli.validate import validate
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 
 __all__ = ["app"]
@@ -32,7 +34,12 @@ def list_recipes() -> None:
 def copy(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="A name that `hf-mtl recipes list` shows.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="A name that `hf-mtl recipes list` shows.",
+            show_default=False,
+            autocompletion=shipped_names,
+        ),
     ],
     destination: Annotated[
         Path, typer.Argument(metavar="DEST", help="The folder to create.", show_default=False)
@@ -54,6 +61,7 @@ def fetch(
             metavar="NAME...",
             help="Names that `hf-mtl recipes list` shows, or YAML files.",
             show_default=False,
+            autocompletion=shipped_names,
         ),
     ],
 ) -> None:
@@ -69,26 +77,7 @@ def fetch(
         Console().print(f"{name}: {resolve_asset(name)}", markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command("validate")
-def validate(
-    recipes: Annotated[
-        list[Path], typer.Argument(metavar="RECIPE...", help="YAML files.", show_default=False)
-    ],
-) -> None:
-    """Check recipes and their data without running them; every problem is listed."""
-    be_quiet()
-    from hf_mtl.recipe import load_recipe
-
-    problems: list[str] = []
-    for path in recipes:
-        try:
-            recipe = load_recipe(path)
-        except ConfigError as error:
-            problems += [f"{path}: {problem}" for problem in error.problems]
-        else:
-            Console().print(f"{path}: valid, tasks {', '.join(recipe.tasks)}", markup=False, soft_wrap=True)
-    if problems:
-        raise ConfigError(problems)
+app.command("validate")(validate)  # as it was called first
 
 
 def _folder_of(name: str) -> Path:

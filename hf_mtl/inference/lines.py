@@ -7,9 +7,10 @@ from typing import Any
 
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.inference.pipeline import MultiTaskPipeline
-from hf_mtl.tasks import Kind
+from hf_mtl.inference.prompts import input_of_text
+from hf_mtl.tasks import Kind, TaskForm
 
-__all__ = ["answer_mixed_rows", "answer_rows"]
+__all__ = ["answer_mixed_rows", "answer_rows", "answer_texts"]
 
 _MOST_TOLD = 20  # of many bad rows, so many are told
 Answer = dict[str, Any]  # Any: plain JSON
@@ -40,11 +41,7 @@ def answer_rows(
         ConfigError: If there is no such task.
         DataError: If an input cannot be used.
     """
-    if task not in pipe.forms:
-        raise ConfigError(
-            f"the model has no task {task!r}.{did_you_mean(task, pipe.forms)} Tasks: {listing(pipe.forms)}."
-        )
-    kind = pipe.forms[task].kind
+    kind = _form(pipe, task).kind
     options = _known(kind, {"max_new_tokens": max_new_tokens, "return_full_text": False})
     answers = pipe([(task, given, options) for given in inputs], progress=progress)
     pairs = zip(inputs, answers, strict=True)
@@ -54,6 +51,37 @@ def answer_rows(
         {"prompt": pipe.prompt(task, given), "prediction": answer[0]["generated_text"]}
         for given, answer in pairs
     ]
+
+
+def answer_texts(
+    pipe: MultiTaskPipeline,
+    task: str,
+    texts: Sequence[str],
+    *,
+    raw: bool,
+    max_new_tokens: int,
+    progress: bool = False,
+) -> list[Answer]:
+    """Answer texts through one task's template, as `input_of_text` applies it.
+
+    Args:
+        pipe: The tasks' adapters.
+        task: The task's name.
+        texts: The texts.
+        raw: Whether they are whole prompts.
+        max_new_tokens: Most tokens of an answer that is written.
+        progress: Whether to show a bar.
+
+    Returns:
+        As `answer_rows`.
+
+    Raises:
+        ConfigError: If there is no such task, or its template does not take a text.
+        DataError: If an input cannot be used.
+    """
+    form = _form(pipe, task)
+    inputs = [input_of_text(task, form, text, raw=raw) for text in texts]
+    return answer_rows(pipe, task, inputs, max_new_tokens=max_new_tokens, progress=progress)
 
 
 def answer_mixed_rows(
@@ -90,6 +118,14 @@ def answer_mixed_rows(
         {"task": row["task"], "input": row["input"], "prediction": answer}
         for row, answer in zip(rows, answers, strict=True)
     ]
+
+
+def _form(pipe: MultiTaskPipeline, task: str) -> TaskForm:
+    if task not in pipe.forms:
+        raise ConfigError(
+            f"the model has no task {task!r}.{did_you_mean(task, pipe.forms)} Tasks: {listing(pipe.forms)}."
+        )
+    return pipe.forms[task]
 
 
 def _row_options(pipe: MultiTaskPipeline, row: Mapping[str, Any], max_new_tokens: int) -> Any:

@@ -2,6 +2,7 @@
 
 from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
 from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor, load_tokenizer
+from hf_mtl.models.configured import ConfiguredBase
 from hf_mtl.models.decoding import Decoder, Event, Generation, GenerationRequest, GenerationSettings
 from hf_mtl.models.ends import base_end_ids
 from hf_mtl.models.fingerprint import fingerprint
@@ -17,6 +18,7 @@ __all__ = [
     "PACKABLE",
     "Architecture",
     "BaseIdentity",
+    "ConfiguredBase",
     "Decoder",
     "Event",
     "Generation",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from peft import PeftConfig, PeftType
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.data import Layout, PackedLayout, PaddedLayout
 from hf_mtl.errors import ConfigError, listing
@@ -168,19 +168,19 @@ def check_kind(base: PreTrainedModel, architecture: Architecture, config: PeftCo
         )
 
 
-def pool_of(base: PreTrainedModel, architecture: Architecture) -> Pool | None:
+def pool_of(config: PreTrainedConfig, architecture: Architecture) -> Pool | None:
     """Which states a head on sequences reads."""
-    averages = base.config.to_dict().get("classifier_pooling") == "mean"  # ModernBERT's own choice
+    averages = config.to_dict().get("classifier_pooling") == "mean"  # ModernBERT's own choice
     return Pool.MEAN if averages else architecture.pool
 
 
-def positions_of(base: PreTrainedModel, architecture: Architecture) -> int | None:
+def positions_of(config: PreTrainedConfig, architecture: Architecture) -> int | None:
     """Most tokens that a base has positions for; None where they are relative."""
-    config = base.config.to_dict()
-    positions: int | None = config.get("max_position_embeddings") or config.get("n_positions")
-    if positions is None or base.config.is_encoder_decoder:
+    values = config.to_dict()
+    positions: int | None = values.get("max_position_embeddings") or values.get("n_positions")
+    if positions is None or config.is_encoder_decoder:
         return None
-    return positions - (config["pad_token_id"] + 1 if architecture.positions_after_padding else 0)
+    return positions - (values["pad_token_id"] + 1 if architecture.positions_after_padding else 0)
 
 
 def layout_of(base: PreTrainedModel, architecture: Architecture) -> Layout:

@@ -42,10 +42,13 @@ __all__ = [
     "BaseIdentity",
     "identify",
     "load_base",
+    "load_config",
     "load_processor",
     "load_tokenizer",
+    "reads_images",
     "refuse_compiled",
     "switch_dropout_off",
+    "writes_text",
 ]
 
 logger = logging.getLogger(__name__)
@@ -125,7 +128,7 @@ def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImagePro
     """
     located = _located(source)
     try:
-        images = _reads_images(AutoConfig.from_pretrained(located))
+        images = reads_images(AutoConfig.from_pretrained(located))
     except (OSError, ValueError):
         images = False
     if not images:
@@ -138,7 +141,25 @@ def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImagePro
     return processor
 
 
-def _reads_images(config: PreTrainedConfig) -> bool:
+def load_config(source: str | Path) -> PreTrainedConfig:
+    """Load the configuration that belongs to a Hub id, a folder or an asset.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(_located(source))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"No configuration could be loaded from {str(source)!r}: {error}") from error
+    return config
+
+
+def writes_text(config: PreTrainedConfig) -> bool:
+    """Whether `load_base` loads a base of this configuration with a vocabulary head."""
+    return _auto_class(config) is not AutoModel
+
+
+def reads_images(config: PreTrainedConfig) -> bool:
     """Whether there is an image classifier on this configuration."""
     return MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None) is not None
 
@@ -147,7 +168,7 @@ def _auto_class(config: PreTrainedConfig) -> Any:  # Any: transformers' auto cla
     """What a base is loaded as: with its vocabulary head where it can write, else without a head."""
     if config.is_encoder_decoder:
         return AutoModelForSeq2SeqLM
-    encoder = config.model_type in ENCODERS or _reads_images(config)
+    encoder = config.model_type in ENCODERS or reads_images(config)
     return AutoModel if encoder else AutoModelForCausalLM
 
 

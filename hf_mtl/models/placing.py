@@ -21,7 +21,7 @@ from hf_mtl.tasks import (
     TaskSuite,
 )
 
-__all__ = ["base_problems", "context_of", "context_on", "place_suite", "place_task"]
+__all__ = ["base_problems", "context_of", "context_on", "medium_problems", "place_suite", "place_task"]
 
 
 def place_suite(model: RoutedModel, suite: TaskSuite, sharing: Sharing, *, seed: int) -> None:
@@ -95,7 +95,8 @@ def _check_head(model: RoutedModel, task: Task, head: HeadSpec | None) -> None:
 
 def base_problems(model: RoutedModel, kind: Kind) -> list[str]:
     """What is wrong with a model's base for a kind."""
-    if problems := _medium_problems(model, kind):
+    images = model.base.main_input_name == "pixel_values"
+    if problems := medium_problems(kind, images=images, base=type(model.base).__name__):
         return problems
     # Whether the base is causal is found out by running it, which only kinds that need it are worth.
     decodes = kind.shape is None and model.writes
@@ -104,12 +105,11 @@ def base_problems(model: RoutedModel, kind: Kind) -> list[str]:
     return kind.base_problems(encoder_decoder=bool(model.config.is_encoder_decoder), decodes=decodes)
 
 
-def _medium_problems(model: RoutedModel, kind: Kind) -> list[str]:
+def medium_problems(kind: Kind, *, images: bool, base: str) -> list[str]:
     """What is wrong with a kind that reads images on a base that reads text, or the other way round."""
-    images = model.base.main_input_name == "pixel_values"
     if kind.reads_images is images:
         return []
-    base, reads = type(model.base).__name__, {True: "images", False: "text"}
+    reads = {True: "images", False: "text"}
     fitting = sorted(name for name, other in KINDS.items() if ("image" in other.roles) is images)
     return [
         f"the kind {kind.name!r} reads {reads[kind.reads_images]}, and the base, a {base}, reads {reads[images]}. "
@@ -153,7 +153,7 @@ def context_on(model: RoutedModel, route: str, declared: Declared, processor: Pr
         declared: What its task declares.
         processor: The base's tokenizer or image processor.
     """
-    longest = positions_of(model.base, model.architecture)
+    longest = positions_of(model.base.config, model.architecture)
     virtual = model.virtual_tokens(route)
     return Context(
         declared,

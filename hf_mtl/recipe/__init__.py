@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from hf_mtl.recipe.cards import make_cards
     from hf_mtl.recipe.comparing import compare_recipe
     from hf_mtl.recipe.factory import Run, build
+    from hf_mtl.recipe.preview_page import write_preview_page
+    from hf_mtl.recipe.previewing import preview_recipe
+    from hf_mtl.recipe.row_checks import check_rows
     from hf_mtl.recipe.run import run_recipe
     from hf_mtl.recipe.verifying import verify_recipe
 
@@ -31,26 +34,32 @@ __all__ = [
     "TaskSpec",
     "TemplateSpec",
     "build",
+    "check_rows",
     "collect_facts",
     "compare_recipe",
     "load_recipe",
     "make_cards",
     "named_assets",
+    "preview_recipe",
     "read_resolved",
     "run_recipe",
     "save_recipe",
     "verify_recipe",
+    "write_preview_page",
 ]
 
 _HEAVY = {
     "Run": "factory",
     "build": "factory",
+    "check_rows": "row_checks",
     "collect_facts": "card_facts",
     "compare_recipe": "comparing",
     "make_cards": "cards",
     "named_assets": "asset_names",
+    "preview_recipe": "previewing",
     "run_recipe": "run",
     "verify_recipe": "verifying",
+    "write_preview_page": "preview_page",
 }
 
 

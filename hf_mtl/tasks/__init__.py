@@ -37,6 +37,7 @@ from hf_mtl.tasks.kinds import (
     row_tokens,
 )
 from hf_mtl.tasks.objectives import suite_objective
+from hf_mtl.tasks.seen import SeenPiece, SeenRow, SeenSequence, seen_row
 from hf_mtl.tasks.sharing import Sharing, SharingPlan
 from hf_mtl.tasks.structures import STRUCTURES, sharing_of
 from hf_mtl.tasks.suite import TaskSuite
@@ -63,6 +64,9 @@ __all__ = [
     "QuestionAnswering",
     "Regression",
     "RowEncoder",
+    "SeenPiece",
+    "SeenRow",
+    "SeenSequence",
     "Seq2SeqLM",
     "Sharing",
     "SharingPlan",
@@ -77,6 +81,7 @@ __all__ = [
     "kind_of",
     "register",
     "row_tokens",
+    "seen_row",
     "sequence_of",
     "sharing_of",
     "suite_objective",

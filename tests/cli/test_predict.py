@@ -24,6 +24,8 @@ tasks:
     template: {{prompt: "{{text}} is", completion: " {{label}}"}}
     labels: [negative, positive]
   past tense: {{train: verbs.jsonl, template: {{prompt: "{{lemma}}:", completion: " {{past}}"}}}}
+  pairs: {{train: verbs.jsonl, template: {{prompt: "{{lemma}} {{past}}", completion: " {{past}}"}}}}
+  fixed: {{train: verbs.jsonl, template: {{prompt: "Say:", completion: " {{past}}"}}}}
 training: {{max_steps: 1, per_device_train_batch_size: 2, use_cpu: true}}
 """
 
@@ -65,7 +67,12 @@ def test_tasks_of_every_kind_and_many_at_once(run: Path) -> None:
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     mixed = _predict(run, "--input", "-", "--max-new-tokens", "3", stdin=lines)
     assert [(own["task"], own["input"]) for own in mixed] == [(row["task"], row["input"]) for row in rows]
-    alone = _predict(run, "--task", "past tense", "--prompt", "walk:", "--max-new-tokens", "3")
+    alone = _predict(run, "--task", "past tense", "--prompt", "walk", "--max-new-tokens", "3")
+    assert alone[0]["prompt"] == "walk:"
+    raw = _predict(run, "--task", "past tense", "--prompt", "walk:", "--raw", "--max-new-tokens", "3")
+    assert raw == alone
+    ranked = _predict(run, "--task", "ranked", "--prompt", "good")
+    assert ranked[0]["prediction"] == mixed[2]["prediction"]
     assert mixed[0]["prediction"] == [{"generated_text": alone[0]["prediction"]}]
     assert mixed[1]["prediction"][0]["score"] == pytest.approx(best["score"], abs=1e-5)
     assert sum(label["score"] for label in mixed[2]["prediction"]) == pytest.approx(1)
@@ -82,6 +89,15 @@ def test_tasks_of_every_kind_and_many_at_once(run: Path) -> None:
             '{"task": "moods", "input": "a"}\n',
             "there is no task 'moods'. Did you mean 'mood'?",
         ),
+        (("--input", "-", "--raw"), "", "--raw is for --prompt TEXT"),
+        (("--task", "mood", "--prompt", "x", "--raw"), "", "task 'mood': --raw is for tasks with a template"),
+        (
+            ("--task", "pairs", "--prompt", "x"),
+            "",
+            "the prompt '{lemma} {past}' has the fields 'lemma', 'past', and --prompt fills one. Give rows with",
+        ),
+        (("--task", "fixed", "--prompt", "x"), "", "task 'fixed': the prompt 'Say:' has no field"),
+        (("--task", "moods", "--prompt", "x"), "", "has no task 'moods'. Did you mean 'mood'?"),
         (("--input", "-"), '{"task": "mood", "input": 3}\n', "task 'mood', input 1: expected a text"),
     ],
 )

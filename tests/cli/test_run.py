@@ -174,16 +174,17 @@ def test_predict_rows(
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["prompt"] for answer in answers] == ["walk:", "run:"]
     assert all(isinstance(answer["prediction"], str) for answer in answers)
-    raw = hf_mtl_program(*arguments, "--prompt", "walk:", "--output", "out.jsonl", cwd=finished[0])
-    assert raw.stdout == ""
-    assert json.loads((finished[0] / "out.jsonl").read_text(encoding="utf-8")) == answers[0]
+    for prompt in (("--prompt", "walk"), ("--prompt", "walk:", "--raw")):
+        done = hf_mtl_program(*arguments, *prompt, "--output", "out.jsonl", cwd=finished[0])
+        assert done.stdout == ""
+        assert json.loads((finished[0] / "out.jsonl").read_text(encoding="utf-8")) == answers[0]
 
 
 def test_predict_needs_no_training_data(
     finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     run = shutil.copytree(finished[0] / "runs" / "tiny", tmp_path / "tiny")
-    done = CliRunner().invoke(app, ["predict", str(run), "--task", "words", "--prompt", "good is"])
+    done = CliRunner().invoke(app, ["predict", str(run), "--task", "words", "--prompt", "good"])
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["prompt"] == "good is"
 

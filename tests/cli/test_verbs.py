@@ -15,18 +15,21 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+import hf_mtl
 from hf_mtl.cli import app
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = {
-    (): {"--traceback", "--help"},
+    (): {"--traceback", "--version", "--install-completion", "--show-completion", "--help"},
+    ("validate",): {"RECIPE...", "--help"},
+    ("preview",): {"RECIPE", "--task", "--rows", "--html", "--set", "--help"},
     ("train",): {"RECIPE", "--smoke", "--set", "--resume", "--output-dir", "--help"},
     ("evaluate",): {"RUN_OR_RECIPE", "--transfer", "--help"},
     ("compare",): {"RECIPE", "--set", "--seed", "--output-dir", "--smoke", "--help"},
-    ("predict",): {"RUN", "--task", "--input", "--prompt", "--output", "--max-new-tokens", "--help"},
-    ("push",): {"RUN", "--namespace", "--name", "--layout", "--private", "--help"},
+    ("predict",): {"RUN", "--task", "--input", "--prompt", "--raw", "--output", "--max-new-tokens", "--help"},
+    ("push",): {"RUN", "--namespace", "--name", "--layout", "--private", "--dry-run", "--help"},
     ("report",): {"RUN", "--output", "--help"},
     ("relations",): {"RUN", "--by", "--tau", "--output", "--help"},
     ("verify",): {"RECIPE", "--set", "--rounds", "--json", "--help"},
@@ -80,9 +83,8 @@ def test_list_copy_validate(hf_mtl_program: Program, tmp_path: Path) -> None:
     assert done.stdout.strip() == f"hf-mtl train {Path('mine') / 'recipe.yaml'}", done.stderr
     done = hf_mtl_program("recipes", "validate", "mine/recipe.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (
-        done.stdout.strip()
-        == "mine/recipe.yaml: valid, tasks sentiment, supersense, past tense, part of speech"
+    assert done.stdout.startswith(
+        "mine/recipe.yaml: valid, tasks sentiment, supersense, past tense, part of speech"
     )
 
 
@@ -158,6 +160,62 @@ def test_interrupt() -> None:
     )
     assert done.returncode == 128 + signal.SIGINT
     assert done.stderr.strip() == "Interrupted."
+
+
+def test_version_imports_no_package_that_it_names(hf_mtl_program: Program) -> None:
+    import peft
+    import torch
+    import transformers
+
+    done = hf_mtl_program("--version")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0] == f"hf_mtl {hf_mtl.__version__}"
+    named = dict(line.split(maxsplit=1) for line in lines)
+    assert named["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert named["transformers"] == transformers.__version__ and named["peft"] == peft.__version__
+    code = (
+        "import sys\nfrom hf_mtl.cli import app\n"
+        "app(['--version'], standalone_mode=False)\n"
+        "print([name for name in ('torch', 'transformers', 'peft', 'datasets') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("hf-mtl pre", ["preview", "predict"]),
+        ("hf-mtl recipes copy quick", ["quickstart"]),
+        ("hf-mtl preview recipe.yaml --task w", ["words"]),
+        ("hf-mtl preview recipe.yaml --task ", ["words", "past tense"]),
+        ("hf-mtl preview broken.yaml --task ", []),
+        ("hf-mtl predict run --task p", ["past tense"]),
+        ("hf-mtl predict nowhere --task p", []),
+    ],
+)
+def test_the_shell_is_offered_names(
+    hf_mtl_program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, offered: list[str]
+) -> None:
+    """As the script of `--show-completion bash` asks for them."""
+    (tmp_path / "recipe.yaml").write_text("tasks: {words: {}, past tense: {}}\n", encoding="utf-8")
+    (tmp_path / "broken.yaml").write_text("tasks: {\n", encoding="utf-8")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "hf_mtl.json").write_text('{"tasks": {"words": "w", "past tense": "p"}}')
+    words = line.split()
+    monkeypatch.setenv("_HF_MTL_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(words) if line.endswith(" ") else len(words) - 1))
+    done = hf_mtl_program(cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout.split("\n")[: len(offered)] == offered
+    assert len(done.stdout.split()) == sum(len(name.split()) for name in offered)
+
+
+def test_a_script_of_completion_is_shown(hf_mtl_program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    done = hf_mtl_program("--show-completion", "bash")
+    assert done.returncode == 0 and "_HF_MTL_COMPLETE=complete_bash" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["--input", "-", "--prompt", "x"]])

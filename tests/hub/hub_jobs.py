@@ -34,7 +34,7 @@ from hf_mtl import (
 )
 from hf_mtl.cli import app
 from hf_mtl.export import load_suite
-from hf_mtl.export.hub import push_suite
+from hf_mtl.export.hub import dry_run, push_suite
 from hf_mtl.models import load_base
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
@@ -42,6 +42,16 @@ TOKENS = torch.tensor([[5, 6, 7, 8]])
 
 def push(folder: str, namespace: str, options: dict[str, Any]) -> object:
     return asdict(push_suite(Path(folder), namespace, console=Console(), **options))
+
+
+def dry(folder: str, namespace: str, options: dict[str, Any]) -> object:
+    """What a push would do; by repository whether it exists, and each file's size and change."""
+    found = dry_run(Path(folder), namespace, **options)
+    repos = {
+        repo.repo: [repo.exists, {file.path: [file.size, file.change] for file in repo.files}]
+        for repo in found.repos
+    }
+    return {"repos": repos, "unknown": found.unknown}
 
 
 def command(*arguments: str) -> object:
@@ -214,7 +224,7 @@ def _told(job: Callable[..., object]) -> Callable[..., str]:
 JOBS = {
     job.__name__: _told(job)
     for job in (
-        push, command, two_processes, shell, upload_base, plain_logits, auto_logits, suite_logits, chosen_logits,
+        push, dry, command, two_processes, shell, upload_base, plain_logits, auto_logits, suite_logits, chosen_logits,
         pipeline_answers, validate_cards, train, fetch,
     )
 }  # fmt: skip

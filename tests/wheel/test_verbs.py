@@ -121,7 +121,7 @@ def test_evaluate(plain: PlainInstall, trained: tuple[Path, Done], folder: Path)
 
 
 def test_predict(plain: PlainInstall, trained: tuple[Path, Done], folder: Path) -> None:
-    done = _must(plain.run("predict", "runs/tiny", "--task", "words", "--prompt", "good is", cwd=folder))
+    done = _must(plain.run("predict", "runs/tiny", "--task", "words", "--prompt", "good", cwd=folder))
     assert json.loads(done.stdout)["prompt"] == "good is"
 
 

@@ -24,7 +24,7 @@ from hf_mtl.export.cards.places import Places
 from hf_mtl.export.cards.rendering import LOSS_CURVE_FILE, suite_card, task_card
 from hf_mtl.export.cards.saved import saved_task
 from hf_mtl.export.cards.settings import differing
-from hf_mtl.export.cards.writing import CARD_FILE, refresh_cards, write_cards
+from hf_mtl.export.cards.writing import CARD_FILE, card_texts, refresh_cards, write_cards
 
 __all__ = [
     "CARD_FILE",
@@ -39,6 +39,7 @@ __all__ = [
     "SuiteFacts",
     "TaskData",
     "TaskFacts",
+    "card_texts",
     "data_of",
     "differing",
     "refresh_cards",

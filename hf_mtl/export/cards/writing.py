@@ -9,7 +9,7 @@ from hf_mtl.export.cards.facts import FACTS_FILE, SuiteFacts
 from hf_mtl.export.cards.places import Places
 from hf_mtl.export.cards.rendering import suite_card, task_card
 
-__all__ = ["CARD_FILE", "refresh_cards", "write_cards"]
+__all__ = ["CARD_FILE", "card_texts", "refresh_cards", "write_cards"]
 
 CARD_FILE = "README.md"
 
@@ -27,6 +27,15 @@ def write_cards(folder: str | Path, places: Places | None = None) -> list[Path]:
     Raises:
         CheckpointError: There is no `cards.json`, or it is of another form or names a folder outside.
     """
+    texts = card_texts(folder, places)
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    return list(texts)
+
+
+def card_texts(folder: str | Path, places: Places | None = None) -> dict[Path, str]:
+    """The text of each card that `write_cards` writes, by its file; arguments and errors as there."""
     folder = Path(folder)
     if not (folder / FACTS_FILE).is_file():
         raise CheckpointError(
@@ -49,11 +58,7 @@ def write_cards(folder: str | Path, places: Places | None = None) -> list[Path]:
         for task in facts.tasks
         if task.folder is not None
     }
-    texts[folder / CARD_FILE] = suite_card(facts, places)
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-    return list(texts)
+    return texts | {folder / CARD_FILE: suite_card(facts, places)}
 
 
 def refresh_cards(folder: str | Path, places: Places) -> bool:

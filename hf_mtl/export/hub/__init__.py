@@ -9,6 +9,7 @@
 
 from hf_mtl.export.hub.checks import check_account, check_places
 from hf_mtl.export.hub.client import Hub, RepoState
+from hf_mtl.export.hub.dry_run import DryRun, PlannedFile, PlannedRepo, dry_run
 from hf_mtl.export.hub.files import UploadFile, card_files
 from hf_mtl.export.hub.plan import LAYOUTS, Layout, Place, PushPlan, plan_push, repo_name
 from hf_mtl.export.hub.push import Pushed, Upload, push_suite, upload_plan
@@ -17,9 +18,12 @@ from hf_mtl.export.hub.upload import Change, PushedRepo, bring_up_to_date, folde
 __all__ = [
     "LAYOUTS",
     "Change",
+    "DryRun",
     "Hub",
     "Layout",
     "Place",
+    "PlannedFile",
+    "PlannedRepo",
     "PushPlan",
     "Pushed",
     "PushedRepo",
@@ -30,6 +34,7 @@ __all__ = [
     "card_files",
     "check_account",
     "check_places",
+    "dry_run",
     "folder_change",
     "plan_push",
     "push_suite",

@@ -72,7 +72,7 @@ class Decoder:
         embeddings = model.base.get_input_embeddings()
         assert isinstance(embeddings, nn.Embedding)
         self._vocabulary = embeddings.num_embeddings
-        self._positions = positions_of(model.base, model.architecture)
+        self._positions = positions_of(model.base.config, model.architecture)
         self._packed = PackedRows(model) if model.architecture.packed else None
         self._waiting: deque[Row] = deque()
         self._count = 0

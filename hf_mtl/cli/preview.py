@@ -1,0 +1,49 @@
+"""`hf-mtl preview`: rows as the model sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hf_mtl.cli.completion import recipe_tasks
+from hf_mtl.cli.options import Changes, RecipeFile
+from hf_mtl.cli.quiet import be_quiet
+
+__all__ = ["preview"]
+
+_REFUSED = 1
+
+
+def preview(
+    recipe: RecipeFile,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this task. May be repeated.", autocompletion=recipe_tasks),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of each task.")] = 3,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page instead of printing.")
+    ] = None,
+    settings: Changes = None,
+) -> None:
+    """Show rows of each task token by token: what is learned, the ends, what max_length cuts off, the labels.
+
+    Takes the base's tokenizer, not its weights. Exits 1 if training would refuse one of the rows.
+    """
+    be_quiet()
+    from hf_mtl.recipe import load_recipe, preview_recipe
+
+    previews = preview_recipe(load_recipe(recipe, settings or ()), task or (), rows=rows)
+    if html is None:
+        from hf_mtl.cli.preview_text import print_previews
+
+        print_previews(previews, Console())
+    else:
+        from hf_mtl.recipe import write_preview_page
+
+        typer.echo(write_preview_page(previews, html, title=str(recipe)))
+    if any(each.refused for each in previews):
+        raise typer.Exit(_REFUSED)

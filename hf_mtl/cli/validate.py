@@ -1,0 +1,45 @@
+"""`hf-mtl validate`: what is wrong with recipes and their data, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.errors import ConfigError
+
+__all__ = ["validate"]
+
+
+def validate(
+    recipes: Annotated[
+        list[Path], typer.Argument(metavar="RECIPE...", help="YAML files.", show_default=False)
+    ],
+) -> None:
+    """Check recipes, their data and a sample of each task's rows without training; every problem is listed."""
+    be_quiet()
+    from hf_mtl.recipe import check_rows, load_recipe
+
+    console, problems = Console(), []
+    for path in recipes:
+        try:
+            recipe = load_recipe(path)
+        except ConfigError as error:
+            problems += [f"{path}: {problem}" for problem in error.problems]
+            continue
+        checks = check_rows(recipe)
+        problems += [f"{path}: {problem}" for problem in checks.problems]
+        if not checks.problems:
+            looked = f", {checks.rows} rows tokenised" if checks.rows else ""
+            _say(console, f"{path}: valid, tasks {', '.join(recipe.tasks)}{looked}")
+        for note in checks.unchecked:
+            _say(console, f"{path}: not checked: {note}")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
