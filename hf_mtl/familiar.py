@@ -102,7 +102,7 @@ FAMILIAR: Mapping[str, Familiar] = MappingProxyType({
     "collate_fn": Familiar("rows of many tasks are laid out in one batch, by their kinds; " + _TEMPLATE.instead),
     "tokenizer": Familiar("pass processing_class=tokenizer to MultiTaskTrainer"),
     "processing_class": _TO_TRAINER,
-    "chat_template": _ON_TOKENIZER,
+    "chat_template": Familiar("a task has its own: template=Chat(chat_template=...)"),
     "chat_template_path": _ON_TOKENIZER,
     "eos_token": _ON_TOKENIZER,
     "pad_token": _ON_TOKENIZER,

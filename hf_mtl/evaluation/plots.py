@@ -1,5 +1,7 @@
 """Pictures of a run: the training loss of every task over the rounds.
 
+With many tasks those that end highest and lowest have colours and names, and the others are thin and grey.
+
     plot_losses(trainer.state.log_history, suite.names, "runs/quickstart/losses.png")
 
 Needs matplotlib: `pip install 'hf-mtl[plots]'`. No window opens, and matplotlib's global settings stay.
@@ -13,8 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_mtl.errors import ConfigError
+from hf_mtl.evaluation.fitted_table import CROWDED
+from hf_mtl.evaluation.glyphs import save_pngs
+from hf_mtl.evaluation.highlights import highlights
 from hf_mtl.evaluation.report import LossPoint, losses_by_task
 from hf_mtl.packages import MATPLOTLIB
+from hf_mtl.short_names import short_names, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +33,9 @@ __all__ = [
     "can_draw",
     "decorate",
     "draw_curve",
+    "draw_faint",
     "new_figure",
+    "others",
     "plain",
     "plot_losses",
 ]
@@ -37,9 +45,10 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 # After the last colour the line style changes: 7 x 5 lines that differ.
 DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 
-CROWDED = 8  # more tasks than this, and the legend moves beside the axes
-LEGEND_ROWS = 18
 LOG_SCALE_RATIO = 20.0  # from this ratio of largest to smallest loss on, the axis is logarithmic
+ONLY_DECADES = 300.0  # from this ratio on, a logarithmic axis names the powers of ten only
+NAME_WIDTH = 36  # longer names are cut in a legend
+FAINT = "0.75"
 SIZE = (8.0, 4.5)  # inches
 DPI = 150
 
@@ -54,6 +63,9 @@ def can_draw() -> bool:
 def plot_losses(log_history: Sequence[Mapping[str, float]], tasks: Sequence[str], path: str | Path) -> None:
     """Write a PNG with one line per task: the logged losses, thin, and their running mean, bold.
 
+    More than eight tasks would be a tangle: then four that end highest and four that end lowest are drawn so, and the
+    running means of the others in grey.
+
     Args:
         log_history: `trainer.state.log_history`.
         tasks: The tasks' names, in the legend's order.
@@ -63,13 +75,33 @@ def plot_losses(log_history: Sequence[Mapping[str, float]], tasks: Sequence[str]
         ConfigError: matplotlib is not installed.
     """
     losses = {task: points for task, points in losses_by_task(log_history, tasks).items() if points}
-    columns = math.ceil(len(losses) / LEGEND_ROWS) if len(losses) > CROWDED else 0
-    figure = new_figure(SIZE[0] + 2.2 * columns, SIZE[1])
+    shown = highlights(losses, [losses])
+    names = short_names(losses, NAME_WIDTH)
+    beside = len(losses) > CROWDED or widest(names.values()) > NAME_WIDTH // 2
+    figure = new_figure(
+        SIZE[0] + (0.6 + 0.09 * widest(names[task] for task in shown) if beside else 0), SIZE[1]
+    )
     axes = figure.add_subplot()
-    for index, (task, points) in enumerate(losses.items()):
-        draw_curve(axes, index, task, points, crowded=len(losses) > CROWDED)
+    for index, task in enumerate(shown):
+        draw_curve(axes, index, names[task], losses[task])
+    rest = [points for task, points in losses.items() if task not in shown]
+    draw_faint(axes, rest)
     decorate(axes, losses, "training loss")
-    figure.savefig(path, format="png")
+    handles, labels = axes.get_legend_handles_labels()
+    if rest:
+        half = len(handles) // 2  # in the order of the lines' ends: the highest, the others, the lowest
+        handles.insert(half, axes.get_lines()[-1])
+        labels.insert(half, others(len(rest)))
+    if losses and beside:
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
+    elif losses:
+        axes.legend(handles, labels, frameon=False)
+    save_pngs({path: figure})
+
+
+def others(count: int) -> str:
+    """What a legend says of the grey lines."""
+    return "1 other task" if count == 1 else f"{count} other tasks"
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
@@ -102,22 +134,34 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def draw_curve(
-    axes: Axes, index: int, task: str, points: Sequence[LossPoint], *, crowded: bool, smooth: bool = True
+    axes: Axes, index: int, task: str, points: Sequence[LossPoint], *, smooth: bool = True
 ) -> None:
     """Draw the points of a task, thin, and their running mean, bold; the index gives colour and dashes."""
     rounds = [step for step, _ in points]
     values = [loss for _, loss in points]
     color = PALETTE[index % len(PALETTE)]
     dashes = DASHES[index // len(PALETTE) % len(DASHES)]
-    # A NaN leaves a gap in the thin line; the bold one bridges it, else its whole window would be a gap.
+    axes.plot(rounds, values, color=color, linewidth=0.6, alpha=0.3)
+    steps, means = _means(points, smooth)
+    marker = "o" if len(steps) == 1 else ""
+    axes.plot(steps, means, color=color, linestyle=dashes, linewidth=2.2, marker=marker, label=plain(task))
+    if steps and steps[-1] < rounds[-1]:  # it ended with something that is no number
+        axes.plot(steps[-1:], means[-1:], "x", color=color, markersize=8, markeredgewidth=2)
+
+
+def draw_faint(axes: Axes, curves: Sequence[Sequence[LossPoint]], *, smooth: bool = True) -> None:
+    """Draw the running means of the curves that do not stand out, behind those that do."""
+    for points in curves:
+        steps, means = _means(points, smooth)
+        marker = "." if len(steps) == 1 else ""
+        axes.plot(steps, means, color=FAINT, linewidth=0.8, marker=marker, zorder=1.5)
+
+
+def _means(points: Sequence[LossPoint], smooth: bool) -> tuple[list[int], list[float]]:
+    """The running mean of the finite points: a gap would make gaps of all means around it."""
     finite = [(step, loss) for step, loss in points if math.isfinite(loss)]
     window = _window(len(finite)) if smooth else 1
-    means = running_mean([loss for _, loss in finite], window)
-    axes.plot(rounds, values, color=color, linewidth=0.6, alpha=0.12 if crowded else 0.3)
-    marker = "o" if len(finite) == 1 else ""
-    steps = [step for step, _ in finite]
-    width = 1.5 if crowded else 2.2
-    axes.plot(steps, means, color=color, linestyle=dashes, linewidth=width, marker=marker, label=plain(task))
+    return [step for step, _ in finite], running_mean([loss for _, loss in finite], window)
 
 
 def _window(count: int) -> int:
@@ -132,25 +176,13 @@ def plain(task: str) -> str:
     return f"\u200b{text}" if text.startswith("_") else text
 
 
-def decorate(
-    axes: Axes,
-    losses: Mapping[str, Sequence[LossPoint]],
-    label: str,
-    *,
-    log: bool = True,
-    legend: bool = True,
-) -> None:
-    """Scale the axes to the curves (by `log` also to a logarithm), name them, and give them a legend."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+def decorate(axes: Axes, losses: Mapping[str, Sequence[LossPoint]], label: str, *, log: bool = True) -> None:
+    """Scale the axes to the curves (by `log` also to a logarithm), and name them."""
+    from matplotlib.ticker import MaxNLocator
 
     values = [loss for points in losses.values() for _, loss in points if math.isfinite(loss)]
-    if log and values and min(values) > 0 and max(values) / min(values) > LOG_SCALE_RATIO:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.set_ylim(bottom=0 if not values or min(values) >= 0 else None)
+    if values:
+        _fit(axes, min(values), max(values), log=log)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("round")
     axes.set_ylabel(label)
@@ -160,17 +192,21 @@ def decorate(
     axes.margins(x=0.01)
     if not losses:
         axes.text(0.5, 0.5, "no losses were logged", transform=axes.transAxes, ha="center", color="0.4")
-    elif not legend:
+
+
+def _fit(axes: Axes, low: float, high: float, *, log: bool) -> None:
+    """Scale an axis to what it shows: logarithmic for a wide range, and with 0 only where 0 is near."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    if log and low > 0 and high / low > LOG_SCALE_RATIO:
+        axes.set_yscale("log")
+        wide = high / low > ONLY_DECADES
+        axes.yaxis.set_major_locator(LogLocator() if wide else LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        margin = (high / low) ** 0.05
+        axes.set_ylim(low / margin, high * margin)
         return
-    elif len(losses) <= CROWDED:
-        axes.legend(frameon=False)
-    else:
-        columns = math.ceil(len(losses) / LEGEND_ROWS)
-        axes.legend(
-            frameon=False,
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1),
-            ncols=columns,
-            borderaxespad=0,
-            fontsize=9,
-        )
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    from_zero = 0 <= low < (high - low)
+    axes.set_ylim(0 if from_zero else low - margin, high + margin)

@@ -24,7 +24,16 @@ from hf_mtl.evaluation.generated import GeneratedSample
 if TYPE_CHECKING:
     from hf_mtl.tasks import Task, TaskSuite
 
-__all__ = ["LossPoint", "Report", "Score", "TaskResult", "build_report", "losses_by_task", "own_figures"]
+__all__ = [
+    "LossPoint",
+    "Report",
+    "Score",
+    "TaskResult",
+    "build_report",
+    "losses_by_task",
+    "main_score",
+    "own_figures",
+]
 
 FORMAT_VERSION = 3  # 1 had no intervals, 2 no answers that were written
 
@@ -201,6 +210,13 @@ def losses_by_task(
         )
         for task in tasks
     }
+
+
+def main_score(result: TaskResult) -> Score | None:
+    """Return the score that stands for a task: that of its first metric, or else its loss."""
+    return next((score for score in result.scores if score.metric != LOSS), None) or next(
+        iter(result.scores), None
+    )
 
 
 def _adapter() -> TypeAdapter[Report]:

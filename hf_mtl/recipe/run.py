@@ -31,7 +31,7 @@ from hf_mtl.evaluation.page import (
     REPORT_FILE,
     numbers_of,
 )
-from hf_mtl.export import Manifest, load_suite
+from hf_mtl.export import MANIFEST_FILE, Manifest, load_suite
 from hf_mtl.export.cards import data_of
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.card_data import DATA, RunData, may_show_rows
@@ -54,6 +54,8 @@ __all__ = [
 ]
 
 LOSSES_FILE = "loss_curve.png"
+
+MOST_FOLDERS = 8  # named at the end; more of them would push the results off the screen
 
 
 def run_recipe(
@@ -235,7 +237,9 @@ def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console)
     for result in report.results:
         if result.generated is not None and result.generated.problem is not None:
             _line(console, f"{result.task}: {result.generated.problem}")
-    for name, place in manifest.tasks.items():
+    if len(manifest.tasks) > MOST_FOLDERS:
+        _line(console, f"adapters: {len(manifest.tasks)} folders in {folder}, listed in its {MANIFEST_FILE}")
+    for name, place in manifest.tasks.items() if len(manifest.tasks) <= MOST_FOLDERS else ():
         _line(console, f"{name}: {folder / place}")
     losses = f"  losses: {folder / LOSSES_FILE}" if (folder / LOSSES_FILE).exists() else ""
     _line(console, f"report: {folder / REPORT_FILE}{losses}")

@@ -1,7 +1,7 @@
 """What a person sees while a run trains: round, speed, time left, and every task's loss.
 
-In a terminal a bar with a compact table under it, redrawn in place; elsewhere (a file, a CI log) one plain
-line per logging step.
+In a terminal a bar with a compact table under it, redrawn in place, which is never higher than the terminal: of very
+many tasks it shows those whose losses fell least. Elsewhere (a file, a CI log) some plain lines per logging step.
 
     trainer = MultiTaskTrainer(model, args, tasks, callbacks=[ProgressDisplay(suite.names, console)])
 
@@ -11,7 +11,7 @@ The trainer adds one by itself, unless `disable_tqdm=True` asks for plain log en
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from rich.console import Console, Group
@@ -21,13 +21,11 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hf_mtl.training.loss_board import LossBoard
+
 __all__ = ["ProgressDisplay"]
 
-NAME_WIDTH = 28  # longer names of tasks are cut in the table
-LOSS_WIDTH = 8
-GAP = 3  # blanks between two columns of the table
 BAR_LINES = 3  # the bar, the blank line under it, and the line that the cursor waits on
-INDENT = "    "
 
 
 class ProgressDisplay(TrainerCallback):
@@ -55,7 +53,7 @@ class ProgressDisplay(TrainerCallback):
         self._round = 0
         self._rounds = 0
         self._tokens_per_second: float | None = None
-        self._losses: dict[str, float] = {}
+        self._board = LossBoard(self._tasks)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -89,7 +87,7 @@ class ProgressDisplay(TrainerCallback):
         self._round, self._rounds = state.global_step, state.max_steps
         self._tokens_per_second = logs.get("tokens_per_second")
         current = {task: logs[f"{task}/loss"] for task in self._tasks if f"{task}/loss" in logs}
-        self._losses |= current
+        self._board.update(current)
         if self._live is None:
             self._print_plain(logs["loss"], current)
 
@@ -122,8 +120,7 @@ class ProgressDisplay(TrainerCallback):
             self._speed(),
             f"eta {self._eta()}",
         ]
-        pairs = [f"{task}={value:.4f}" for task, value in losses.items()]
-        for line in wrap([*facts, *pairs], self._console.width):
+        for line in self._board.plain(facts, losses, self._console.width):
             self._console.out(line, highlight=False)
 
     def _picture(self) -> Group:
@@ -136,38 +133,5 @@ class ProgressDisplay(TrainerCallback):
             ProgressBar(total=max(1, self._rounds), completed=self._round),
             Text(f"{self._speed()}  eta {self._eta()}"),
         )
-        return Group(head, Text(), *self._table())
-
-    def _table(self) -> Iterator[Table | Text]:
-        name_width = min(NAME_WIDTH, max((Text(task).cell_len for task in self._tasks), default=0))
         width, height = self._console.size
-        columns = max(1, (width + GAP) // (name_width + 1 + LOSS_WIDTH + GAP))
-        lines = max(1, height - BAR_LINES)
-        fits = len(self._tasks) <= columns * lines
-        shown = self._tasks if fits else self._tasks[: columns * max(1, lines - 1)]
-        depth = -(-len(shown) // columns)
-        grid = Table.grid(padding=(0, GAP, 0, 0))
-        for _ in range(columns):
-            grid.add_column(no_wrap=True)
-        for line in range(depth):
-            grid.add_row(*(self._cell(task, name_width) for task in shown[line::depth]))
-        yield grid
-        if not fits:
-            yield Text(f"… and {len(self._tasks) - len(shown)} more", style="dim")
-
-    def _cell(self, task: str, name_width: int) -> Text:
-        cell = Text(task)
-        cell.truncate(name_width, overflow="ellipsis", pad=True)
-        loss = self._losses.get(task)
-        return cell.append(" " + ("–" if loss is None else f"{loss:.4f}").rjust(LOSS_WIDTH), style="cyan")
-
-
-def wrap(parts: Sequence[str], width: int) -> list[str]:
-    """Join parts into lines of at most `width`; no part is broken, and lines after the first are indented."""
-    lines: list[str] = []
-    for part in parts:
-        if lines and len(lines[-1]) + 2 + len(part) <= width:
-            lines[-1] += "  " + part
-        else:
-            lines.append(INDENT + part if lines else part)
-    return lines
+        return Group(head, Text(), *self._board.lines(width, height - BAR_LINES))

@@ -7,10 +7,12 @@ import math
 from collections.abc import Iterator
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from hf_mtl.training.progress import ProgressDisplay, wrap
+from hf_mtl.training.loss_board import wrap
+from hf_mtl.training.progress import ProgressDisplay
 
 # What a terminal is told: to hide and show the cursor, and to erase a line.
 HIDE, SHOW, ERASE = "\x1b[?25l", "\x1b[?25h", "\x1b[2K"
@@ -170,23 +172,53 @@ def test_thirty_tasks_in_columns() -> None:
     assert "\n".join(lines).count("0.5000") == 30
 
 
-def test_a_low_terminal_says_how_many_are_left_out() -> None:
+def test_a_low_terminal_shows_the_tasks_that_fell_least_and_counts_the_rest() -> None:
     run = Run(THIRTY, terminal=True, width=50, height=8)
+    run.begin()
+    run.log_losses(1.0)
+    falling = {f"{task}/loss": 0.5 - number / 100 for number, task in enumerate(THIRTY)}
+    run.log({"loss": 0.5, **falling, "task 7/loss": math.nan, "task 20/loss": 1.5})
+    *_, title, first, _, _, rest = run.last_picture()
+    assert title.split() == ["The", "6", "of", "30", "tasks", "whose", "losses", "fell", "least:"]
+    assert first.split() == ["task", "7", "nan", "task", "1", "0.4900"]
+    assert rest.startswith("… and 24 more, losses 0.2100 to 0.4600")
+
+
+@pytest.mark.parametrize("count", [1, 4, 30, 100])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (200, 50), (60, 8), (80, 5), (40, 4)])
+def test_never_higher_or_wider_than_the_terminal(count: int, width: int, height: int) -> None:
+    names = [f"glue/mnli-matched-fold-{number:03}" for number in range(count - 1)] + ["情感分析/" * 30]
+    run = Run(names, terminal=True, width=width, height=height)
     run.begin()
     run.log_losses()
     lines = run.last_picture()
-    shown = "\n".join(lines).count("0.5000")
-    assert len(lines) < 8
-    assert lines[-1] == f"… and {30 - shown} more"
-    assert shown > 0
+    assert len(lines) < height
+    assert max(map(cell_len, lines)) <= width
+    shown = [word for line in lines[2:] for word in line.split() if "…" in word or "/" in word]
+    assert len(shown) == len(set(shown))
+    if count <= 30 and width >= 80 and height >= 24:
+        assert "\n".join(lines).count("0.5000") == count
+
+
+def test_a_plain_log_of_many_tasks_names_those_that_fell_least() -> None:
+    names = [f"a task of a long name, {number}" for number in range(100)]
+    run = Run(names, terminal=False)
+    run.begin()
+    run.log_losses(1.0)
+    run.log({"loss": 0.5, **{f"{task}/loss": 0.25 for task in names}, f"{names[50]}/loss": 3.0})
+    lines = run.end().splitlines()
+    assert len(lines) <= 16 and max(map(len, lines)) <= 80
+    assert "fell least:  a task of a long name, 50=3.0000" in "  ".join(map(str.strip, lines[-8:]))
+    assert lines[-1].endswith("more of 0.2500 to 0.2500, median 0.2500")
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "名" * 100])
-def test_long_names_are_cut(name: str) -> None:
+def test_long_names_lose_their_middle(name: str) -> None:
     run = Run([name], terminal=True, width=60)
     run.begin()
     run.log_losses()
-    assert run.last_picture()[-1].split()[-2:][0].endswith("…")
+    shown, _ = run.last_picture()[-1].split()
+    assert shown.count("…") == 1 and shown[0] == name[0] and shown[-1] == name[-1]
 
 
 def test_close_gives_the_cursor_back(terminal: Run) -> None:

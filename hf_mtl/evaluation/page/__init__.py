@@ -4,7 +4,7 @@
 
     write_page(collect_story("runs/quickstart"), "runs/quickstart/report")
 
-What a run did not record is left out and named at the page's end.
+What a run has not is left out; the page's end says what would bring it.
 
     >>> story = RunStory("mine", ("sentiment",), losses={"sentiment": ((1, 0.7), (2, 0.4))})
     >>> story.has("losses"), story.has("transfer")

@@ -7,6 +7,8 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from hf_mtl.evaluation.glyphs import quiet_glyphs
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -30,7 +32,7 @@ def inline_svg(figure: Figure, name: str) -> str:
     import matplotlib
 
     target = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with quiet_glyphs(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(target, format="svg", transparent=True)
     root = ET.fromstring(target.getvalue())
     for parent in list(root.iter()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hf_mtl.evaluation.page.story import RunStory, main_score
 from hf_mtl.evaluation.plots import new_figure, plain
+from hf_mtl.short_names import short_names, widest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,31 +16,32 @@ if TYPE_CHECKING:
 __all__ = ["cosines_picture", "relations_picture", "short", "transfer_picture"]
 
 WIDTH = 8.0  # inches, at most
-LONGEST = 40  # characters of a name beside an axis
+LONGEST = 40  # cells of a name beside an axis
+SMALLEST = 0.12  # inches of a cell, so that the names beside it can be read
 MOST_NUMBERED = 12  # tasks; with more, cells are too small for numbers
 
 
-def short(name: str) -> str:
-    """Return a name as it stands beside an axis: one that would leave no room for the axis loses its middle.
+def short(names: Sequence[str]) -> list[str]:
+    """Return names as they stand beside an axis: cut where they would leave no room for it.
 
-    >>> short("sentiment"), short("the same word again and again, until nothing else fits")
-    ('sentiment', 'the same word again…l nothing else fits')
+    >>> short(["sentiment", "the same word again and again, until nothing else fits"])
+    ['sentiment', 'the same word agai…til nothing else fits']
     """
-    ends = (LONGEST - 1) // 2
-    return plain(name if len(name) <= LONGEST else f"{name[:ends]}…{name[-ends:]}")
+    shown = short_names(names, LONGEST)
+    return [plain(shown[name]) for name in names]
 
 
 def relations_picture(story: RunStory) -> Figure:
     """The relations of the tasks."""
     assert story.relations is not None
-    names = [short(name) for name in story.relations.names]
+    names = short(story.relations.names)
     return _heat(names, names, story.relations.values.tolist())
 
 
 def cosines_picture(story: RunStory) -> Figure:
     """The mean cosines of the tasks' gradients."""
     assert story.cosines is not None
-    names = [short(name) for name in story.cosines.names]
+    names = short(story.cosines.names)
     return _heat(names, names, story.cosines.values.tolist())
 
 
@@ -62,8 +64,13 @@ def transfer_picture(story: RunStory) -> Figure:
                 for task, value, base in zip(columns, figures, own, strict=True)
             ]
         )  # fmt: skip
-    labels = [f"{short(task)}\n{metrics[task].replace('_', ' ')}" for task in columns]
-    return _heat([short(name) for name in rows], labels, colors, shown=shown)
+    keys = {metrics[task] for task in columns} if len(columns) > MOST_NUMBERED else set()
+    names = short(columns)
+    labels = [
+        name if len(keys) == 1 else f"{name}\n{metrics[task].replace('_', ' ')}"
+        for name, task in zip(names, columns, strict=True)
+    ]
+    return _heat(short(rows), labels, colors, shown=shown)
 
 
 def _metrics_of(story: RunStory) -> tuple[dict[str, str], dict[str, bool]]:
@@ -89,10 +96,14 @@ def _heat(
     shown: Sequence[Sequence[float]] | None = None,
 ) -> Figure:
     """A matrix as colours, blue above 0 and red below, with its numbers where there is room."""
-    longest = max((len(line) for name in (*rows, *columns) for line in name.split("\n")), default=0)
+    longest = widest(line for name in (*rows, *columns) for line in name.split("\n"))
     names = min(2.0, 0.3 + 0.08 * longest)  # inches, beside and under the cells
-    cell = min(0.62, (WIDTH - 1.1 - names) / max(1, len(columns)))
-    figure = new_figure(1.1 + names + cell * len(columns), 0.3 + 0.7 * names + 0.75 * cell * len(rows))
+    numbered = max(len(rows), len(columns)) <= MOST_NUMBERED
+    cell = min(0.62, max(SMALLEST, (WIDTH - 1.1 - names) / max(1, len(columns))))
+    line = 0.75 * cell if numbered else cell
+    size = min(10.0, 50 * cell)  # points, of names
+    under = 0.7 * names if len(columns) <= MOST_NUMBERED else 0.1 + 0.6 * size / 72 * longest
+    figure = new_figure(1.1 + names + cell * len(columns), 0.3 + under + line * len(rows))
     axes = figure.add_subplot()
     picture = axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     axes.set_xticks(
@@ -104,9 +115,9 @@ def _heat(
         rotation_mode="anchor",
     )
     axes.set_yticks(range(len(rows)), rows)
-    axes.tick_params(length=0, labelsize=min(10.0, 50 * cell))
+    axes.tick_params(length=0, labelsize=size)
     axes.spines[:].set_visible(False)
-    if max(len(rows), len(columns)) <= MOST_NUMBERED:
+    if numbered:
         for i, numbers in enumerate(shown or values):
             for j, number in enumerate(numbers):
                 dark = math.isfinite(values[i][j]) and abs(values[i][j]) > 0.55

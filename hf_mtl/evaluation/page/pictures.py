@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hf_mtl.evaluation.highlights import highlights
 from hf_mtl.evaluation.page.comparison import task_changes
 from hf_mtl.evaluation.page.matrices import cosines_picture, relations_picture, short, transfer_picture
-from hf_mtl.evaluation.page.story import Curves, RunStory, main_score
-from hf_mtl.evaluation.plots import CROWDED, PALETTE, decorate, draw_curve, new_figure
+from hf_mtl.evaluation.page.story import Curves, Points, RunStory, main_score
+from hf_mtl.evaluation.plots import CROWDED, PALETTE, decorate, draw_curve, draw_faint, new_figure, others
 from hf_mtl.evaluation.report import Score
+from hf_mtl.short_names import short_names, widest
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -21,8 +23,9 @@ __all__ = ["pictures_of"]
 
 WIDTH = 8.0  # inches, of every picture
 PANEL = 3.2  # inches, the height of one panel of curves
-LINE = 0.34  # inches, the height of one task in a list
+LINE, THIN_LINE = 0.34, 0.2  # inches, the height of one task in a list of few and of many
 LEGEND_COLUMNS = 4  # at most
+LEGEND_NAME = 30  # cells
 GAIN, LOSS_COLOR, FAINT = PALETTE[0], PALETTE[1], "0.6"
 
 
@@ -42,7 +45,7 @@ def _results(story: RunStory) -> Figure:
         if score is not None and (score.after is not None or score.before is not None):
             by_metric.setdefault(score.metric, []).append((result.task, score))
     panels = list(by_metric.values()) or [[]]
-    figure = new_figure(WIDTH, 1.0 + sum(0.75 + LINE * len(own) for own in panels))
+    figure = new_figure(WIDTH, 1.0 + sum(0.75 + _line(len(story.results)) * len(own) for own in panels))
     grid = figure.subplots(
         len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": [2 + len(own) for own in panels]}
     )
@@ -75,7 +78,7 @@ def _draw_score(axes: Axes, line: int, score: Score) -> None:
 
 def _changes(story: RunStory) -> Figure:
     means = task_changes(story.changes)
-    figure = new_figure(WIDTH, 1.0 + LINE * max(1, len(means)))
+    figure = new_figure(WIDTH, 1.0 + _line(len(means)) * max(1, len(means)))
     axes = figure.add_subplot()
     values = [100 * value for value in means.values()]
     colors = [GAIN if value > 0 else LOSS_COLOR for value in values]
@@ -101,7 +104,21 @@ def _evaluations(story: RunStory) -> Figure:
 
 
 def _learning_rates(story: RunStory) -> Figure:
+    if len(story.learning_rates) > CROWDED:
+        return _curves((), {"learning rate": _merged(story.learning_rates)})
     return _curves((*story.tasks, *story.learning_rates), {"learning rate": story.learning_rates})
+
+
+def _merged(curves: Curves) -> Curves:
+    """The curves that differ, each with the first of its names and the number of the others."""
+    owners: dict[Points, list[str]] = {}
+    for name, points in curves.items():
+        owners.setdefault(points, []).append(name)
+    short_firsts = short_names([names[0] for names in owners.values()], LEGEND_NAME - len(" and 99 more"))
+    return {
+        short_firsts[names[0]] + (f" and {len(names) - 1} more" if len(names) > 1 else ""): points
+        for points, names in owners.items()
+    }
 
 
 def _loss_weights(story: RunStory) -> Figure:
@@ -118,10 +135,13 @@ def _curves(
     order: Sequence[str], panels: Mapping[str, Curves], *, smooth: bool = False, legend: bool = True
 ) -> Figure:
     """One panel per label, two beside each other; a task looks the same in all of them."""
-    looks = {name: number for number, name in enumerate(dict.fromkeys(order))}
-    shown = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    beside = _legend_columns(shown)
-    lines = math.ceil(len(shown) / beside) if legend else 0
+    every = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    shown = highlights(every, panels.values())
+    looked = shown if len(shown) < len(every) else tuple(dict.fromkeys((*order, *shown)))
+    looks = {name: number if legend else 0 for number, name in enumerate(looked)}
+    names = short_names(every, LEGEND_NAME)
+    beside = _legend_columns([names[name] for name in shown])
+    lines = math.ceil((len(shown) + 1) / beside) if legend else 0
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH, PANEL * rows + 0.22 * lines + 0.2)
@@ -130,12 +150,18 @@ def _curves(
         axes.set_visible(False)
     handles: dict[str, Artist] = {}
     for axes, (label, curves) in zip(grid, panels.items(), strict=False):
-        for name, points in curves.items():
-            index = looks.get(name, len(looks)) if legend else 0
-            draw_curve(axes, index, name, points, crowded=len(shown) > CROWDED, smooth=smooth)
-        decorate(axes, curves, label, log=smooth and legend, legend=False)
-        handles |= {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+        for name in (name for name in shown if name in curves):
+            draw_curve(axes, looks[name], names[name], curves[name], smooth=smooth)
+        rest = [points for name, points in curves.items() if name not in shown]
+        draw_faint(axes, rest, smooth=smooth)
+        decorate(axes, curves, label, log=smooth and legend)
+        found, texts = axes.get_legend_handles_labels()
+        handles |= dict(zip(texts, found, strict=True))
+        if rest:
+            grey = axes.get_lines()[-1]
     if legend and handles:
+        if len(shown) < len(every):
+            handles[others(len(every) - len(shown))] = grey
         figure.legend(
             handles.values(), handles.keys(), loc="outside lower center", ncols=beside, frameon=False
         )
@@ -144,8 +170,7 @@ def _curves(
 
 def _legend_columns(names: Sequence[str]) -> int:
     """How many names fit beside each other, each with its line."""
-    longest = max(map(len, names), default=0)
-    return max(1, min(LEGEND_COLUMNS, int(WIDTH / (0.7 + 0.09 * longest))))
+    return max(1, min(LEGEND_COLUMNS, int(WIDTH / (0.7 + 0.09 * widest(names)))))
 
 
 def _shares(story: RunStory) -> Figure:
@@ -158,7 +183,7 @@ def _shares(story: RunStory) -> Figure:
         "tokens": ([share.tokens_share for share in own], [share.planned_tokens_share for share in own]),
     }
     known = {unit: both for unit, both in units.items() if any(value is not None for value in both[0])}
-    figure = new_figure(WIDTH, 1.0 + LINE * len(own))
+    figure = new_figure(WIDTH, 1.0 + _line(len(own)) * len(own))
     for number, (unit, (actual, planned)) in enumerate(known.items(), start=1):
         axes = figure.add_subplot(1, len(known), number)
         axes.barh(range(len(own)), [100 * (value or 0.0) for value in actual], color=PALETTE[5], height=0.62)
@@ -171,9 +196,14 @@ def _shares(story: RunStory) -> Figure:
     return figure
 
 
+def _line(count: int) -> float:
+    """The height of a line, in inches, in a list of so many."""
+    return LINE if count <= CROWDED else THIN_LINE
+
+
 def _list(axes: Axes, names: Sequence[str], label: str) -> None:
     """Name the lines of a list, the first one at the top."""
-    axes.set_yticks(range(len(names)), [short(name) for name in names])
+    axes.set_yticks(range(len(names)), short(names), fontsize=10 if len(names) <= CROWDED else 8)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.tick_params(axis="y", length=0)

@@ -6,6 +6,7 @@ import importlib.resources
 import logging
 from pathlib import Path
 
+from hf_mtl.evaluation.glyphs import save_pngs
 from hf_mtl.evaluation.page.inline_svg import inline_svg
 from hf_mtl.evaluation.page.pictures import pictures_of
 from hf_mtl.evaluation.page.sections import SECTIONS
@@ -46,8 +47,8 @@ def write_page(story: RunStory, folder: str | Path) -> Path:
         logger.warning(NO_PICTURES)
     figures = pictures_of(story) if draws else {}
     folder.mkdir(parents=True, exist_ok=True)
-    for part, figure in figures.items():
-        figure.savefig(folder / f"{part}.png", format="png")
+    save_pngs({folder / f"{part}.png": figure for part, figure in figures.items()})
+    for figure in figures.values():
         figure.set_layout_engine("none")  # the layout is found once; the second drawing keeps it
     # The only text that is not escaped: matplotlib has escaped the names in it.
     pictures = {part: Markup(inline_svg(figure, part)) for part, figure in figures.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hf_mtl.evaluation.page.comparison import Change, delta_p
 from hf_mtl.evaluation.page.records import Figures, Incident, Share
-from hf_mtl.evaluation.report import LOSS, Score, TaskResult
+from hf_mtl.evaluation.report import TaskResult, main_score
 from hf_mtl.relations import Relations
 
 __all__ = ["Curves", "Points", "RunStory", "main_score"]
@@ -79,13 +79,6 @@ class RunStory:
         """Write `content`; numbers that JSON does not have become the texts NaN, Infinity and -Infinity."""
         text = json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
-
-
-def main_score(result: TaskResult) -> Score | None:
-    """Return the score that stands for a task: that of its first metric, or else its loss."""
-    return next((score for score in result.scores if score.metric != LOSS), None) or next(
-        iter(result.scores), None
-    )
 
 
 def _plain(value: object) -> object:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from hf_mtl.evaluation.page.comparison import delta_p, task_changes
 from hf_mtl.evaluation.page.story import RunStory
-from hf_mtl.evaluation.report import Score
+from hf_mtl.evaluation.report import LOSS, Score, TaskResult
 
 __all__ = ["Cell", "Table", "figure", "tables_of"]
 
 NONE = "–"
+NOT_MEASURED = Score("not measured")
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,20 @@ class Table:
         )
 
 
+def _without_empty(table: Table, always: int) -> Table:
+    """The table without the columns, behind the first so many, in which no row has anything."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if place < always or any(row[place].text not in ("", NONE) for row in table.rows)
+    ]
+    rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
+    return Table(tuple(table.columns[place] for place in kept), rows)
+
+
 def tables_of(story: RunStory) -> dict[str, Table]:
     """Return the tables by the part that they show, of those parts that have one and were recorded."""
-    return {part: make(story) for part, make in _TABLES.items() if story.has(part)}
+    return {part: _without_empty(make(story), 1) for part, make in _TABLES.items() if story.has(part)}
 
 
 def figure(value: float | None) -> str:
@@ -66,17 +78,20 @@ def _results(story: RunStory) -> Table:
     tested = any(result.test for result in story.results)
     rows = []
     for result in story.results:
-        for number, score in enumerate(result.scores):
+        for number, score in enumerate(_measured(result) or [NOT_MEASURED]):
             first = number == 0
+            shown = _absent if score is NOT_MEASURED else figure
             rows.append(
                 (
                     Cell(result.task if first else "", "name"),
                     Cell(score.metric.replace("_", " ")),
                     *_numbers(f"{result.rows:,}" if first and result.rows is not None else ""),
-                    *_numbers(figure(score.constant), figure(score.before)),
-                    Cell(figure(score.after), f"number {_tone(score.improved)}"),
+                    *_numbers(
+                        _absent() if score.metric == LOSS else shown(score.constant), shown(score.before)
+                    ),
+                    Cell(shown(score.after), f"number {_tone(score.improved)}"),
                     *_numbers(_interval(score)),
-                    *_numbers(*([figure(result.test.get(score.metric))] if tested else [])),
+                    *_numbers(*([shown(result.test.get(score.metric))] if tested else [])),
                     *_numbers(f"{result.seconds:,.1f}" if first and result.seconds is not None else ""),
                 )
             )
@@ -85,6 +100,20 @@ def _results(story: RunStory) -> Table:
         ("task", "metric", "rows", "constant", "before", "after", "95 % interval", *test, "seconds"),
         tuple(rows),
     )
+
+
+def _measured(result: TaskResult) -> list[Score]:
+    """The scores that have a figure."""
+    return [
+        score
+        for score in result.scores
+        if any(value is not None for value in (score.before, score.after, result.test.get(score.metric)))
+    ]
+
+
+def _absent(_: float | None = None) -> str:
+    """The cell of a figure that there cannot be."""
+    return ""
 
 
 def _interval(score: Score) -> str:

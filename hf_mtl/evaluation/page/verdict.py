@@ -10,6 +10,8 @@ from hf_mtl.evaluation.report import Score
 
 __all__ = ["verdict"]
 
+MOST_NAMES = 8  # of tasks in a sentence
+
 
 def verdict(story: RunStory) -> tuple[str, ...]:
     """Return the sentences, the most important one first; each speaks of a task's first metric.
@@ -72,7 +74,9 @@ def _incidents(story: RunStory) -> Iterable[str]:
     out = dict.fromkeys(incident.task for incident in story.incidents if incident.quarantined)
     count = len(story.incidents)
     told = "No incident" if not count else "1 incident" if count == 1 else f"{count} incidents"
-    yield f"{told}; in quarantine: {', '.join(out)}." if out else f"{told}."
+    names = [*out][: MOST_NAMES if len(out) > MOST_NAMES + 1 else None]
+    more = f" and {len(out) - len(names)} more" if len(out) > len(names) else ""
+    yield f"{told}; in quarantine: {', '.join(names)}{more}." if out else f"{told}."
 
 
 def _speed(story: RunStory) -> Iterable[str]:
