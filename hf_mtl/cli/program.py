@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from hf_mtl.cli import (
     compare,
     evaluate,
+    init,
     predict,
     preview,
     push,
@@ -54,6 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command("init")(init.init)
 app.command("validate")(validate.validate)
 app.command("preview")(preview.preview)
 app.command("train")(train.train)

@@ -7,48 +7,81 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset, Value
 from datasets import load_dataset as _load_dataset
 from datasets.exceptions import DatasetGenerationError
 
-from hf_mtl.errors import DataError, did_you_mean, listing
+from hf_mtl.data.conll import looks_like_conll, read_conll
+from hf_mtl.data.delimited import delimited_options
+from hf_mtl.data.json_files import JsonRows, json_document, json_lines
+from hf_mtl.data.plain_text import read_texts
+from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
-__all__ = ["FORMATS", "check_file", "options", "read_rows"]
+__all__ = ["FORMATS", "check_file", "format_of", "read_rows", "stream_rows"]
 
-FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-"""Which reader of `datasets` takes a file of that ending."""
+FORMATS: Final[Mapping[str, str]] = {
+    ".jsonl": "json lines", ".ndjson": "json lines", ".json": "json", ".csv": "csv", ".tsv": "csv",
+    ".parquet": "parquet", ".arrow": "arrow", ".txt": "text", ".conll": "conll", ".conllu": "conll",
+    ".bio": "conll", ".iob": "conll", ".iob2": "conll",
+}  # fmt: skip
+"""By a file's ending, what it holds."""
+
+_ELSEWHERE: Final = {
+    ".gz": "unpack it first", ".zip": "unpack it first", ".zst": "unpack it first", ".bz2": "unpack it first",
+    ".xz": "unpack it first", ".xlsx": "save the sheet as CSV", ".xls": "save the sheet as CSV",
+    ".ods": "save the sheet as CSV", ".feather": "write it as Parquet", ".pkl": "write it as Parquet",
+    ".xml": "write its records as JSON lines",
+}  # fmt: skip
 
 
-def read_rows(path: str | Path) -> Dataset:
-    """Read a JSONL, JSON, CSV, TSV or Parquet file.
+def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
+    """Read a file of JSON lines, JSON, CSV, TSV, Parquet, Arrow, plain text or tagged words (CoNLL, BIO).
 
     Args:
-        path: The file; its ending says the format.
+        path: The file; its ending says the format. A `.txt` of tagged words is read as such.
+        sample_by: What a row of plain text is: `line`, `paragraph` or `document`; default: a paragraph if blank lines
+            stand between texts, else a line.
 
     Returns:
-        The rows, cached as Arrow by `datasets`.
+        The rows; those of JSON lines, CSV, Parquet and Arrow are cached by `datasets`.
 
     Raises:
-        DataError: If the file is missing, empty, of an unknown format, or broken; a broken JSON line is
-            named.
+        DataError: If the file is missing, empty, of an unknown format, or broken; the line is named.
+        ConfigError: If `sample_by` is given and the file is no plain text.
     """
     path = Path(path)
     check_file(path)
-    if path.suffix == ".jsonl":
-        _check_json_lines(path)
-    reader, extra = options(path)
-    try:
-        rows = _load_dataset(reader, data_files=str(path), split="train", **extra)
-    except (DatasetGenerationError, ValueError) as error:
-        if "corresponds to no data" in str(error):
-            raise DataError(f"{path}: the file holds no rows.") from error
-        raise DataError(f"{path}: cannot be read as {reader}: {error.__cause__ or error}") from error
-    if len(rows) == 0:
-        raise DataError(f"{path}: the file holds no rows.")
-    return rows
+    format_ = format_of(path)
+    _check_sample(path, format_, sample_by)
+    if format_ == "text":
+        return _in_memory(read_texts(path, sample_by), path)
+    if format_ == "conll":
+        return _in_memory(read_conll(path), path)
+    if format_ == "json":
+        return _json_rows(json_document(path), path)
+    if format_ == "json lines":
+        return _json_rows(json_lines(path), path)
+    return _read(format_, path, delimited_options(path) if format_ == "csv" else {})
+
+
+def stream_rows(path: Path, *, sample_by: str | None = None) -> IterableDataset:
+    """The rows of a file one by one; formats that must be read as a whole are, and are given one by one.
+
+    Raises:
+        DataError: As in `read_rows`, except that JSON lines are not checked beforehand.
+    """
+    check_file(path)
+    format_ = format_of(path)
+    _check_sample(path, format_, sample_by)
+    if format_ in ("text", "conll", "json"):
+        return read_rows(path, sample_by=sample_by).to_iterable_dataset()
+    options = delimited_options(path) if format_ == "csv" else {}
+    reader = "json" if format_ == "json lines" else format_
+    return _load_dataset(reader, data_files=str(path), split="train", streaming=True, **options)
 
 
 def check_file(path: Path) -> None:
@@ -62,36 +95,56 @@ def check_file(path: Path) -> None:
         beside = f" Files beside it: {listing(near[:10])}.{did_you_mean(path.name, near)}" if near else ""
         missing = "" if path.parent.is_dir() else f" There is no folder {str(path.parent)!r} either."
         raise DataError(f"There is no data file {str(path)!r}.{beside}{missing}")
-    if path.suffix not in FORMATS:
-        raise DataError(f"{path}: unknown format {path.suffix!r}; readable are {listing(FORMATS)}.")
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        advice = f" ({_ELSEWHERE[suffix]})" if suffix in _ELSEWHERE else ""
+        raise DataError(f"{path}: unknown format {path.suffix!r}{advice}; readable are {listing(FORMATS)}.")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file holds no rows.")
 
 
-def options(path: Path) -> tuple[str, dict[str, str]]:
-    """Return which reader of `datasets` takes the file, and what that reader has to know about it."""
-    return FORMATS[path.suffix], {"sep": "\t"} if path.suffix == ".tsv" else {}
+def format_of(path: Path) -> str:
+    """What a file of a known ending holds: one of the values of `FORMATS`."""
+    format_ = FORMATS[path.suffix.lower()]
+    return "conll" if format_ == "text" and looks_like_conll(path) else format_
 
 
-def _check_json_lines(path: Path) -> None:
-    """Check each line by itself: the Arrow reader names neither line nor cause, and skips what it takes for blank."""
-    found = False
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            found = True
-            try:
-                row = json.loads(line.strip())
-            except json.JSONDecodeError as error:
-                raise DataError(
-                    f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}): "
-                    f"{line.strip()[:80]!r}. Each line must be one JSON object."
-                ) from error
-            if not isinstance(row, dict):
-                raise DataError(
-                    f'{path}, line {number}: expected one JSON object such as {{"text": "..."}}, '
-                    f"found {line.strip()[:80]!r}."
-                )
-    if not found:
+def _check_sample(path: Path, format_: str, sample_by: str | None) -> None:
+    if sample_by is not None and format_ != "text":
+        raise ConfigError(
+            f"{path}: sample_by={sample_by!r} is for plain text, and this file is {format_}; leave it out."
+        )
+
+
+def _json_rows(found: JsonRows, path: Path) -> Dataset:
+    if found.readable:
+        rows = _read("json", path, {} if found.field is None else {"field": found.field})
+        # The Arrow reader takes texts that look like dates for dates, and their form is lost.
+        if all(_is_text(rows.features[column]) for column in found.texts & set(rows.column_names)):
+            return rows
+        found = found if found.rows else json_lines(path, keep=True)
+    columns = dict.fromkeys(column for row in found.rows for column in row)
+    return _in_memory({column: [row.get(column) for row in found.rows] for column in columns}, path)
+
+
+def _is_text(feature: object) -> bool:
+    return not isinstance(feature, Value) or feature.dtype in ("string", "large_string")
+
+
+def _in_memory(columns: Mapping[str, list[Any]], path: Path) -> Dataset:  # Any: whatever a file holds
+    try:
+        return Dataset.from_dict(dict(columns))
+    except (ValueError, TypeError) as error:  # of which Arrow's are
+        raise DataError(f"{path}: the rows of a column hold values of different sorts: {error}.") from error
+
+
+def _read(reader: str, path: Path, extra: Mapping[str, object]) -> Dataset:
+    try:
+        rows: Dataset = _load_dataset(reader, data_files=str(path), split="train", **extra)
+    except (DatasetGenerationError, ValueError) as error:
+        if "corresponds to no data" in str(error):
+            raise DataError(f"{path}: the file holds no rows.") from error
+        raise DataError(f"{path}: cannot be read as {reader}: {error.__cause__ or error}") from error
+    if len(rows) == 0:
         raise DataError(f"{path}: the file holds no rows.")
+    return rows

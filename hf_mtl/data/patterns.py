@@ -46,7 +46,8 @@ def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
         DataError: If the row lacks a field, or a Jinja template fails on it.
     """
     for field in pattern_fields(pattern, engine):
-        if field not in row or row[field] is None:
+        # A Jinja template may ask whether a field has a value, and is refused where it writes one that has none.
+        if field not in row or (row[field] is None and engine == "format"):
             found = listing(name for name, value in row.items() if value is not None)
             raise DataError(
                 f"the template {pattern!r} needs the field {field!r}; this row has {found or 'no fields'}."
@@ -59,7 +60,7 @@ def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
 
     try:
         text: str = _environment().from_string(pattern).render(dict(row))
-    except (TemplateError, TypeError, ValueError) as error:
+    except (TemplateError, TypeError, ValueError, DataError) as error:
         raise DataError(f"the Jinja template {pattern!r} fails on this row: {error}") from error
     return text
 
@@ -87,10 +88,20 @@ def _jinja_fields(pattern: str) -> tuple[str, ...]:
     return tuple(sorted(names, key=pattern.index))
 
 
+def _written(value: object) -> object:
+    """What a Jinja template writes for a value; not the word `None` for one that is not there."""
+    if value is None:
+        raise DataError(
+            "a field that is written has no value in this row; ask first: {% if field %}...{% endif %}."
+        )
+    return value
+
+
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     options: dict[str, Any] = {"undefined": StrictUndefined, "keep_trailing_newline": True}  # Any: of jinja2
+    options["finalize"] = _written
     return ImmutableSandboxedEnvironment(**options)

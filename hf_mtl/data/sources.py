@@ -26,7 +26,7 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
 from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, resolve_asset
-from hf_mtl.data.files import FORMATS, check_file, options, read_rows
+from hf_mtl.data.files import FORMATS, read_rows, stream_rows
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
 __all__ = ["load_rows"]
@@ -45,18 +45,20 @@ def load_rows(
     name: str | None = None,
     revision: str | None = None,
     streaming: bool = False,
+    sample_by: str | None = None,
 ) -> Dataset | IterableDataset:
     """Load the rows of one split.
 
     Args:
-        source: A JSONL, JSON, CSV, TSV or Parquet file; a folder that `save_to_disk` of `datasets` wrote, or one that
-            is laid out as a data set on the Hub; a Hub id; or `asset:NAME` (`hf_mtl.data.ASSETS`). What exists here
-            goes before the Hub. No code of a data set is ever run.
+        source: A file (`read_rows` says of which formats); a folder that `save_to_disk` of `datasets` wrote, or one
+            that is laid out as a data set on the Hub; a Hub id; or `asset:NAME` (`hf_mtl.data.ASSETS`). What exists
+            here goes before the Hub. No code of a data set is ever run.
         split: One of the source's splits, or a part in the notation of `datasets`: `train[:1000]`, `train[10%:]`,
             `train+validation`. A file has the one split `train`. Default: the only split that there is.
         name: Which of the data set's configurations, on the Hub or in a folder laid out so.
         revision: The branch, tag or commit on the Hub.
         streaming: Read row by row and keep nothing on the disk; parts of a split cannot be streamed.
+        sample_by: What a row of a plain text file is, see `read_rows`.
 
     Returns:
         The rows; an `IterableDataset` when `streaming`.
@@ -69,17 +71,20 @@ def load_rows(
     text = str(source)
     if text.startswith(ASSET_PREFIX):
         _refuse(text, name=name, revision=revision)
+        _refuse_sample(text, sample_by)
         return _from_disk(_data_asset(text.removeprefix(ASSET_PREFIX)), text, split, streaming)
     path = Path(text).expanduser()
     if path.is_dir():
         _refuse(text, revision=revision)
+        _refuse_sample(text, sample_by)
         if any((path / file).is_file() for file in _SAVED):
             _refuse(text, name=name)
             return _from_disk(path, text, split, streaming)
         return _from_hub(str(path), text, split=split, name=name, revision=None, streaming=streaming)
     if path.is_file() or _looks_like_a_path(source):
         _refuse(text, name=name, revision=revision)
-        return _from_file(path, split, streaming)
+        return _from_file(path, split, streaming, sample_by)
+    _refuse_sample(text, sample_by)
     if not _HUB_ID.fullmatch(text):
         raise ConfigError(f"the source of rows {text!r} is not understood; expected {_FORMS}.")
     return _from_hub(text, text, split=split, name=name, revision=revision, streaming=streaming)
@@ -96,7 +101,7 @@ def _looks_like_a_path(source: str | Path) -> bool:
         return True
     # An ending of a known format, or any behind a folder that is here, is no Hub id's.
     beside_something = path.parent != Path() and path.parent.is_dir()
-    return path.suffix in FORMATS or (path.suffix != "" and beside_something)
+    return path.suffix.lower() in FORMATS or (path.suffix != "" and beside_something)
 
 
 def _refuse(source: str, **arguments: str | None) -> None:
@@ -107,6 +112,13 @@ def _refuse(source: str, **arguments: str | None) -> None:
         )
 
 
+def _refuse_sample(source: str, sample_by: str | None) -> None:
+    if sample_by is not None:
+        raise ConfigError(
+            f"{source!r} is no plain text file, and sample_by={sample_by!r} belongs to one (.txt)."
+        )
+
+
 def _data_asset(name: str) -> Path:
     data = [known for known, asset in ASSETS.items() if asset.kind == "data"]
     if name in ASSETS and name not in data:
@@ -114,13 +126,13 @@ def _data_asset(name: str) -> Path:
     return resolve_asset(name)
 
 
-def _from_file(path: Path, split: str | None, streaming: bool) -> Dataset | IterableDataset:
+def _from_file(
+    path: Path, split: str | None, streaming: bool, sample_by: str | None
+) -> Dataset | IterableDataset:
     if not streaming:
-        return _chosen(DatasetDict({"train": read_rows(path)}), str(path), split)
-    check_file(path)
-    format_, extra = options(path)
-    made = load_dataset(format_, data_files=str(path), streaming=True, **extra)
-    return _chosen_stream(made, str(path), split)
+        return _chosen(DatasetDict({"train": read_rows(path, sample_by=sample_by)}), str(path), split)
+    rows = stream_rows(path, sample_by=sample_by)
+    return _chosen_stream(IterableDatasetDict({"train": rows}), str(path), split)
 
 
 def _from_disk(folder: Path, shown: str, split: str | None, streaming: bool) -> Dataset | IterableDataset:

@@ -8,26 +8,37 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.packages import BITSANDBYTES
 from hf_mtl.recipe.document import Document
-from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe
+from hf_mtl.recipe.recognised import is_encoder_decoder
+from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, TaskSpec
 from hf_mtl.recipe.task_checks import TaskChecks
 
-__all__ = ["check"]
+__all__ = ["Checked", "check"]
 
 MANIFEST_FILE = "hf_mtl.json"  # as hf_mtl.export has it, whose import takes seconds
 _HUB_ID = re.compile(r"^(?:[\w.-]+/)?[\w.-]+$")
 
 
-def check(recipe: Recipe, document: Document) -> list[str]:
-    """Return everything that is wrong with a recipe of the right form.
+class Checked(NamedTuple):
+    """What is wrong with a recipe, and its tasks with their defaults and with what was recognised in their rows."""
+
+    problems: list[str]
+    tasks: dict[str, TaskSpec]
+
+
+def check(recipe: Recipe, document: Document) -> Checked:
+    """Find everything that is wrong with a recipe of the right form.
 
     Args:
         recipe: The recipe, its defaults not merged yet.
         document: Where it was read from; its folder is what paths are relative to.
     """
+    tasks: dict[str, TaskSpec] = {}
+    encoder_decoder = is_encoder_decoder(recipe.model, document.path.parent)
     problems = [
         *_model_problems(recipe, document),
         *_training_problems(recipe, document),
@@ -43,8 +54,10 @@ def check(recipe: Recipe, document: Document) -> list[str]:
             document.problem((), "tasks is missing: name at least one task, with train and template.")
         )
     for name, task in recipe.tasks.items():
-        problems += TaskChecks(name, task, recipe.defaults, document).problems()
-    return problems
+        checks = TaskChecks(name, task, recipe.defaults, document, encoder_decoder=encoder_decoder)
+        problems += checks.problems()
+        tasks[name] = checks.merged
+    return Checked(problems, tasks)
 
 
 def _model_problems(recipe: Recipe, document: Document) -> list[str]:

@@ -19,13 +19,15 @@ __all__ = ["kind_of_spec", "label_column", "metrics_of", "template_of"]
 
 
 def kind_of_spec(spec: TaskSpec) -> Kind:
-    """The kind of a task.
+    """The kind of a task; of one that says none, that of its template.
 
     Raises:
         ConfigError: If there is none of that name, or it has no such option.
     """
     from hf_mtl.tasks import kind_of
 
+    if spec.kind is None:
+        return kind_of("causal-lm")
     if not isinstance(spec.kind, str | Mapping):
         raise ConfigError(
             f"expected the name of a kind, or a mapping of name and options, found {spec.kind!r}."

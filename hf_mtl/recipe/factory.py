@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from datasets import Dataset, IterableDataset
 
+from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.arguments import training_arguments
 from hf_mtl.recipe.declared import kind_of_spec, metrics_of, template_of
 from hf_mtl.recipe.peft_configs import peft_config
-from hf_mtl.recipe.rows import rows_of
-from hf_mtl.recipe.schema import Recipe, TaskSpec
+from hf_mtl.recipe.recognised import is_encoder_decoder, is_open, recognised
+from hf_mtl.recipe.rows import rows_of, source_rows
+from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec
 from hf_mtl.tasks import Task, TaskSuite
 from hf_mtl.training import MultiTaskTrainingArguments
 
@@ -27,7 +30,7 @@ class Run:
     """What a recipe says, as objects; nothing is loaded on a device yet.
 
     Args:
-        recipe: The recipe itself.
+        recipe: The recipe itself, with what was recognised in the rows.
         source: Where the base's weights come from: a Hub id, a folder or `asset:NAME`.
         suite: The tasks with their rows.
         tests: By task, the rows to measure on once, after training.
@@ -48,8 +51,10 @@ def build(recipe: Recipe) -> Run:
         ConfigError: transformers refuses a combination of training arguments.
         DataError: A data file is gone or broken.
     """
+    specs = {name: _recognised(name, spec, recipe.model) for name, spec in recipe.tasks.items()}
+    recipe = recipe.model_copy(update={"tasks": specs})
     tasks, tests = [], {}
-    for name, spec in recipe.tasks.items():
+    for name, spec in specs.items():
         rows = rows_of(spec)
         tasks.append(build_task(name, spec, train=rows.train, eval=rows.eval))
         if rows.test is not None:
@@ -68,6 +73,18 @@ def build(recipe: Recipe) -> Run:
     )
 
 
+def _recognised(name: str, spec: TaskSpec, model: ModelSpec) -> TaskSpec:
+    """The task with what its rows say, where they were not at hand when the recipe was checked."""
+    rows = spec.train or spec.eval
+    if rows is None or not is_open(spec):
+        return spec
+    try:
+        encoder_decoder = is_encoder_decoder(model, Path())
+        return recognised(name, spec, source_rows(rows), encoder_decoder=encoder_decoder)
+    except ConfigError as error:
+        raise ConfigError([f"task {name!r}: {problem}" for problem in error.problems]) from error
+
+
 def build_task(
     name: str, spec: TaskSpec, *, train: Dataset | IterableDataset | None, eval: Dataset | None
 ) -> Task:
@@ -76,7 +93,7 @@ def build_task(
         name,
         train=train,
         eval=eval,
-        kind=kind_of_spec(spec),
+        kind=None if spec.kind is None and spec.template is None else kind_of_spec(spec),
         columns=spec.columns,
         template=None if spec.template is None else template_of(spec.template),
         labels=spec.labels,

@@ -46,7 +46,8 @@ def load_recipe(
         smoke: Make it small: two rounds on a few rows.
 
     Returns:
-        The recipe with its defaults merged into the tasks and with absolute paths.
+        The recipe with its defaults merged into the tasks, with what was recognised in their rows, and with absolute
+        paths.
 
     Raises:
         ConfigError: It lists everything that is wrong, with places and valid choices.
@@ -56,11 +57,12 @@ def load_recipe(
         document = _with_output_dir(document, output_dir)
     recipe, problems = parse(document)
     recipe = smoked(recipe) if smoke else recipe
-    problems = [*document.problems, *problems, *check(recipe, document)]
+    checked = check(recipe, document)
+    problems = [*document.problems, *problems, *checked.problems]
     if problems:
         # A mistake in the defaults shows in every task that takes them.
         raise ConfigError(sorted(dict.fromkeys(problems), key=_line))
-    return _resolved(recipe, Path(path).parent)
+    return _resolved(recipe, checked.tasks, Path(path).parent)
 
 
 def read_resolved(path: str | Path) -> Recipe:
@@ -73,7 +75,8 @@ def read_resolved(path: str | Path) -> Recipe:
     recipe, problems = parse(document)
     if problems := [*document.problems, *problems]:
         raise ConfigError(problems)
-    return _resolved(recipe, Path(path).parent)
+    tasks = {name: merged_task(task, recipe.defaults) for name, task in recipe.tasks.items()}
+    return _resolved(recipe, tasks, Path(path).parent)
 
 
 def save_recipe(recipe: Recipe, path: str | Path) -> None:
@@ -105,8 +108,7 @@ def _with_output_dir(document: Document, output_dir: str) -> Document:
     return Document(document.path, data, document.places, document.problems)
 
 
-def _resolved(recipe: Recipe, folder: Path) -> Recipe:
-    tasks = {name: merged_task(task, recipe.defaults) for name, task in recipe.tasks.items()}
+def _resolved(recipe: Recipe, tasks: dict[str, TaskSpec], folder: Path) -> Recipe:
     fields = {name: value for name, value in recipe if name in recipe.model_fields_set and name != "defaults"}
     return _with_paths(
         Recipe.model_construct(**{**fields, "tasks": tasks}), lambda path: str((folder / path).resolve())

@@ -13,7 +13,7 @@ from hf_mtl.recipe.schema import ASSET_PREFIX, RowsSpec, TaskSpec
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
-__all__ = ["TaskRows", "is_at_hand", "read_split", "rows_of", "rows_with_path"]
+__all__ = ["TaskRows", "is_at_hand", "read_split", "rows_of", "rows_with_path", "source_rows"]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,10 @@ def read_split(rows: RowsSpec, most: int | None, spec: TaskSpec) -> Dataset | It
     """
     from datasets import IterableDataset
 
-    from hf_mtl.data import few_shot, load_rows, max_examples
+    from hf_mtl.data import few_shot, max_examples
     from hf_mtl.recipe.declared import label_column
 
-    found = load_rows(
-        rows.source, split=rows.split, name=rows.name, revision=rows.revision, streaming=rows.streaming
-    )
+    found = source_rows(rows)
     if rows.few_shot is not None:
         column = label_column(spec)
         if column is None or isinstance(found, IterableDataset):
@@ -90,6 +88,24 @@ def read_split(rows: RowsSpec, most: int | None, spec: TaskSpec) -> Dataset | It
     if rows.max_examples is not None:
         found = max_examples(found, rows.max_examples, seed=None if rows.streaming else rows.seed)
     return found if most is None else max_examples(found, most)
+
+
+def source_rows(rows: RowsSpec) -> Dataset | IterableDataset:
+    """All rows of a source, before any are drawn.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    from hf_mtl.data import load_rows
+
+    return load_rows(
+        rows.source,
+        split=rows.split,
+        name=rows.name,
+        revision=rows.revision,
+        streaming=rows.streaming,
+        sample_by=rows.sample_by,
+    )
 
 
 def is_at_hand(rows: RowsSpec) -> bool:

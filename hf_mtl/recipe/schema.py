@@ -84,12 +84,14 @@ class RowsSpec(_Section):
     """Where rows come from. A text alone stands for its `source`.
 
     Args:
-        source: A file (.jsonl, .json, .csv, .tsv, .parquet) or a folder of `save_to_disk`, relative to the recipe; a
-            Hub id; or `asset:NAME` for a data set in a package.
+        source: A file (JSON, CSV, Parquet, plain text, CoNLL, ...) or a folder of `save_to_disk`, relative to the
+            recipe; a Hub id; or `asset:NAME` for a data set in a package.
         split: One of its splits, or a part: `train[:1000]`.
         name: Which of the data set's configurations.
         revision: The branch, tag or commit on the Hub.
         streaming: Read row by row while training.
+        sample_by: What a row of a plain text file is; default: a paragraph if blank lines stand between texts, else a
+            line.
         max_examples: Use so many rows, drawn with `seed`.
         few_shot: Use so many rows of each class, drawn with `seed`.
         seed: The seed of draws.
@@ -100,6 +102,7 @@ class RowsSpec(_Section):
     name: str | None = None
     revision: str | None = None
     streaming: bool = False
+    sample_by: Literal["line", "paragraph", "document"] | None = None
     max_examples: Count | None = None
     few_shot: Count | None = None
     seed: int = 0
@@ -141,14 +144,16 @@ class TaskSpec(_Section):
     """One task; under the recipe's `defaults`, what the tasks have in common.
 
     Args:
-        kind: The kind of task: its name, or a mapping of `name` and options.
+        kind: The kind of task: its name, or a mapping of `name` and options. Where neither a kind nor a template is
+            given, the format of the rows is recognised from their columns.
         train: The rows to learn from.
         eval: The rows to evaluate on, during training too.
         test: The rows to measure on once, after training.
         eval_fraction: Hold out this share of `train` as `eval`.
         columns: By the parts of the kind's rows, the columns; for texts also `{field}` patterns.
         template: For language models, how a row becomes a prompt and a completion.
-        labels: The labels' names or their number, where the rows' features do not say them. For language models the
+        labels: The labels' names or their number; default: those that the rows' features name, else those that the
+            rows of `train` hold. For language models the
             values of the completion's one field; the metric `accuracy` ranks them by likelihood.
         adapter: Fields of the task's peft configuration; `peft_type` says which (default LORA).
         metrics: What is measured: names, or mappings of `name` and options; default: what is usual for the kind.
@@ -174,7 +179,7 @@ class TaskSpec(_Section):
         early_stopping_patience: Evaluations without a better figure after which the task stops.
     """
 
-    kind: object = "causal-lm"
+    kind: object = None
     train: Rows | None = None
     eval: Rows | None = None
     test: Rows | None = None

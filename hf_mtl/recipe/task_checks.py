@@ -23,17 +23,22 @@ __all__ = ["TaskChecks"]
 class TaskChecks:
     """The checks of one task; a field that came from the defaults is reported where it stands there."""
 
-    def __init__(self, name: str, own: TaskSpec, defaults: TaskSpec, document: Document) -> None:
+    def __init__(
+        self, name: str, own: TaskSpec, defaults: TaskSpec, document: Document, *, encoder_decoder: bool
+    ) -> None:
         self.name = name
         self.own = own
         self.merged = merged_task(own, defaults)
         self.document = document
+        self.encoder_decoder = encoder_decoder
         self.found: list[str] = []
+        self.recognised = True
 
     def problems(self) -> list[str]:
         """Everything that is wrong, with its place."""
         if not self.name.strip() or not self.name.isprintable():
             self._report("a task's name must be printable text that is not blank.")
+        self._recognise()
         self._check_kind(self._rows())
         self._check_schedule()
         self._check_optimizer()
@@ -56,6 +61,29 @@ class TaskChecks:
         """Whether the recipe gives the field, be it with a value that the schema refused."""
         places: tuple[KeyPath, ...] = (("tasks", self.name, field), ("defaults", field))
         return any(self.document.value(place) is not None for place in places)
+
+    def _recognise(self) -> None:
+        """Fill in what the task leaves open, where the rows that say it are at hand."""
+        from hf_mtl.recipe.recognised import is_open, recognised
+        from hf_mtl.recipe.rows import is_at_hand, rows_with_path, source_rows
+
+        task, folder = self.merged, self.document.path.parent
+        spec = task.train or task.eval
+        if spec is None or not spec.source:
+            return
+        own = rows_with_path(spec, lambda path: str(folder / path))
+        if own == spec and not is_at_hand(own):
+            return
+        try:
+            if is_open(task):
+                rows = source_rows(own)
+                self.merged = recognised(self.name, task, rows, encoder_decoder=self.encoder_decoder)
+        except DataError:
+            return  # `_rows` reads them again, and says what is wrong with them
+        except ConfigError as error:
+            for problem in error.problems:
+                self._report(problem, *(["kind"] if self._is_written("kind") else []))
+            self.recognised = False
 
     def _rows(self) -> dict[str, Dataset | IterableDataset]:
         """Return the rows of the splits that can be read without fetching anything."""
@@ -88,12 +116,14 @@ class TaskChecks:
     def _check_kind(self, rows: dict[str, Dataset | IterableDataset]) -> None:
         from hf_mtl.recipe.declared import kind_of_spec
 
+        if not self.recognised:
+            return
         try:
             kind = kind_of_spec(self.merged)
         except ConfigError as error:
             return self._report(str(error), "kind")
         if not kind.roles and self.merged.template is None:
-            if not self._is_written("template"):
+            if rows and not self._is_written("template"):
                 form = '{prompt: "... {column} ...", completion: " {column}"}, or {messages: column}'
                 self._report(f"template is missing: {form}.")
             return

@@ -11,6 +11,7 @@
 from hf_mtl.tasks.declaring import declare
 from hf_mtl.tasks.encoding import EncodedSplit, RowEncoder, SplitFacts, encode_split, sequence_of
 from hf_mtl.tasks.form import TaskForm
+from hf_mtl.tasks.formats import Reading, Recognised, found_labels, recognise
 from hf_mtl.tasks.kinds import (
     KINDS,
     Answers,
@@ -38,6 +39,7 @@ from hf_mtl.tasks.kinds import (
 )
 from hf_mtl.tasks.objectives import suite_objective
 from hf_mtl.tasks.seen import SeenPiece, SeenRow, SeenSequence, seen_row
+from hf_mtl.tasks.settling import Settled, settle
 from hf_mtl.tasks.sharing import Sharing, SharingPlan
 from hf_mtl.tasks.structures import STRUCTURES, sharing_of
 from hf_mtl.tasks.suite import TaskSuite
@@ -62,12 +64,15 @@ __all__ = [
     "Processor",
     "Query",
     "QuestionAnswering",
+    "Reading",
+    "Recognised",
     "Regression",
     "RowEncoder",
     "SeenPiece",
     "SeenRow",
     "SeenSequence",
     "Seq2SeqLM",
+    "Settled",
     "Sharing",
     "SharingPlan",
     "SplitFacts",
@@ -78,11 +83,14 @@ __all__ = [
     "TokenClassification",
     "declare",
     "encode_split",
+    "found_labels",
     "kind_of",
+    "recognise",
     "register",
     "row_tokens",
     "seen_row",
     "sequence_of",
+    "settle",
     "sharing_of",
     "suite_objective",
 ]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
 
-from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List
+from datasets import ClassLabel, Dataset, LargeList, List
 
 from hf_mtl.data import Chat, PromptCompletion, RowTemplate, pattern_fields
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.metrics import Metric, MetricLike, resolve
 from hf_mtl.metrics import problems as metric_problems
+from hf_mtl.tasks.formats import Rows, found_labels
 from hf_mtl.tasks.kinds import Declared, Kind
 
 __all__ = ["declare", "measures"]
-
-Rows: TypeAlias = Dataset | IterableDataset
 
 
 def declare(
@@ -27,8 +25,9 @@ def declare(
     template: RowTemplate | None,
     labels: Sequence[str] | int | None,
     max_length: int | None,
+    learned: Rows | None = None,
 ) -> tuple[Declared, list[str]]:
-    """Settle a declaration: labels come from the rows' features where they are not given.
+    """Settle a declaration: labels that are not given come from the rows' features, else from the rows to learn from.
 
     Args:
         kind: The task's kind.
@@ -37,6 +36,7 @@ def declare(
         template: How a row becomes text.
         labels: Names, or their number.
         max_length: Most tokens.
+        learned: The rows whose labels are the task's; default: the first split.
 
     Returns:
         The declaration, and what is wrong with it.
@@ -52,12 +52,28 @@ def declare(
     template = template or PromptCompletion("{prompt}", "{completion}")
     if not kind.roles:
         problems += _template_problems(template, splits)
+    if labels is None:
+        rows = learned if learned is not None or not splits else splits[0]
+        labels = _feature_labels(kind, splits, columns, problems) or _labels_in(kind, rows, columns, problems)
     numbers = isinstance(labels, int)
-    if isinstance(labels, int):
-        names: tuple[str, ...] | None = tuple(map(str, range(labels)))
-    else:
-        names = _feature_labels(kind, splits, columns, problems) if labels is None else tuple(labels)
-    return Declared(dict(columns), names, numbers, template, max_length), problems
+    names = tuple(map(str, range(labels))) if isinstance(labels, int) else labels
+    return Declared(
+        dict(columns), None if names is None else tuple(names), numbers, template, max_length
+    ), problems
+
+
+def _labels_in(
+    kind: Kind, rows: Rows | None, columns: Mapping[str, str], problems: list[str]
+) -> tuple[str, ...] | int | None:
+    """The labels that the rows hold, for a kind that has labels."""
+    role = kind.label_role
+    if role is None:
+        return None
+    try:
+        return found_labels(rows, columns.get(role, kind.roles[role].column), multi_label=kind.multi_label)
+    except ConfigError as error:
+        problems += error.problems
+    return None
 
 
 def measures(

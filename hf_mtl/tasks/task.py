@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Self
@@ -17,10 +18,13 @@ from hf_mtl.metrics import Metric, MetricLike
 from hf_mtl.tasks.declaring import declare, measures
 from hf_mtl.tasks.kinds import Declared, Kind, kind_of
 from hf_mtl.tasks.rows_field import RowsField
+from hf_mtl.tasks.settling import settle
 
 __all__ = ["UNNAMED", "Task"]
 
 UNNAMED = "(unnamed)"  # until a suite or a mapping of tasks names it
+
+logger = logging.getLogger(__name__)
 
 _POSITIVE = (
     "max_length", "batch_size", "gradient_accumulation_steps", "learning_rate", "num_train_epochs", "max_steps",
@@ -45,10 +49,15 @@ class Task:
             A `datasets.Dataset` or `IterableDataset`, a list of dicts, a dict of columns, or what
             `hf_mtl.data.load_rows` takes: a file, a folder, a Hub id or `asset:NAME`.
         eval: Rows to measure on, in the same forms, not streamed.
+        kind: The kind of task: its name, a mapping of `name` and options, or an object. Where neither a kind nor a
+            template is given, the format of the rows is recognised from their columns (`recognised` says it), and
+            rows that could be read in several ways are refused.
+        columns: By the parts of the kind's rows, the columns; for texts also `{field}` patterns.
         template: How a row becomes text: `PromptCompletion`, `Chat`, or a callable that gives
             `{"prompt": ..., "completion": ...}` or `{"messages": [...]}`.
-        labels: The values of the completion's one field, if it is one of a closed set; they are ranked by
-            likelihood for the metric `accuracy`.
+        labels: The labels' names or their number; default: those that the rows' features name, else those that the
+            rows to learn from hold. Of a language model, the values of the completion's one field, if it is one of a
+            closed set; they are ranked by likelihood for the metric `accuracy`.
         adapter: Any supported PEFT config object; the default is the trainer's `peft_config`, or else a LoRA of rank 8
             on all linear layers.
         metrics: Names (`hf_mtl.metrics.METRICS`), mappings of a name and options, `evaluate` modules, or callables
@@ -90,7 +99,7 @@ class Task:
     _: KW_ONLY
     train: RowsField[Dataset | IterableDataset] = RowsField()  # noqa: RUF009  # holds no rows itself
     eval: RowsField[Dataset] = RowsField()  # noqa: RUF009
-    kind: str | Mapping[str, Any] | Kind = "causal-lm"  # Any: options of a kind
+    kind: str | Mapping[str, Any] | Kind | None = None  # Any: options of a kind
     columns: Mapping[str, str] = field(default_factory=dict)
     template: RowTemplate | None = None
     labels: Sequence[str] | int | None = None
@@ -113,6 +122,7 @@ class Task:
     metric_for_best_model: str | None = None
     greater_is_better: bool | None = None
     early_stopping_patience: int | None = None
+    recognised: str | None = field(init=False, repr=False, compare=False)
     declared: Declared = field(init=False, repr=False, compare=False)
     measures: tuple[Metric, ...] = field(init=False, repr=False, compare=False)
     has_default_adapter: bool = field(init=False, repr=False, compare=False)
@@ -126,7 +136,7 @@ class Task:
             problems.append("it has neither train nor eval rows; give it at least one of the two.")
         unreadable = [*self._read("train"), *self._read("eval")]
         try:
-            object.__setattr__(self, "kind", kind_of(self.kind))
+            self._recognise(None if unreadable else self.eval if self.train is None else self.train)
         except ConfigError as error:
             problems += error.problems
         else:
@@ -134,6 +144,27 @@ class Task:
         problems += unreadable
         if problems:
             raise ConfigError([f"task {self.name!r}: {problem}" for problem in problems])
+        self._log()
+
+    def _recognise(self, rows: Dataset | IterableDataset | None) -> None:
+        """Fill in what the task does not say of its rows."""
+        found = settle(
+            rows,
+            kind=self.kind,
+            columns=self.columns,
+            template=self.template,
+            labels=self.labels,
+        )
+        object.__setattr__(self, "kind", kind_of(found.kind))
+        object.__setattr__(self, "columns", found.columns)
+        object.__setattr__(self, "template", found.template)
+        object.__setattr__(self, "labels", found.labels)
+        object.__setattr__(self, "recognised", found.line)
+
+    def _log(self) -> None:
+        """Say what was recognised, once the task has its name."""
+        if self.recognised is not None and self.name != UNNAMED:
+            logger.info("%s: %s", self.name, self.recognised)
 
     def _read(self, split: str) -> list[str]:
         """Make a data set of the rows of a split; returns what is wrong with them."""
@@ -206,7 +237,10 @@ class Task:
         Raises:
             ConfigError: If that is no name.
         """
-        return self._changed(name=name)
+        task = self._changed(name=name)
+        if self.name == UNNAMED:
+            task._log()
+        return task
 
     def with_defaults(self, *, adapter: PeftConfig | None = None, max_length: int | None = None) -> Self:
         """The same task with what it leaves open filled in; what it says itself stays.

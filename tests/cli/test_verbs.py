@@ -23,6 +23,7 @@ Program = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = {
     (): {"--traceback", "--version", "--install-completion", "--show-completion", "--help"},
+    ("init",): {"FILE...", "--base", "--output", "--force", "--help"},
     ("validate",): {"RECIPE...", "--help"},
     ("preview",): {"RECIPE", "--task", "--rows", "--html", "--set", "--help"},
     ("train",): {"RECIPE", "--smoke", "--set", "--resume", "--output-dir", "--help"},

@@ -48,9 +48,9 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
         ("rows.jsonl", "\n \n", "the file holds no rows"),
         ("rows.csv", "text\n", "the file holds no rows"),
         (
-            "rows.txt",
+            "rows.xml",
             "a\n",
-            "unknown format '.txt'; readable are '.csv', '.json', '.jsonl', '.parquet', '.tsv'",
+            "unknown format '.xml' (write its records as JSON lines); readable are '.arrow', '.bio',",
         ),
     ],
 )

@@ -104,18 +104,18 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (
-            "rows.txt",
-            "a\n",
-            "unknown format '.txt'; readable are '.csv', '.json', '.jsonl', '.parquet', '.tsv'",
-        ),
+        ("rows.xls", "a\n", "unknown format '.xls' (save the sheet as CSV); readable are '.arrow', '.bio',"),
         ("rows.jsonl", "", "the file holds no rows"),
         ("rows.csv", "", "the file holds no rows"),
         ("rows.parquet", "", "the file holds no rows"),
         ("rows.parquet", "no parquet", "cannot be read as parquet"),
-        ("rows.json", '[{"n": 1}', "cannot be read as json"),
+        ("rows.json", '[{"n": 1}', "rows.json, line 1: not valid JSON"),
         ("rows.jsonl", '{"n": 1}\n{"n": \n', "line 2: not valid JSON"),
-        ("rows.csv", "a,b\n1,2\n3,4,5\n", "Expected 2 fields in line 3, saw 3"),
+        (
+            "rows.csv",
+            "a,b\n1,2\n3,4,5\n",
+            "line 3: the row has 3 fields separated by commas, the header has 2",
+        ),
     ],
 )
 def test_unusable_files(tmp_path: Path, name: str, content: str, message: str) -> None:

@@ -33,7 +33,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no name": ({"kind": {"label_smoothing": 0.1}}, "there is no kind None; known are"),
     "labels missing": (
-        {"kind": CLASSES},
+        {"kind": CLASSES, "train": ROWS.to_iterable_dataset()},
         r"labels are missing: name them \(labels=\[...\]\) or give their number \(labels=3\); the rows' features",
     ),
     "labels missing in label-scoring": ({"kind": "label-scoring"}, "labels are missing: name the labels"),
@@ -124,7 +124,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_declaration_that_cannot_work_is_refused(name: str) -> None:
     changes, message = DECLARED[name]
     with pytest.raises(ConfigError, match=f"task 't': {message}"):
-        Task("t", train=ROWS, **changes)
+        Task("t", **{"train": ROWS, **changes})
 
 
 def test_all_problems_come_at_once() -> None:
@@ -134,7 +134,7 @@ def test_all_problems_come_at_once() -> None:
     told = str(caught.value)
     assert all(
         word in told
-        for word in ("labels are missing", "problem_type", "smoothing", "acuracy", "learning_rate")
+        for word in ("labels must be two", "problem_type", "smoothing", "acuracy", "learning_rate")
     )
     assert told.startswith("5 problems:")
 

@@ -180,7 +180,7 @@ class TaskFacts:
     multi_label: bool = False
     labels: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
-    template: Mapping[str, str] | None = None
+    template: Mapping[str, Any] | None = None  # Any: a chat's options are plain JSON
     max_length: int | None = None
     ends: tuple[str, ...] = ()
     outputs: int | None = None

@@ -116,7 +116,7 @@ def _blocks(snippets: Sequence[Snippet]) -> list[dict[str, str]]:
     return [{"title": own.title, "block": fenced(own.code, own.language)} for own in snippets]
 
 
-def _prompt_block(template: Mapping[str, str] | None) -> Verbatim | None:
+def _prompt_block(template: Mapping[str, object] | None) -> Verbatim | None:
     if not template or "prompt" not in template:
         return None
     return fenced(f"{template['prompt']}⟦{template['completion']}⟧")

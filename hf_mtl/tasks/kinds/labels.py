@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from hf_mtl.data import IGNORED
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
@@ -26,18 +27,24 @@ def label_number(value: object, declared: Declared, *, what: str) -> int:
 
     >>> label_number("good", Declared(labels=("bad", "good")), what="label")
     1
+    >>> label_number(5, Declared(labels=("1", "5")), what="label")
+    1
 
     Raises:
         DataError: If there is no such label.
     """
     labels = declared.labels or ()
     numbers = f"a number from 0 to {len(labels) - 1}"
+    if isinstance(value, bool) and set(labels) == {"false", "true"}:
+        return labels.index(str(value).lower())
     if isinstance(value, int) and not isinstance(value, bool):
-        if 0 <= value < len(labels):
+        if str(value) in labels and _are_numbers(labels):
+            return labels.index(str(value))
+        if 0 <= value < len(labels) and not _are_numbers(labels):
             return value
         raise DataError(
-            f"the {what} {value} is out of range: expected {numbers}, for the labels {_shown(labels)} (None or "
-            f"{IGNORED} for a row without one)."
+            f"the {what} {value} is out of range: expected {_expected(labels)}, for the labels {_shown(labels)} (None "
+            f"or {IGNORED} for a row without one)."
         )
     if isinstance(value, str) and not declared.numbers:
         if value in labels:
@@ -48,6 +55,19 @@ def label_number(value: object, declared: Declared, *, what: str) -> int:
     wanted = numbers if declared.numbers else f"one of {_shown(labels)}, or {numbers}"
     hint = " Declare the labels' names (labels=[...]) to use text." if isinstance(value, str) else ""
     raise DataError(f"the {what} is {value!r} ({type(value).__name__}); expected {wanted}.{hint}")
+
+
+@lru_cache(maxsize=256)
+def _are_numbers(labels: tuple[str, ...]) -> bool:
+    """Whether the labels' names are whole numbers: rows that give numbers then give names, such as 1 to 5 stars."""
+    return bool(labels) and all(label.removeprefix("-").isdecimal() for label in labels)
+
+
+def _expected(labels: tuple[str, ...]) -> str:
+    counted = labels == tuple(map(str, range(len(labels))))
+    if _are_numbers(labels) and not counted:
+        return "one of these numbers"
+    return f"a number from 0 to {len(labels) - 1}"
 
 
 def label_vector(value: object, declared: Declared, *, what: str) -> list[float]:

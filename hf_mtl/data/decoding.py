@@ -1,0 +1,98 @@
+"""The text of a file: which encoding it has, and its lines with their numbers.
+
+UTF-8 is read with and without a byte order mark, UTF-16 with one. Anything else is refused: an encoding that nothing
+in the file names would be a guess.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from hf_mtl.errors import DataError
+
+__all__ = ["UTF8", "encoding_of", "numbered_lines"]
+
+UTF8: Final = "utf-8"
+"""The one encoding that the readers of `datasets` take as it is."""
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_UTF32: Final = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_FOREIGN: Final = (
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it, or save the sheet as CSV"),
+    (b"PAR1", "a Parquet file; rename it to .parquet"),
+    (b"ARROW1", "an Arrow file; rename it to .arrow"),
+    (b"%PDF", "a PDF document; extract its text first"),
+)
+
+
+def encoding_of(path: Path) -> str:
+    """Return the name by which Python decodes a text file: `utf-8`, `utf-8-sig` or `utf-16`.
+
+    Raises:
+        DataError: If its first bytes are those of an archive or of another binary format, or of UTF-16 without a mark.
+    """
+    with path.open("rb") as file:
+        head = file.read(256)
+    for magic, what in _FOREIGN:
+        if head.startswith(magic):
+            raise DataError(f"{path}: expected text, found {what}.")
+    if head.startswith(_UTF32):
+        raise DataError(f"{path}: the file is UTF-32; {_convert(path, 'UTF-32')}")
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    if b"\x00" in head:
+        raise DataError(
+            f"{path}: the file holds zero bytes and no byte order mark: it may be UTF-16, which cannot be known; "
+            f"{_convert(path, 'UTF-16LE')}"
+        )
+    return UTF8
+
+
+def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    r"""The lines of a file, counted from 1, each with its `\n`.
+
+    Raises:
+        DataError: At a line that is not of the encoding.
+    """
+    if encoding == "utf-16":
+        try:
+            text = path.read_bytes().decode(encoding)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}: the byte order mark says UTF-16, and the text is not: {error}."
+            ) from error
+        yield from enumerate(_split(text), start=1)
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            try:
+                yield number, line.decode(UTF8)
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; the file may be Windows-1252 "
+                    f"(Latin-1), which cannot be known; {_convert(path, 'WINDOWS-1252')}"
+                ) from error
+
+
+def _split(text: str) -> Iterator[str]:
+    """Split at line feeds alone: a JSON text may hold U+2028 as it is."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def _convert(path: Path, encoding: str) -> str:
+    return f"convert it: iconv -f {encoding} -t UTF-8 {path.name} > {path.stem}.utf8{path.suffix}"
