@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from hf_mtl.data.conversation import Conversation, Message
 from hf_mtl.errors import ConfigError, DataError, listing
@@ -92,16 +94,23 @@ class ChatTemplate:
         except ValueError:  # of several named templates without a default
             return False
 
-    def marked(self, conversation: Conversation) -> tuple[list[int], list[int]]:
-        """The tokens of a conversation, and for each 1 where the template marks it as the assistant's, else 0."""
-        encoded = self._applied(
-            conversation.messages,
-            conversation.tools,
-            tokenize=True,
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-        )
-        return list(encoded["input_ids"]), list(encoded["assistant_masks"])
+    def marked(self, conversation: Conversation) -> tuple[str, list[tuple[int, int]]]:
+        """The text of a conversation, and the characters that the template marks as the assistant's.
+
+        `apply_chat_template` gives a mask of tokens instead, which ends at a turn that begins with a character
+        without a token, and cuts the last character's tokens down to the first.
+        """
+        special = dict(self.tokenizer.special_tokens_map)
+        with self._refusing(conversation.messages):
+            rendered: Any = render_jinja_template(  # Any: its annotation is not what it returns
+                [[self._present(message) for message in conversation.messages]],
+                tools=conversation.tools,
+                chat_template=self.tokenizer.get_chat_template(self.source, conversation.tools),
+                return_assistant_tokens_mask=True,
+                **(special | dict(self.options)),
+            )
+        (text,), (spans,) = rendered
+        return text, [(start, end) for start, end in spans]
 
     def checked_text(self, conversation: Conversation) -> str:
         """A whole conversation as text, of which nothing is left out.
@@ -143,8 +152,8 @@ class ChatTemplate:
         tools: list[Any] | None,
         **how: Any,  # Any: how the result is wanted
     ) -> Any:  # Any: a text, or tokens and mask
-        """The template on messages; every error from below says what it was given."""
-        try:
+        """The template on messages."""
+        with self._refusing(messages):
             return self.tokenizer.apply_chat_template(
                 [self._message(message) for message in messages],
                 tools=tools,
@@ -152,12 +161,22 @@ class ChatTemplate:
                 **how,
                 **self.options,
             )
+
+    @contextmanager
+    def _refusing(self, messages: Sequence[Message]) -> Iterator[None]:
+        """Every error from below says what the template was given."""
+        try:
+            yield
         except _REFUSALS as error:
             roles = ", ".join(message["role"] for message in messages)
             raise DataError(
                 f"the chat template refuses the messages with the roles {roles}: {error}. Change the rows, or give a "
                 f"template that takes them (chat_template=...)."
             ) from error
+
+    def _present(self, message: Message) -> Message:
+        """A message as `apply_chat_template` hands it on: without what is None."""
+        return {key: value for key, value in self._message(message).items() if value is not None}
 
     def _message(self, message: Message) -> Message:
         """A message in the form that this template takes."""

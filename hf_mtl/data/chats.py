@@ -11,18 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data.chat_template import ChatTemplate
-from hf_mtl.data.conversation import Conversation
-from hf_mtl.data.tokens import added_ids, common_start, first_learned, tokens_of
+from hf_mtl.data.conversation import Conversation, Message
+from hf_mtl.data.tokens import added_ids, common_start, first_learned, tokens_between, tokens_of
 from hf_mtl.errors import ConfigError, DataError
 
 __all__ = ["ChatEncoder", "LearnedSpans"]
 
-_PROBES = ("qzv0", "qzva")  # two answers, behind which a template writes the same
+_PROBES = ("qzv0", "qzva", "0", "a")  # answers, behind which a template writes the same
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,10 @@ class ChatEncoder:
         if not answers:
             raise DataError(
                 "the conversation has no turn of the role 'assistant' that could be learned; it has the roles "
-                f"{', '.join(message['role'] for message in conversation.messages)}."
+                f"{', '.join(message['role'] for message in conversation.messages)}. Leave such rows out."
             )
         text, last = self.template.checked_text(conversation), len(conversation.messages) - 1
-        if self.template.marks and (marked := self._marked(conversation)) is not None:
+        if not self._only_appends(conversation) and (marked := self._marked(conversation)) is not None:
             return [marked]
         turns = [
             self._turn(conversation, answer, text if answer == last else self._upto(conversation, answer + 1))
@@ -83,9 +82,17 @@ class ChatEncoder:
             return turns
         whole = turns[-1].ids if answers[-1] == last else tokens_of(text, self.tokenizer).ids
         if not all(_goes_on(turn, whole) for turn in turns):
-            return turns
+            marked = self._marked(conversation)
+            return turns if marked is None else [marked]
         spans = [span for turn in turns for span in turn.spans]
         return [LearnedSpans(whole, spans, any(turn.merged for turn in turns))]
+
+    def _only_appends(self, conversation: Conversation) -> bool:
+        """Whether each of the assistant's turns goes on from what is asked; asked only where marks could be taken."""
+        return not self.template.marks or all(
+            self._upto(conversation, answer + 1).startswith(self._asked(conversation, answer))
+            for answer in conversation.answers
+        )
 
     def _turn(self, conversation: Conversation, answer: int, text: str) -> LearnedSpans:
         """The conversation up to one of the assistant's turns, as text; this turn alone is learned."""
@@ -96,6 +103,7 @@ class ChatEncoder:
             ids, first = tokens.ids, first_learned(tokens, prompt.ids, len(asked))
         else:
             self._check_history(conversation, answer, prompt.ids, shared)
+            _check_thinking(conversation.messages[answer], answer)
             # The template opens an answer otherwise than it asks for one (`<think>`): served is what it asks.
             ids, first = [*prompt.ids, *tokens.ids[shared:]], len(prompt.ids)
             shared = first
@@ -147,7 +155,9 @@ class ChatEncoder:
         )
 
     def _next_added(self, ids: list[int], start: int) -> int | None:
-        return next((place + 1 for place in range(start, len(ids)) if ids[place] in self._added), None)
+        places = [place for place in range(start, len(ids)) if ids[place] in self._added]
+        special = [place for place in places if ids[place] in self._special]
+        return next((place + 1 for place in special or places), None)
 
     def _last_text(self, ids: list[int], first: int, end: int) -> int:
         """The last token that is neither blank nor an added one."""
@@ -155,13 +165,16 @@ class ChatEncoder:
         return next((i for i in places if not self._is_blank(ids[i])), first)
 
     def _is_blank(self, token: int) -> bool:
-        return token in self._added or not str(self.tokenizer.decode([token])).strip()
+        return token in self._added or self._is_space(token)
+
+    def _is_space(self, token: int) -> bool:
+        return token not in self._added and not str(self.tokenizer.decode([token])).strip()
 
     def _tail(self, conversation: Conversation, answer: int) -> list[int]:
         """What the template writes behind the assistant's text, found once."""
         if not self._tails:
             history, tools = conversation.messages[:answer], conversation.tools
-            one, other = (
+            one, *others = (
                 tokens_of(
                     self.template.text(
                         [*history, {"role": "assistant", "content": probe}], tools, prompt=False
@@ -170,24 +183,41 @@ class ChatEncoder:
                 ).ids
                 for probe in _PROBES
             )
+            # Of letters that it does not know, a tokenizer makes the same token; then another probe differs.
+            other = next((each for each in others if each != one), others[0])
             self._tails.append(one[len(one) - common_start(one[::-1], other[::-1]) :])
         return self._tails[0]
 
     def _marked(self, conversation: Conversation) -> LearnedSpans | None:
         """The conversation by the template's own marks; None where it marks nothing of it."""
-        ids, mask = self.template.marked(conversation)
-        if conversation.learned_from:
-            asked = self._asked(conversation, conversation.learned_from)
-            begun = common_start(ids, tokens_of(asked, self.tokenizer).ids)
-            mask[:begun] = [0] * begun
-        if not any(mask):
+        if not self.template.marks:
             return None
-        return LearnedSpans(ids, [self._with_end(ids, first, end) for first, end in _runs(mask)])
+        text, marks = self.template.marked(conversation)
+        if conversation.learned_from:
+            begun = common_start(text, self._asked(conversation, conversation.learned_from))
+            marks = [mark for mark in marks if mark[1] > begun]
+        if not marks:
+            return None
+        tokens = tokens_of(text, self.tokenizer)
+        tail = self._tail(conversation, conversation.answers[-1])
+        ending = self._next_added(tail, 0)
+        last = tail[ending - 1] if ending else None
+        spans = [tokens_between(tokens, *mark) for mark in marks]
+        return LearnedSpans(
+            tokens.ids, [(first, self._marked_end(tokens.ids, first, end, last)) for first, end in spans]
+        )
 
-    def _with_end(self, ids: list[int], first: int, end: int) -> tuple[int, int]:
-        """A marked run up to the token that ends the turn, be that marked or not."""
-        ending = self._next_added(ids[: end + 1], self._last_text(ids, first, end))
-        return first, ending or end
+    def _marked_end(self, ids: list[int], first: int, end: int, last: int | None) -> int:
+        """The place behind the token that ends a turn, be that marked or not; `last` is the usual one."""
+        behind = next((i + 1 for i in range(end - 1, first - 1, -1) if not self._is_space(ids[i])), first)
+        if behind > first and ids[behind - 1] == last:
+            return behind
+        if ids[end : end + 1] == [last]:
+            return end + 1
+        # A turn that is not the last one, or a call of a tool, may end with another token.
+        if behind > first and ids[behind - 1] in self._added:
+            return behind
+        return end + 1 if self._next_added(ids[: end + 1], end) else end
 
     def _upto(self, conversation: Conversation, count: int) -> str:
         return self.template.text(conversation.messages[:count], conversation.tools, prompt=False)
@@ -197,21 +227,28 @@ class ChatEncoder:
         return added_ids(self.tokenizer)
 
     @cached_property
+    def _special(self) -> frozenset[int]:
+        """Those that are not part of what is said, as `</tool_call>` is."""
+        tokens = self.tokenizer.added_tokens_decoder.items()
+        return self._added & {number for number, token in tokens if token.special}
+
+    @cached_property
     def _tails(self) -> list[list[int]]:
         return []
+
+
+def _check_thinking(message: Message, number: int) -> None:
+    """Refuse thinking behind a question that already opens or closes it in its own way."""
+    if "reasoning_content" in message or "</think>" in (message["content"] or ""):
+        raise DataError(
+            f"message {number} holds its thinking, but the chat template asks for the answer with a beginning of its "
+            f"own, behind which it does not write that thinking. Set enable_thinking or the like to fit the rows "
+            f"(chat_template_kwargs=...), give a template that writes it (chat_template=...), or take it out of the "
+            f"rows."
+        )
 
 
 def _goes_on(turn: LearnedSpans, whole: list[int]) -> bool:
     """Whether the whole conversation begins as it does up to the end of one of its turns."""
     end = turn.spans[0][1]
     return turn.ids[:end] == whole[:end]
-
-
-def _runs(mask: list[int]) -> list[tuple[int, int]]:
-    """The runs of ones.
-
-    >>> _runs([0, 1, 1, 0, 1])
-    [(1, 3), (4, 5)]
-    """
-    borders = [0, *(i for i in range(1, len(mask)) if mask[i] != mask[i - 1]), len(mask)]
-    return [(a, b) for a, b in pairwise(borders) if mask[a]]

@@ -148,7 +148,7 @@ def _content(number: int, message: Message) -> str | None:
             return None
         raise DataError(
             f"message {number} of the role {message['role']!r} has no 'content'; it has {listing(message)}. Only a "
-            f"message with 'tool_calls' may go without."
+            f"message with 'tool_calls' may go without. Give it one, if an empty text."
         )
     if isinstance(content, str):
         return content

@@ -13,7 +13,15 @@ from itertools import takewhile
 
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Tokens", "added_ids", "common_start", "first_learned", "tokens_of", "whole_text"]
+__all__ = [
+    "Tokens",
+    "added_ids",
+    "common_start",
+    "first_learned",
+    "tokens_between",
+    "tokens_of",
+    "whole_text",
+]
 
 
 @dataclass(frozen=True)
@@ -60,12 +68,14 @@ def whole_text(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:
 
 
 def added_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that stand for themselves, which no ordinary text becomes: special ones and others that were added."""
-    return frozenset(tokenizer.added_tokens_decoder) | frozenset(tokenizer.all_special_ids)
+    """The tokens that stand for themselves: special ones and others that were added, but for blanks and the unknown."""
+    added = {number for number, token in tokenizer.added_tokens_decoder.items() if token.content.strip()}
+    unknown = {tokenizer.unk_token_id} - {tokenizer.eos_token_id}  # GPT-2 has one token for both
+    return frozenset(added | set(tokenizer.all_special_ids)) - unknown
 
 
-def common_start(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences begin with in common.
+def common_start(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many tokens or characters two sequences begin with in common.
 
     >>> common_start([1, 2, 3], [1, 2, 4, 5])
     2
@@ -91,3 +101,23 @@ def first_learned(tokens: Tokens, prompt_ids: Sequence[int], boundary: int) -> i
         return shared
     behind = (i for i, end in enumerate(tokens.ends) if end > boundary)
     return max(shared, next(behind, len(tokens.ids)))
+
+
+def tokens_between(tokens: Tokens, start: int, end: int) -> tuple[int, int]:
+    """The first token that holds a character of a stretch of the text, and the one behind the last.
+
+    >>> tokens_between(Tokens([1, 2, 3, 4], [4, 8, 8, 12]), 4, 8)  # 2 and 3 are the bytes of one character
+    (1, 3)
+
+    Args:
+        tokens: Of a tokenizer that says where they end.
+        start: The stretch's first character.
+        end: The one behind its last.
+    """
+    assert tokens.ends is not None
+    ends = tokens.ends
+    first = next((i for i, each in enumerate(ends) if each > start), len(ends))
+    stop = first
+    while stop < len(ends) and (ends[stop] <= end or (ends[stop - 1] if stop else 0) < end):
+        stop += 1
+    return first, stop if start < end else first
