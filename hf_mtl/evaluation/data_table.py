@@ -63,7 +63,9 @@ def _by_task(facts: Facts, kinds: Mapping[str, str]) -> FittedTable:
     counts = Counter(kinds.values())
     if len(counts) > 1:
         columns.insert(0, Column("kind", list(kinds.values()), spare=1, left=True))
-    told = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    told = ", ".join(
+        f"{count} {kind}" if len(counts) > 1 else f"all {kind}" for kind, count in counts.most_common()
+    )
     tokens = sum(split.tokens for own in facts.values() for split in own.values())
     caption = (
         f"{len(facts)} tasks ({told}), {tokens:,} tokens. Tokens and what follows: of all rows of the task."

@@ -26,6 +26,8 @@ __all__ = ["quiet_glyphs", "save_pngs"]
 
 logger = logging.getLogger(__name__)
 
+_named: set[str] = set()  # characters that the log has named: a run draws a picture per card
+
 BOX = "□"
 OWN_FONT = "DejaVu Sans"  # comes with matplotlib
 PLACEHOLDER = "Last Resort"  # another that comes with it, whose glyphs are boxes
@@ -38,8 +40,9 @@ def save_pngs(figures: Mapping[str | Path, Figure]) -> None:
         figures: By the path of the file.
     """
     unknown = {path: _save(figure, path) for path, figure in figures.items()}
-    letters = sorted(set().union(*unknown.values()))
+    letters = sorted(set().union(*unknown.values()) - _named)
     if letters:
+        _named.update(letters)
         logger.warning(
             "%s: no installed font has the characters %s; they are shown as %s. Install a font that has them, such as "
             "Noto Sans CJK, and draw the picture again.",

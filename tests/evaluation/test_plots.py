@@ -111,6 +111,7 @@ def own_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine without fonts, but for those that come with matplotlib."""
     here = [font for font in fontManager.ttflist if "mpl-data" in Path(font.fname).parts]
     monkeypatch.setattr(fontManager, "ttflist", here)
+    monkeypatch.setattr("hf_mtl.evaluation.glyphs._named", set())
     _fonts_for.cache_clear()
     yield
     _fonts_for.cache_clear()
@@ -134,6 +135,8 @@ def test_names_that_no_font_has_are_boxes_and_the_log_says_so(
     assert legend(figures[0]) == tasks
     (message,) = caplog.messages
     assert "has the characters 一二第;" in message and "Noto Sans CJK" in message
+    plot_losses(logs(tasks), tasks, tmp_path / "again.png")
+    assert len(caplog.messages) == 1  # said once
 
 
 def test_another_font_is_taken_where_one_has_the_characters(
