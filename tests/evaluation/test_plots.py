@@ -74,9 +74,10 @@ def test_of_many_tasks_those_at_the_ends_stand_out(count: int, tmp_path: Path, f
     assert figures[0].legends[0].get_window_extent().x0 >= axes.get_window_extent().x1
 
 
-@pytest.mark.parametrize("low", [-3.0, 0.0, 0.5, 5.2, 1e-6])
-@pytest.mark.parametrize("high", [5.7, 9000.0])
-@pytest.mark.parametrize("count", [2, 30])
+@pytest.mark.parametrize(
+    ("low", "high", "count"),
+    [(-3.0, 5.7, 2), (0.0, 5.7, 2), (0.0, 9000.0, 30), (0.5, 5.7, 30), (5.2, 5.7, 30), (1e-6, 9000.0, 2)],
+)
 def test_axes_fit_the_data(
     low: float, high: float, count: int, tmp_path: Path, figures: list[Figure]
 ) -> None:
