@@ -96,4 +96,4 @@ def test_an_unknown_token_ends_no_turn_but_where_it_is_the_end_token_too() -> No
         ends = added_ids(tokenizer)
         assert tokenizer.eos_token_id in ends
         assert (tokenizer.unk_token_id in ends) == (tokenizer.unk_token_id == tokenizer.eos_token_id)
-        assert not any(tokenizer.decode([end]).isspace() for end in ends)
+        assert not any(str(tokenizer.decode([end])).isspace() for end in ends)
