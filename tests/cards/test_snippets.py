@@ -12,7 +12,9 @@ import pytest
 from kind_cases import KINDS, ours, task_of
 from markdown_it import MarkdownIt
 from plain_peft import shake
+from transformers import PreTrainedTokenizerBase
 
+from hf_mtl.data import EndFinder
 from hf_mtl.export import Manifest, save_suite
 from hf_mtl.export.cards import (
     BaseFacts,
@@ -91,6 +93,10 @@ def saved(bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
         own = ours(bases(base), *tasks.values(), dtype="float32", move=shake)
         if base != "vit":  # with the chat template, as a chat model has it on the Hub
             own.processor.save_pretrained(str(bases(base)))
+        for kind, task in tasks.items():
+            if task.own_kind.shape is None:
+                assert isinstance(own.processor, PreTrainedTokenizerBase)
+                EndFinder(kind, own.processor, own.model.ends).add_rows(own.splits[kind].labelled())
         folder = tmp_path_factory.mktemp("suites") / "suite"
         manifest = save_suite(own.model, folder, processor=own.processor, tasks=tasks)
         facts = [
@@ -109,6 +115,7 @@ def test_snippets_run(
     facts = next(task for task in suite.facts.tasks if task.name == kind)
     plain, with_hf_mtl = blocks(task_card(suite.facts, facts, Places()))
     first, second = suite.said(plain, capsys), suite.said(with_hf_mtl, capsys)
+    assert ("generation_config=config" in plain) is (facts.outputs is None)  # what ends its answers
     if facts.labels and facts.outputs is not None and not facts.multi_label:
         assert any(label in first.split() for label in facts.labels)
         assert any(label.removeprefix("B-").removeprefix("I-") in second for label in facts.labels)

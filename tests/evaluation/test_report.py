@@ -14,6 +14,8 @@ from rich.console import Console
 
 from hf_mtl.data import PromptCompletion
 from hf_mtl.errors import CheckpointError
+from hf_mtl.evaluation.generated import GeneratedSample
+from hf_mtl.evaluation.page import RunStory, verdict
 from hf_mtl.evaluation.report import Report, Score, TaskResult, build_report, losses_by_task
 from hf_mtl.evaluation.report_table import report_table
 from hf_mtl.tasks import Task, TaskSuite
@@ -120,7 +122,7 @@ def test_save_load_save_changes_nothing(report: Report, tmp_path: Path) -> None:
 def test_file_carries_a_version_and_is_plain_json(report: Report, tmp_path: Path) -> None:
     report.save(tmp_path / "report.json")
     content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert content["format_version"] == 2
+    assert content["format_version"] == 3
     assert content["results"][0]["scores"][0] == {
         "metric": "exact_match",
         "constant": 0.51,
@@ -165,7 +167,8 @@ def test_losses_that_are_no_numbers_survive(tmp_path: Path) -> None:
         ("{", "cannot be read"),
         ("[]", "found None"),
         ('{"results": []}', "found None"),
-        ('{"format_version": 3}', "newer hf_mtl"),
+        ('{"format_version": 4}', "newer hf_mtl"),
+        ('{"format_version": 3}', "not a whole report"),
         ('{"format_version": 2}', "not a whole report"),
         ('{"format_version": 1}', "not a whole report"),
         ('{"format_version": 1, "results": [{"task": 3}]}', r"results\.0\.task"),
@@ -218,3 +221,22 @@ def test_names_are_no_markup() -> None:
 def test_improved(metric: str, before: float | None, after: float | None, improved: bool | None) -> None:
     score = Score(metric, before=before, after=after, greater_is_better=metric != "loss")
     assert score.improved is improved
+
+
+def test_answers_that_were_written_are_kept_and_a_disagreement_is_told(tmp_path: Path) -> None:
+    agrees, differs = (
+        GeneratedSample(16, 0.5, 0.5),
+        GeneratedSample(16, 1.0, 0.25, differing=12, running_on=12),
+    )
+    report = Report(results=(TaskResult("a"), TaskResult("b"), TaskResult("c")))
+    report = report.with_generated({"a": agrees, "b": differs})
+    report.save(tmp_path / "report.json")
+    again = Report.load(tmp_path / "report.json")
+    assert again == report and again.results[1].generated == differs and again.results[2].generated is None
+    told = [
+        line
+        for line in verdict(RunStory("run", ("a", "b", "c"), results=again.results))
+        if "bear out" in line
+    ]
+    assert len(told) == 1 and "exact matches of b: of 16 rows, 1.00 are exact by one forward pass" in told[0]
+    assert "0.25 when they are generated" in told[0] and "nothing stopped the answer" in told[0]
