@@ -27,7 +27,6 @@ _WORD_ID: Final = re.compile(r"\d+")
 _TAG: Final = re.compile(r"O|[BIELSMU]-\S+")
 _COMMENT: Final = re.compile(r"#(\s|$)")
 _SETTING: Final = re.compile(r"#\s*\S+\s*=")
-_NARROWEST: Final = 2
 _FEW: Final = 1000
 
 
@@ -86,28 +85,28 @@ def _checked(path: Path, sentence: Sequence[_Line], width: int) -> list[list[str
 
 
 def _sentences(path: Path) -> Iterator[list[_Line]]:
+    lines = list(numbered_lines(path, encoding_of(path)))
+    # A first line that is no comment says how columns are separated, and how many there are.
+    sample = next((line for _, line in lines if _is_word(line) and not _COMMENT.match(line)), "")
+    separator = "\t" if "\t" in sample else None  # with tabs, a column may hold blanks
+    width = len(sample.split(separator))
     sentence: list[_Line] = []
-    first: _Line | None = None
-    tabs = False
-    for number, line in numbered_lines(path, encoding_of(path)):
-        if not line.strip() or line.startswith(_DOCUMENT):
+    for number, line in lines:
+        fields = line.rstrip("\r\n").split(separator)
+        if not _is_word(line):
             if sentence:
                 yield sentence
             sentence = []
-            continue
-        if first is None and not _COMMENT.match(line):
-            tabs = "\t" in line  # a column may then hold blanks, as the words of some languages do
-        fields = line.rstrip("\r\n").split("\t") if tabs else line.split()
-        if not sentence and _is_comment(line, len(fields), first):
-            continue
-        first = first or _Line(number, fields)
-        sentence.append(_Line(number, fields))
+        elif sentence or not _is_comment(line, len(fields), width):
+            sentence.append(_Line(number, fields))
     if sentence:
         yield sentence
 
 
-def _is_comment(line: str, width: int, first: _Line | None) -> bool:
+def _is_word(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(_DOCUMENT)
+
+
+def _is_comment(line: str, found: int, width: int) -> bool:
     """Whether a line before a sentence's first word is a comment, and not the word `#` with its tags."""
-    if not _COMMENT.match(line):
-        return False
-    return bool(_SETTING.match(line)) or (width != len(first.fields) if first else width != _NARROWEST)
+    return bool(_COMMENT.match(line)) and (bool(_SETTING.match(line)) or found != width)

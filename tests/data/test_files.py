@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_mtl.data import read_rows
-from hf_mtl.errors import DataError
+from hf_mtl.data import load_rows, read_rows
+from hf_mtl.errors import ConfigError, DataError
 
 GOOD = '{"text": "a"}\n{"text": "b"}\n'
 
@@ -65,3 +65,89 @@ def test_a_missing_file_lists_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "reviews.jsonl").write_text(GOOD)
     with pytest.raises(DataError, match=r"no data file .*review.jsonl'\. Files beside it: 'reviews.jsonl'"):
         read_rows(tmp_path / "review.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"day": "2020-01-01"}\n'),
+        ("a.json", '[{"day": "2020-01-01"}]'),
+        ("a.csv", "day\n2020-01-01\n"),
+    ],
+)
+def test_texts_that_look_like_dates_stay_texts(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert read_rows(tmp_path / name)[0] == {"day": "2020-01-01"}
+
+
+def test_words_that_other_readers_take_for_nothing_stay_words(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("text,label\nnull,None\n,NA\nnan,N/A\n")
+    assert read_rows(file)[:] == {"text": ["null", None, "nan"], "label": ["None", "NA", "N/A"]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.csv", "text\né\n"), ("a.jsonl", '{"text": "é"}\n'), ("a.txt", "é")]
+)
+def test_encodings_with_a_mark(tmp_path: Path, encoding: str, name: str, text: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / name).write_bytes((mark + text).encode(encoding))
+    assert list(read_rows(tmp_path / name)["text"]) == ["é"]
+    streamed = load_rows(tmp_path / name, streaming=True)
+    if name != "a.jsonl":
+        assert [row["text"] for row in streamed] == ["é"]
+
+
+@pytest.mark.parametrize(
+    ("sample_by", "texts"),
+    [
+        (None, ["a\nb", "c"]),
+        ("paragraph", ["a\nb", "c"]),
+        ("line", ["a", "b", "c"]),
+        ("document", ["a\nb\n\n\nc"]),
+    ],
+)
+def test_texts_by_line_paragraph_and_document(
+    tmp_path: Path, sample_by: str | None, texts: list[str]
+) -> None:
+    file = tmp_path / "corpus.txt"
+    file.write_text("a\nb\n\n\nc\n\n")
+    assert list(read_rows(file, sample_by=sample_by)["text"]) == texts
+    assert [row["text"] for row in load_rows(file, sample_by=sample_by, streaming=True)] == texts
+
+
+def test_sample_by_is_for_plain_text(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text\na\n")
+    with pytest.raises(ConfigError, match=r"sample_by='line' is for plain text, and this file is csv"):
+        read_rows(tmp_path / "rows.csv", sample_by="line")
+    (tmp_path / "rows.txt").write_text("a\n")
+    with pytest.raises(
+        ConfigError, match=r"sample_by='word': expected one of 'document', 'line', 'paragraph'"
+    ):
+        read_rows(tmp_path / "rows.txt", sample_by="word")
+    with pytest.raises(ConfigError, match="is no plain text file, and sample_by='line' belongs to one"):
+        load_rows("owner/name", sample_by="line")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_delimiter_is_that_of_the_header_and_of_every_row(tmp_path: Path, streaming: bool) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("text;label, as given\na, b;x\nc;y\n")
+    rows = load_rows(file, streaming=streaming)
+    assert list(rows) == [{"text": "a, b", "label, as given": "x"}, {"text": "c", "label, as given": "y"}]
+
+
+def test_conll_columns_comments_and_the_word_number_sign(tmp_path: Path) -> None:
+    file = tmp_path / "rows.conll"
+    file.write_text("# sent_id = 1\n# NN B-NP O\n1 CD I-NP O\n\n-DOCSTART- -X- O O\n\nWe PRP B-NP O\n")
+    assert read_rows(file)["tokens"] == [["#", "1"], ["We"]]
+    file = tmp_path / "rows.conllu"
+    row = "{}\t{}\t_\tX\t_\t_\t0\troot\t_\t_\n"
+    file.write_text(
+        "# text = du a\n" + row.format("1-2", "du") + row.format(1, "de le") + row.format("1.1", "-")
+    )
+    assert read_rows(file)[:] == {
+        "tokens": [["de le"]], "lemmas": [["_"]], "upos_tags": [["X"]], "xpos_tags": [["_"]], "feats": [["_"]],
+        "deprel_tags": [["root"]],
+    }  # fmt: skip

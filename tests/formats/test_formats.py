@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 
 import pytest
+from datasets import Dataset, DatasetDict
 from format_files import FORMATS, Content, FormatCase
 from kind_bases import CHAT, picture
 from rich.console import Console
@@ -108,3 +110,24 @@ def _question(ask: Mapping[str, object] | str, folder: Path) -> list[str]:
     }
     (folder / "ask.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     return ["--input", str(folder / "ask.jsonl")]
+
+
+@pytest.mark.parametrize("saved", [True, False], ids=["save_to_disk", "images by class"])
+def test_a_folder_gives_its_splits(saved: bool, bases: Bases, tmp_path: Path) -> None:
+    data = tmp_path / "shapes"
+    if saved:
+        rows = Dataset.from_dict({"text": ["good", "bad", "fine"], "label": ["x", "y", "x"]})
+        DatasetDict({"train": rows, "test": rows}).save_to_disk(data)
+    else:
+        for split, label, seed in product(("train", "test"), ("round", "square"), range(2)):
+            (data / split / label).mkdir(parents=True, exist_ok=True)
+            picture(seed).save(data / split / label / f"{seed}.png")
+    code, out, err = run(
+        "init", data, "--base", bases("llama" if saved else "vit"), "--output", tmp_path / "r.yaml"
+    )
+    assert code == 0, err
+    kind = "text-classification from text" if saved else "image-classification from image"
+    assert out.splitlines()[0].startswith(f"shapes: {kind} + label")
+    task = load_recipe(tmp_path / "r.yaml").tasks["shapes"]
+    assert task.train is not None and task.test is not None
+    assert (task.train.source, task.train.split, task.test.split) == (str(data), "train", "test")

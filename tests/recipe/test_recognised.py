@@ -49,7 +49,7 @@ def test_a_task_with_only_its_rows(two_tasks: Path, caplog: pytest.LogCaptureFix
 
 def test_labels_are_those_of_all_rows_to_learn_from(two_tasks: Path) -> None:
     """A few rows would not have them all."""
-    recipe = load_recipe(_write(two_tasks, "    max_train_rows: 2\n    eval: words.jsonl\n"), smoke=True)
+    recipe = load_recipe(_write(two_tasks, "    max_train_rows: 2\n    eval: words.jsonl\n"))
     assert recipe.tasks["words"].labels == ("negative", "positive")
 
 
