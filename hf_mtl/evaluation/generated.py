@@ -69,18 +69,22 @@ class GeneratedSample:
 def generated_sample(outcomes: TaskOutcomes, model: RoutedModel) -> GeneratedSample | None:
     """Write the answers of rows whose references are at most 256 tokens; None if there are no such rows.
 
+    Rows of a corpus, whose prompts have no token to begin with, are left out.
+
     Args:
         outcomes: What one pass gave for the rows.
         model: The model.
     """
     context = outcomes.context
     reads = {row: own[-1].output for row, own in outcomes.found.items()}
-    rows = [row for row, read in reads.items() if len(read.answer_ids) <= _LONGEST]
+    tokens = row_tokens(context)
+    short = [row for row, read in reads.items() if len(read.answer_ids) <= _LONGEST]
+    asked = {row: tokens.prompt(outcomes.rows[row], answered=True).ids for row in short}
+    rows = [row for row, prompt in asked.items() if prompt]
     if not rows:
         return None
     longest = max(len(reads[row].answer_ids) for row in rows)
-    tokens = row_tokens(context)
-    prompts = [tokens.prompt(outcomes.rows[row], answered=True).ids for row in rows]
+    prompts = [asked[row] for row in rows]
     with outcomes.forward_pass():
         written = completions(
             model, context.tokenizer, outcomes.task.name, prompts, max_new_tokens=longest + _BEHIND

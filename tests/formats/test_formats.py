@@ -21,7 +21,7 @@ from hf_mtl.recipe import load_recipe, run_recipe
 
 Bases = Callable[[str], Path]
 
-QUICK = ("text and label", "CoNLL-2003", "Alpaca", "splits by name", "ShareGPT")
+QUICK = ("text and label", "CoNLL-2003", "Alpaca", "splits by name", "ShareGPT", "lines of text")
 TWO_ROUNDS = (
     "training.max_steps=2",
     "training.use_cpu=true",
