@@ -101,9 +101,9 @@ def test_from_files_to_an_answer(name: str, base_of: Bases, tmp_path: Path) -> N
 
 
 def _question(ask: Mapping[str, object] | str, folder: Path) -> list[str]:
-    """The arguments that ask it: a text as it is, or a row in a file."""
+    """The arguments that ask it: a whole text as it is, or a row in a file."""
     if isinstance(ask, str):
-        return ["--prompt", ask]
+        return ["--raw", "--prompt", ask]
     picture(1).save(folder / "picture.png")
     row = {
         key: str(folder / "picture.png") if value == "picture.png" else value for key, value in ask.items()
