@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from transformers import TrainingArguments
 
@@ -21,6 +22,18 @@ ELEMENTWISE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd", "adagrad", 
 
 # Schedules that are driven by a loss and not by the number of steps.
 SCHEDULES_BY_LOSS = ("reduce_lr_on_plateau", "greedy")
+
+Options: TypeAlias = Mapping[str, Any]  # Any: options of a mixture, a structure or an objective
+if TYPE_CHECKING:
+    MixtureChoice: TypeAlias = Options | str | Mixture
+    SharingChoice: TypeAlias = Options | str | Sharing
+    ObjectiveChoice: TypeAlias = Options | str | Objective
+else:
+    # HfArgumentParser keeps a command line's text as text only where None is allowed beside it; so do the fields of
+    # transformers that take a mapping. None itself is refused.
+    MixtureChoice = Options | str | Mixture | None
+    SharingChoice = Options | str | Sharing | None
+    ObjectiveChoice = Options | str | Objective | None
 
 
 @explained_keywords
@@ -40,7 +53,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
     repository, a folder per task, and the manifest. See `hf_mtl.training.pushing`.
 
     A trainer with tasks refuses arguments that would have no effect on it (docs/arguments.md); without tasks all mean
-    what they mean in `transformers`.
+    what they mean in `transformers`. `HfArgumentParser` reads them from a command line, options as JSON:
+    `--mixture '{"kind": "temperature", "temperature": 2.0}'`.
 
     Args:
         max_length: Most tokens of an example of tasks that do not set it; None keeps all.
@@ -67,13 +81,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
     max_chunk_tokens: int = field(
         default=1024, metadata={"help": "Most tokens of one task computed together."}
     )
-    mixture: Mapping[str, Any] | str | Mixture = field(  # Any: options of a mixture
-        default="all", metadata={"help": "Which tasks take part in a round."}
-    )
-    sharing: Mapping[str, Any] | str | Sharing = field(  # Any: options of a structure
+    mixture: MixtureChoice = field(default="all", metadata={"help": "Which tasks take part in a round."})
+    sharing: SharingChoice = field(
         default="private", metadata={"help": "Which adapters the tasks have in common."}
     )
-    objective: Mapping[str, Any] | str | Objective = field(  # Any: options of an objective
+    objective: ObjectiveChoice = field(
         default="equal", metadata={"help": "What the update of the shared parameters is made by."}
     )
     gradient_cosines: bool = field(
@@ -125,12 +137,32 @@ class MultiTaskTrainingArguments(TrainingArguments):
         return problems
 
     def _named_problems(self) -> list[str]:
+        builders: dict[str, Callable[[Any], object] | None] = {  # Any: each takes its field's value
+            "mixture": None,  # it is built when the names of the tasks are known
+            "sharing": sharing_of,
+            "objective": suite_objective,
+        }
         problems: list[str] = []
-        for make in (lambda: sharing_of(self.sharing), lambda: suite_objective(self.objective)):
+        for name, build in builders.items():
             try:
-                make()
+                value = vars(self)[name] = _read_json(name, vars(self)[name])
+                if build is not None:
+                    build(value)
             except ConfigError as error:
                 problems += error.problems
             except CheckpointError as error:  # of a file of relations
                 problems.append(str(error))
         return problems
+
+
+def _read_json(name: str, value: object) -> object:
+    """The value of a field that a name or a mapping chooses; a mapping may be JSON, as a command line has it."""
+    if value is None:
+        raise ConfigError(f"{name} must not be None; leave it out for the default.")
+    if not (isinstance(value, str) and value.startswith("{")):
+        return value
+    try:
+        read: object = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{name}={value!r} is not JSON: {error}. Write a name, or a JSON object.") from None
+    return read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -51,7 +52,8 @@ logger = logging.getLogger(__name__)
 class CheckpointingTrainer(Trainer, Parts):
     """Abstract: a trainer whose checkpoints are whole or absent, and hold all that its future depends on."""
 
-    suite: TaskSuite
+    # Until the constructor says otherwise there are no tasks, and this is a stock Trainer.
+    suite: TaskSuite = MappingProxyType({})  # type: ignore[assignment]
     model: RoutedModel
     args: MultiTaskTrainingArguments
     _checkpoint: Checkpoint | None = None  # while a resume is under way

@@ -1,7 +1,8 @@
 """What the trainer's constructor is given: tasks, or what the stock Trainer takes, and never both.
 
 The third argument is `tasks` here and `data_collator` in `Trainer`. A script that was written for `Trainer` passes a
-function there, tasks are a collection: so what it is tells what is meant.
+function there, tasks are a collection: so what it is tells what is meant. An object that can be called is a collator,
+also where it can be iterated over.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
     "task_arguments",
     "task_model",
     "with_lengths",
+    "without_defaults",
 ]
 
 Given = TypeVar("Given")
@@ -50,7 +52,7 @@ def split_third(
     """
     if isinstance(third, Task):
         raise ConfigError(f"tasks is one task, {third.name!r}; pass a list: tasks=[task].")
-    if third is None or isinstance(third, Iterable):
+    if third is None or (isinstance(third, Iterable) and not callable(third)):
         return third, data_collator
     if data_collator is not None:
         raise ConfigError(
@@ -165,17 +167,26 @@ def task_model(model: str | Path | nn.Module | None) -> str | Path | PreTrainedM
     )
 
 
+def without_defaults(given: Mapping[str, Any]) -> dict[str, Any]:  # Any: as in transformers
+    """Of the stock Trainer's optional arguments those that are not its defaults."""
+    return {
+        name: value
+        for name, value in given.items()
+        if not (value is None or (isinstance(value, tuple) and value == (None, None)))
+    }
+
+
 def refuse_stock(given: Mapping[str, object]) -> list[str]:
     """Problems of arguments of the stock Trainer that are given beside tasks; its defaults are none.
 
     Args:
         given: By the parameters' names.
     """
+    chosen = without_defaults(given)
     return [
         f"{name} cannot be given together with tasks: {treatment.text}. Without tasks it works as in Trainer."
         for name, treatment in PARAMETERS.items()
-        if isinstance(treatment, Refused)
-        and not (given[name] is None or (isinstance(given[name], tuple) and given[name] == (None, None)))
+        if isinstance(treatment, Refused) and name in chosen
     ]
 
 

@@ -42,6 +42,7 @@ from hf_mtl.training.construction import (
     task_arguments,
     task_model,
     with_lengths,
+    without_defaults,
 )
 from hf_mtl.training.control import StopSignal
 from hf_mtl.training.decay import undecayed
@@ -149,8 +150,9 @@ class MultiTaskTrainer(LoopingTrainer):
         if problems := problems + given_problems(suite, model, args, stock):
             raise ConfigError(problems)
         if suite is None:
-            self.suite = {}  # type: ignore[assignment]  # as false as a suite can be
-            super().__init__(stock_model(model), args, processing_class=processing_class, **stock, **shared)
+            # Defaults are left out: a stock trainer behind this class (Seq2SeqTrainer) need not take them all.
+            given = without_defaults({"processing_class": processing_class, **stock, **shared})
+            super().__init__(stock_model(model), args, **given)
             return
         args = task_arguments(args)
         self.suite = with_lengths(suite, args)

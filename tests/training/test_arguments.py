@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, HfArgumentParser, Trainer, TrainingArguments
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
 from hf_mtl.errors import CheckpointError, ConfigError
@@ -36,11 +37,44 @@ def test_real_subclasses() -> None:
         ({"stop_rule": "never"}, "stop_rule must be one of .*'first_exhausted'.*found 'never'"),
         ({"token_budget": 0}, "token_budget must be greater than 0, found 0"),
         ({"token_budget": 100}, "token_budget=100 cannot hold a chunk of max_chunk_tokens=1024"),
+        ({"mixture": None}, "mixture must not be None; leave it out"),
+        ({"sharing": None}, "sharing must not be None; leave it out"),
+        (
+            {"mixture": '{"kind": "rates"'},
+            "mixture=.* is not JSON: .* column 17 .*Write a name, or a JSON object",
+        ),
+        ({"sharing": '{"name": "shard"}'}, "there is no structure 'shard'.*Did you mean 'shared'"),
     ],
 )
 def test_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _args(tmp_path, **changes)
+
+
+def _parsed(cls: Any, line: list[str]) -> Any:
+    (args,) = HfArgumentParser(cls).parse_args_into_dataclasses(line)
+    return args
+
+
+def test_a_command_line_is_read_as_that_of_the_stock_class(tmp_path: Path) -> None:
+    """As scripts for Trainer read their arguments."""
+    line = f"--output_dir {tmp_path} --use_cpu --report_to none --learning_rate 0.1 --bf16 --warmup_steps 0.5".split()
+    line += ["--no_remove_unused_columns", "--lr_scheduler_kwargs", '{"num_cycles": 2}']
+    stock = _parsed(TrainingArguments, line).to_dict()
+    ours = _parsed(MultiTaskTrainingArguments, line).to_dict()
+    assert {name: ours[name] for name in stock} == stock and stock["learning_rate"] == 0.1
+    defaults = _args(tmp_path).to_dict()
+    assert all(ours[name] == defaults[name] for name in ours.keys() - stock.keys())
+
+
+def test_a_command_line_sets_our_fields_too(tmp_path: Path) -> None:
+    """Options are JSON, as for stock fields that take a mapping."""
+    mixture = {"kind": "temperature", "temperature": 2.0}
+    line = f"--output_dir {tmp_path} --use_cpu --report_to none --sharing shared --skip_spikes".split()
+    line += ["--mixture", json.dumps(mixture), "--objective", '{"name": "equal"}', "--token_budget", "2048"]
+    args = _parsed(MultiTaskTrainingArguments, line)
+    assert (args.mixture, args.sharing, args.objective) == (mixture, "shared", {"name": "equal"})
+    assert args.skip_spikes is True and args.token_budget == 2048
 
 
 @pytest.mark.parametrize(
