@@ -6,7 +6,7 @@ import contextlib
 import copy
 from collections.abc import Iterable, Iterator
 
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from hf_mtl.data import EndToken
 
@@ -22,12 +22,12 @@ def base_end_ids(base: PreTrainedModel) -> tuple[int, ...]:
 @contextlib.contextmanager
 def stopping(base: PreTrainedModel, ends: Iterable[EndToken]) -> Iterator[None]:
     """Let the base's own `generate` stop at further tokens within the block."""
-    config = base.generation_config
     own = base_end_ids(base)
     further = [end.id for end in ends if end.id not in own]
-    if not further or not isinstance(config, GenerationConfig):
+    if not further or not base.can_generate():
         yield
         return
+    config = base.generation_config
     base.generation_config = copy.deepcopy(config)
     base.generation_config.eos_token_id = [*own, *further]
     try:

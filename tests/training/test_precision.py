@@ -239,6 +239,8 @@ def test_attention_sees_one_dtype(
             own["verbs"], adapter=PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
         )
     trainer = trainer_of(tiny_llama, tmp_path, own, bf16=True, max_steps=1)
+    assert trainer.model.causal  # found out by passes of its own, in the base's dtype
+    seen.clear()
     trainer.train()
     trainer.evaluate()
     assert seen == {(torch.bfloat16,) * 3}

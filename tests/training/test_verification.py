@@ -74,6 +74,7 @@ def test_it_holds_under_autocast(tiny_llama: Path, tmp_path: Path, exact: bool) 
     passes: set[torch.dtype] = set()
 
     def prepare(model: RoutedModel) -> None:
+        assert model.causal  # found out by passes of its own, in the base's dtype
         model.base.lm_head.register_forward_hook(lambda _, __, output: passes.add(output.dtype))
 
     options = {"prepare": prepare}
