@@ -19,6 +19,8 @@ import trainer
 from record import commit, versions, write
 from workload import Example, Spec, mixed
 
+pytestmark = pytest.mark.slow  # it runs benchmarks as processes
+
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 

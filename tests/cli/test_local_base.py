@@ -15,6 +15,8 @@ import pytest
 from markdown_it import MarkdownIt
 from two_tasks import RECIPE
 
+pytestmark = pytest.mark.slow  # it starts processes that import torch and peft
+
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

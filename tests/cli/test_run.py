@@ -17,6 +17,8 @@ from hf_mtl.cli import app
 from hf_mtl.relations import Relations
 from hf_mtl.versions import plain_prefix_problem
 
+pytestmark = pytest.mark.slow  # every test starts processes that import torch and peft
+
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -89,6 +89,7 @@ def test_list_copy_validate(hf_mtl_program: Program, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow  # it starts processes that import torch and peft
 def test_fetch_gets_what_recipes_name(
     hf_mtl_program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ def test_fetch_gets_what_recipes_name(
     assert (folder / "config.json").is_file()
 
 
+@pytest.mark.slow  # it starts processes that import torch and peft
 @pytest.mark.parametrize(
     ("name", "message"),
     [

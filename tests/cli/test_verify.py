@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from two_tasks import RECIPE
 
+pytestmark = pytest.mark.slow  # every test starts processes that import torch and peft
+
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

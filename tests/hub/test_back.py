@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from hf_mtl import MultiTaskPipeline
 from hf_mtl.export import folder_names, load_suite
 
+pytestmark = pytest.mark.slow  # every test pushes and loads in processes of their own
+
 
 def _here(suite: Path, base: Path) -> dict[str, torch.Tensor]:
     model, tokens, found = load_suite(suite, base=base), torch.tensor([[5, 6, 7, 8]]), {}

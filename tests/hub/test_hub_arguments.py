@@ -13,6 +13,8 @@ from hub_store import READER
 from hf_mtl.training.argument_table import FIELDS
 from hf_mtl.training.treatments import Honoured
 
+pytestmark = pytest.mark.slow  # every test trains in a process of its own
+
 REPO = "ada/out"
 PUSHED: dict[str, Any] = {"push_to_hub": True, "max_steps": 2, "save_steps": 1, "hub_always_push": True}
 

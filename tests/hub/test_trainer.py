@@ -12,6 +12,8 @@ from hub_store import READER, WRITER
 
 from hf_mtl.recipe.arguments import argument_problems
 
+pytestmark = pytest.mark.slow  # every test trains in a process of its own
+
 REPO = "ada/out"
 ADAPTERS = {
     "hf_mtl.json",

@@ -36,6 +36,7 @@ def _files(folder: Path) -> dict[str, str]:
     return {name: str(folder / f"{name}.jsonl") for name in TABLES}
 
 
+@pytest.mark.slow  # it trains the same tasks once for each form
 def test_every_form_of_two_tasks_trains_to_the_same_weights(tiny_llama: Path, tmp_path: Path) -> None:
     files = _files(tmp_path)
     lora = LoraConfig(**LORA)
