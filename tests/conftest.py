@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from two_tasks import VERBS, WORDS
+
+
+@pytest.fixture(autouse=True)
+def notices_as_they_were() -> Iterator[None]:
+    """A verb that a test calls in this process shows our notices; the tests behind it see none of that."""
+    logger = logging.getLogger("hf_mtl")
+    level, handlers = logger.level, logger.handlers[:]
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,7 @@ class MultiTaskTrainer(LoopingTrainer):
             given = without_defaults({"processing_class": processing_class, **stock, **shared})
             super().__init__(stock_model(model), args, **given)
             return
-        args = task_arguments(args)
+        args = copy.copy(task_arguments(args))
         self.suite = with_lengths(suite, args)
         base = task_model(model)
         processor = processing_class or processor_of(base)
@@ -163,7 +163,6 @@ class MultiTaskTrainer(LoopingTrainer):
         place_suite(routed, self.suite, self.sharing, seed=args.seed)
         self.sources, self.task_settings = row_sources(self.suite, routed, processor, args)
         self.owners = owners_of(routed, self.suite.names)
-        args = copy.copy(args)
         self.task_optimizers: dict[str, TaskOptimizer] = {}
         self._evaluator: Evaluator | None = None
         self._soft: SoftSharing | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import shutil
 import struct
@@ -265,7 +266,7 @@ def test_which_bases_count_as_the_same(
         shutil.copytree(good, folder)
         _config(base_model_name_or_path=name)(folder)
         model.load_adapter(name, folder)
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     shutil.copytree(good, tmp_path / "path")
     _config(base_model_name_or_path="/home/someone/models/tiny")(tmp_path / "path")
     model.load_adapter("path", tmp_path / "path")
