@@ -33,6 +33,7 @@ from hf_mtl.data.sequences import EncoderDecoderSequence, ImageSequence
 from hf_mtl.data.sources import load_rows
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
 from hf_mtl.data.templates import Chat, PromptCompletion, RowTemplate, TextPair, render
+from hf_mtl.data.tokens import added_ids
 
 __all__ = [
     "ASSETS",
@@ -68,6 +69,7 @@ __all__ = [
     "StreamingRows",
     "TaskStream",
     "TextPair",
+    "added_ids",
     "answer_text",
     "as_rows",
     "check_ends",

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data.encoding import Example
+from hf_mtl.data.tokens import added_ids
 from hf_mtl.errors import ConfigError, listing
 
 __all__ = ["EndFinder", "EndToken", "answer_text", "check_ends", "last_run"]
@@ -205,8 +206,7 @@ class _Stops:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        known = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-        self.ids = frozenset(known - {tokenizer.unk_token_id})
+        self.ids = added_ids(tokenizer)
         self._tokenizer = tokenizer
         self._blank: dict[int, bool] = {}
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from hf_mtl.data import answer_text
+from hf_mtl.data import added_ids
 from hf_mtl.evaluation.figures import TaskOutcomes
 from hf_mtl.models import RoutedModel, completions
 from hf_mtl.tasks import row_tokens
@@ -29,7 +29,7 @@ class GeneratedSample:
     Args:
         rows: The rows.
         teacher_forced: The share of them whose reference is exactly the most likely continuation, by one pass.
-        generated: The share of them whose reference was exactly what greedy decoding wrote, to its end.
+        generated: The share of them whose reference was exactly what greedy decoding wrote, token by token, to its end.
         differing: The rows in which the two do not agree.
         running_on: Those of them that were exact by one pass and were not stopped at their end.
     """
@@ -69,7 +69,8 @@ class GeneratedSample:
 def generated_sample(outcomes: TaskOutcomes, model: RoutedModel) -> GeneratedSample | None:
     """Write the answers of rows whose references are at most 256 tokens; None if there are no such rows.
 
-    Rows of a corpus, whose prompts have no token to begin with, are left out.
+    Rows of a corpus, whose prompts have no token to begin with, are left out, and so are those that lost their end to
+    `max_length`.
 
     Args:
         outcomes: What one pass gave for the rows.
@@ -78,7 +79,12 @@ def generated_sample(outcomes: TaskOutcomes, model: RoutedModel) -> GeneratedSam
     context = outcomes.context
     reads = {row: own[-1].output for row, own in outcomes.found.items()}
     tokens = row_tokens(context)
-    short = [row for row, read in reads.items() if len(read.answer_ids) <= _LONGEST]
+    stops = added_ids(context.tokenizer)
+    short = [
+        row
+        for row, read in reads.items()
+        if len(read.answer_ids) <= _LONGEST and read.answer_ids[-1] in stops
+    ]
     asked = {row: tokens.prompt(outcomes.rows[row], answered=True).ids for row in short}
     rows = [row for row, prompt in asked.items() if prompt]
     if not rows:
@@ -93,8 +99,8 @@ def generated_sample(outcomes: TaskOutcomes, model: RoutedModel) -> GeneratedSam
     differing = 0
     for row, answer in zip(rows, written, strict=True):
         by_pass = reads[row].exact
-        same = answer.text == answer_text(reads[row].answer_ids, context.tokenizer)
-        right = same and answer.finish == "stop"
+        # Token by token: the same text in other tokens is no more exact here than it is by one pass.
+        right = answer.token_ids == tuple(reads[row].answer_ids)
         forced, exact, differing = forced + by_pass, exact + right, differing + (by_pass != right)
         running_on += by_pass and answer.finish == "length"
     return GeneratedSample(len(rows), forced / len(rows), exact / len(rows), differing, running_on)

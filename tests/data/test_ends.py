@@ -6,9 +6,10 @@ import logging
 from pathlib import Path
 
 import pytest
+from tokenizers_made import TOKENIZERS, made_tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from hf_mtl.data import EndFinder, EndToken, Example, answer_text, last_run
+from hf_mtl.data import EndFinder, EndToken, Example, PromptCompletion, RowTokens, answer_text, last_run
 
 END, TURN = "<|end|>", "<|turn|>"
 
@@ -118,3 +119,17 @@ def test_an_unknown_token_is_no_end(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.unk_token = TURN
     finder, sink = found(tokenizer, example(tokenizer, f"ran{TURN}"))
     assert not sink and finder.problem() is not None
+
+
+@pytest.mark.parametrize("name", sorted(TOKENIZERS))
+def test_the_end_token_of_every_tokenizer_ends(name: str) -> None:
+    """Of GPT-2's too, which has one token for the end and for what it does not know."""
+    tokenizer = made_tokenizer(name)
+    if tokenizer.eos_token is None:
+        tokenizer.eos_token = "<|im_end|>"
+    row = {"prompt": "The weather is", "completion": " fine"}
+    [encoded] = RowTokens(PromptCompletion("{prompt}", "{completion}"), tokenizer).encode(row)
+    finder, sink = found(tokenizer, Example.next_token(encoded))
+    assert finder.problem() is None and finder.ids == [tokenizer.eos_token_id]
+    assert sink["talk"][0].text == tokenizer.eos_token
+    assert answer_text(encoded.input_ids[-1:], tokenizer) == ""

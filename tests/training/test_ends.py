@@ -311,6 +311,15 @@ def test_a_generated_sample_shows_what_one_pass_cannot(
     assert "because nothing stopped the answer at its end" in caplog.text
 
 
+def test_answers_that_lost_their_end_are_not_written_for_the_check(tmp_path: Path) -> None:
+    trait = TRAITS["another token ends a turn"]
+    trainer = trainer_of(trait, tmp_path, task_of(trait))
+    lengths = [positions[-1] + 1 for positions in trainer.splits()["talk"]["eval"].rows["label_positions"]]
+    cut = trainer_of(trait, tmp_path / "cut", task_of(trait, max_length=min(lengths)))
+    assert all(cut.splits()["talk"]["eval"].rows["truncated"])
+    assert cut.check_generation() == {}
+
+
 def test_of_a_chat_the_last_answer_is_what_is_compared(tmp_path: Path) -> None:
     """Exactness is that of the last turn; likelihoods and tokens are those of all turns."""
     trait = TRAITS["another token ends a turn"]
