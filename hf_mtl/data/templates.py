@@ -146,7 +146,7 @@ class Chat:
         """Return a row's conversation.
 
         Raises:
-            DataError: If a column is missing, or a message is none that a chat template could render.
+            DataError: If a column is missing, or a message cannot be read.
         """
         begun = read_conversation(row, self.messages, self.tools)
         if self.completion is None:

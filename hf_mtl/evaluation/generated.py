@@ -44,7 +44,7 @@ class GeneratedSample:
 
     @property
     def problem(self) -> str | None:
-        """The disagreement in words, with its likely reasons; None if there is none.
+        """The disagreement in words, with its likely reasons; None where both agree.
 
         >>> GeneratedSample(4, 1.0, 1.0).problem is None
         True

@@ -41,7 +41,7 @@ def candidates_of(context: Context) -> tuple[Tokens, ...]:
 
 
 def check_completion(row: Row, example: Example, context: Context) -> None:
-    """Refuse a row whose completion is none of the labels'.
+    """Refuse a row whose completion is not that of a label.
 
     Args:
         row: The row.
@@ -49,7 +49,7 @@ def check_completion(row: Row, example: Example, context: Context) -> None:
         context: The task on its base, with labels.
 
     Raises:
-        DataError: If it is none of theirs, or has other tokens than the label has behind other prompts.
+        DataError: If it is not, or if it has other tokens behind this prompt than behind others.
     """
     if tuple(example.label_ids[:-1]) in candidates_of(context):
         return
