@@ -65,22 +65,14 @@ lock: ## Write constraints.txt and constraints/lowest.txt anew: the newest that 
 	$(COMPILE) --custom-compile-command "make lock" --extra test --resolution lowest-direct \
 	    --override constraints/without-torch.in pyproject.toml -o constraints/lowest.txt
 
-# What tests call is found out once, and again when a test changes. The rooms are those that call what is broken.
 SAMPLE = 150
 SEED = 0
 WORKERS = 2
-MUTANTS = build/mutants
 MUTANTS_TESTS = hf_mtl $(addprefix tests/,adapters cards data/test_packing.py data/test_padding.py hub/test_trainer.py inference \
 	kinds models objectives sharing training)
 
-mutants: $(MUTANTS)/calls.jsonl ## Break the core in small ways and list what no test sees; SAMPLE, SEED, WORKERS
-	$(TEST_ENV) $(VENV)/bin/python -m tools.mutants.run --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS) --out $(MUTANTS)
-
-$(MUTANTS)/calls.jsonl: $(shell find tests -name '*.py') tools/mutants/calls.py | install
-	mkdir -p $(MUTANTS)
-	rm -f $@ $@.new
-	MUTANTS_CALLS=$(CURDIR)/$@.new $(PYTEST) -p tools.mutants.calls -m "not slow and not gpu" -n $(WORKERS) $(MUTANTS_TESTS)
-	mv $@.new $@
+mutants: install ## Break the core in small ways and list what no test sees; SAMPLE, SEED, WORKERS
+	$(TEST_ENV) $(VENV)/bin/python -m tools.mutants --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS) $(MUTANTS_TESTS)
 
 lint: install ## ruff and mypy
 	$(VENV)/bin/ruff check .
