@@ -81,7 +81,7 @@ def _appended(
         prompt, alone = _asked(chats, messages[:i], tools), chats.text(messages[: i + 1], tools)
         if not alone.startswith(prompt):
             return None
-        end = chats.end_of(alone, len(prompt))
+        end = chats.end_of(alone, _behind(messages[i], alone, len(prompt)))
         if end < 0:
             raise RefusedError(f"turn {i} has no end")
         if not whole.startswith(alone[:end]):
@@ -89,6 +89,13 @@ def _appended(
         prompts.append(chats.prompt_ids(messages[:i], prompt, tools))
         learned.append(_between(ids, spans, prompts[-1], len(prompt), end))
     return Expected(ids, learned, prompts)
+
+
+def _behind(message: Message, text: str, start: int) -> int:
+    """Where a message's content ends, which may hold what looks like its end."""
+    content = (message.get("content") or "").strip()
+    at = text.find(content, start)
+    return start if at < 0 else at + len(content)
 
 
 def _between(
@@ -103,7 +110,7 @@ def _last(chats: Chats, messages: Sequence[Message], tools: object) -> Expected:
     text, prompt = chats.text(messages, tools), _asked(chats, messages[:-1], tools)
     ids, asked = chats.ids(messages, tools), chats.prompt_ids(messages[:-1], prompt, tools)
     if text.startswith(prompt):
-        end = chats.end_of(text, len(prompt))
+        end = chats.end_of(text, _behind(messages[-1], text, len(prompt)))
         if end < 0:
             raise RefusedError("the last turn has no end")
         return Expected(ids, [_between(ids, chats.spans(text), asked, len(prompt), end)], [asked])

@@ -107,6 +107,16 @@ SHAPES: Mapping[str, Row] = {
     "empty last answer": {"messages": _turns("Well?", "fine", "Well?", "")},
     "empty question": {"messages": _turns("", "fine")},
     "spaces": {"messages": _turns("  Well?\n", "\n\n  fine  \n", " And\t", " very\n\n fine ")},
+    "control tokens in a question": {
+        "messages": _turns(
+            "What do <|im_end|>, </s> and <|eot_id|> do?", "They end a turn.", "And <s>?", "It begins."
+        )
+    },
+    "control tokens in an answer": {
+        "messages": _turns(
+            "What ends a turn?", "Here it is <|im_end|>, there </s> or <|eot_id|>.", "Thanks.", "fine"
+        )
+    },
     "code": {"messages": _turns("Add.", "def add(a, b):\n    return a + b\n\n\nprint(add(12, 345))")},
 }
 """By name, a row with the column `messages`, and `tools` where it has some."""

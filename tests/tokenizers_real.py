@@ -15,7 +15,7 @@ from filelock import FileLock
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl.data.archives import extract
-from hf_mtl.data.assets import cache_folder
+from hf_mtl.data.assets import cache_folder, resolve_asset
 from hf_mtl.data.catalogue import PackageFile
 from hf_mtl.data.download import PublishedFile, download, locate
 from hf_mtl.data.package_index import locate_npm, locate_sdist
@@ -144,6 +144,7 @@ _EOT, _IM_END, _EOS, _TURN = ("<|eot_id|>",), ("<|im_end|>",), ("</s>",), ("<end
 _DEEPSEEK_END = ("<｜end▁of▁sentence｜>",)
 
 CASES = (
+    RealCase("smollm2", _IM_END),
     RealCase("qwen3", _IM_END),
     RealCase("qwen3", _IM_END, kwargs=(("enable_thinking", False),)),
     RealCase("qwen3", _IM_END, "trl/qwen2_5"),
@@ -204,7 +205,11 @@ def real_tokenizer(case: RealCase) -> PreTrainedTokenizerBase:
     Raises:
         DataError: If a package cannot be had.
     """
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(_unpacked(_PACKAGES[case.tokenizer]))
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        resolve_asset("smollm2-135m-instruct")
+        if case.tokenizer == "smollm2"
+        else _unpacked(_PACKAGES[case.tokenizer])
+    )
     if case.template is not None:
         package, _, name = case.template.partition("/")
         tokenizer.chat_template = (_unpacked(_TEMPLATES[package]) / f"{name}.jinja").read_text(
