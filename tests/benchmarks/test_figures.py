@@ -30,6 +30,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 def test_gpu_benchmark_on_the_cpu_without_git(tmp_path: Path) -> None:
     """The whole script, from a copy that no repository holds."""
     for name in ("gpu.py", "record.py"):
@@ -46,6 +47,7 @@ def test_gpu_benchmark_on_the_cpu_without_git(tmp_path: Path) -> None:
         assert all(way["tokens_per_second"] > 0 for way in ways.values())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")
 def test_gpu_benchmark_says_what_to_do_without_a_gpu(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--folder", str(tmp_path)]

@@ -167,7 +167,7 @@ def test_report_of_no_run(tmp_path: Path) -> None:
 
 
 def test_predict_rows(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], hf_mtl_program: Program
+    finished: tuple[Path, subprocess.CompletedProcess[str]], hf_mtl_program: Program, tmp_path: Path
 ) -> None:
     rows = '{"lemma": "walk"}\n{"lemma": "run"}\n'
     arguments = ("predict", "runs/tiny", "--task", "past tense", "--max-new-tokens", "3")
@@ -176,10 +176,12 @@ def test_predict_rows(
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["prompt"] for answer in answers] == ["walk:", "run:"]
     assert all(isinstance(answer["prediction"], str) for answer in answers)
+    run, file = str(finished[0] / "runs" / "tiny"), tmp_path / "out.jsonl"
     for prompt in (("--prompt", "walk"), ("--prompt", "walk:", "--raw")):
-        done = hf_mtl_program(*arguments, *prompt, "--output", "out.jsonl", cwd=finished[0])
-        assert done.stdout == ""
-        assert json.loads((finished[0] / "out.jsonl").read_text(encoding="utf-8")) == answers[0]
+        written = CliRunner().invoke(app, ["predict", run, *arguments[2:], *prompt, "--output", str(file)])
+        assert written.exit_code == 0, written.output
+        assert written.stdout == ""
+        assert json.loads(file.read_text(encoding="utf-8")) == answers[0]
 
 
 def test_predict_needs_no_training_data(
