@@ -17,6 +17,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from hf_mtl.data.conll import looks_like_conll, read_conll
 from hf_mtl.data.delimited import delimited_options
+from hf_mtl.data.image_paths import with_images
 from hf_mtl.data.json_files import JsonRows, json_document, json_lines
 from hf_mtl.data.plain_text import read_texts
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
@@ -47,7 +48,8 @@ def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
             stand between texts, else a line.
 
     Returns:
-        The rows; those of JSON lines, CSV, Parquet and Arrow are cached by `datasets`.
+        The rows; those of JSON lines, CSV, Parquet and Arrow are cached by `datasets`. A column of paths of images
+        holds images.
 
     Raises:
         DataError: If the file is missing, empty, of an unknown format, or broken; the line is named.
@@ -61,18 +63,18 @@ def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
         return _in_memory(read_texts(path, sample_by), path)
     if format_ == "conll":
         return _in_memory(read_conll(path), path)
-    if format_ == "json":
-        return _json_rows(json_document(path), path)
-    if format_ == "json lines":
-        return _json_rows(json_lines(path), path)
-    return _read(format_, path, delimited_options(path) if format_ == "csv" else {})
+    if format_ in ("json", "json lines"):
+        rows = _json_rows(json_document(path) if format_ == "json" else json_lines(path), path)
+    else:
+        rows = _read(format_, path, delimited_options(path) if format_ == "csv" else {})
+    return with_images(rows, path.parent)
 
 
 def stream_rows(path: Path, *, sample_by: str | None = None) -> IterableDataset:
     """The rows of a file one by one; formats that must be read as a whole are, and are given one by one.
 
     Raises:
-        DataError: As in `read_rows`, except that JSON lines are not checked beforehand.
+        DataError: As in `read_rows`, except that of JSON lines only the first ones are checked beforehand.
     """
     check_file(path)
     format_ = format_of(path)
@@ -81,7 +83,13 @@ def stream_rows(path: Path, *, sample_by: str | None = None) -> IterableDataset:
         return read_rows(path, sample_by=sample_by).to_iterable_dataset()
     options = delimited_options(path) if format_ == "csv" else {}
     reader = "json" if format_ == "json lines" else format_
-    return _load_dataset(reader, data_files=str(path), split="train", streaming=True, **options)
+    rows = _load_dataset(reader, data_files=str(path), split="train", streaming=True, **options)
+    try:
+        return with_images(rows, path.parent)
+    except ValueError as error:  # of which Arrow's are
+        raise DataError(
+            f"{path}: its first rows cannot be streamed as {reader}: {error}. UTF-16 is read without streaming."
+        ) from error
 
 
 def check_file(path: Path) -> None:

@@ -122,6 +122,15 @@ NESTED = {
 TURNS = [{"from": "human", "value": "who ?"}, {"from": "gpt", "value": "Mary"}]
 
 
+def _named_pictures(path: Path) -> None:
+    (path.parent / "pictures").mkdir()
+    lines = ["file_name,label"]
+    for seed in range(4):
+        picture(seed).save(path.parent / "pictures" / f"{seed}.png")
+        lines.append(f"pictures/{seed}.png,{'ab'[seed % 2]}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def _pictures(path: Path) -> None:
     rows = {"image": [picture(seed) for seed in range(4)], "label": [0, 1, 0, 1]}
     Dataset.from_dict(rows, features=PICTURES).to_parquet(path)
@@ -326,6 +335,12 @@ FORMATS: dict[str, FormatCase] = {
         "seq2seq-lm from en to de",
         {"en": "the sea"},
         "t5",
+    ),
+    "paths of images": FormatCase(
+        {"a.csv": _named_pictures},
+        "image-classification from file_name + label, 2 labels: a, b",
+        {"file_name": "picture.png"},
+        "vit",
     ),
     "images": FormatCase(
         {"a.parquet": _pictures}, "image-classification from image + label", {"image": "picture.png"}, "vit"
