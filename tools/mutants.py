@@ -40,8 +40,9 @@ OTHERS = {
 # What a test rightly does not look at: messages, and what is there for type checkers alone.
 MESSAGES = (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom, ast.Assert)
 UNSEEN = ("annotation", "returns", "decorator_list", "type_params", "bases")
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "build", "runs", "model_cards", "*_cache", "__pycache__")
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "build", "runs", "*_cache", "__pycache__")
 SELECTED = ("--testmon-nocollect", "--testmon-forceselect", "-x")  # a test that hangs fails by pytest-timeout
+NOTHING_TO_RUN = 5  # pytest's status
 SECONDS = 900  # of the tests of one mutation; where none of them has failed by then, it has survived
 
 
@@ -145,7 +146,7 @@ def outcome_of(trees: SimpleQueue[Path], pytest: list[str], mutation: Mutation, 
     shutil.copy2(mutation.path, tree / mutation.path)
     trees.put(tree)
     names = dict(zip(("path", "line", "mutation"), mutation.key, strict=True))
-    outcome = "survived" if code in (0, 5) else "killed"
+    outcome = "survived" if code in (0, NOTHING_TO_RUN) else "killed"
     return {
         "outcome": outcome,
         **names,
@@ -164,6 +165,10 @@ def main() -> int:
     parser.add_argument("tests", nargs="+", help="folders and files of tests")
     args = parser.parse_args()
     pytest = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-m", "not slow and not gpu", *args.tests]
+    # What testmon knows stays in the tree: the next time only what changed since then runs here.
+    known = subprocess.run([*pytest, "--testmon", "--testmon-forceselect", "-n", str(args.workers)])
+    if known.returncode not in (0, NOTHING_TO_RUN):
+        return known.returncode
     args.out.mkdir(parents=True, exist_ok=True)
     listed = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text(encoding="utf-8"))
     equivalent = {(entry["path"], entry["line"], entry["mutation"]) for entry in listed["equivalent"]}
@@ -177,10 +182,8 @@ def main() -> int:
         ThreadPoolExecutor(args.workers) as pool,
     ):
         trees: SimpleQueue[Path] = SimpleQueue()
-        shutil.copytree(".", whole := Path(parent, "0"), ignore=LEFT_OUT)
-        subprocess.run([*pytest, "--testmon", "-n", str(args.workers)], cwd=whole, check=True)
         for worker in range(args.workers):
-            shutil.copytree(whole, tree := Path(parent, f"tree-{worker}"))
+            shutil.copytree(".", tree := Path(parent, f"tree-{worker}"), ignore=LEFT_OUT)
             trees.put(tree)
         for result in pool.map(partial(outcome_of, trees, pytest), sample, texts):
             if (result["path"], result["line"], result["mutation"]) in equivalent:
