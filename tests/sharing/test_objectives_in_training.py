@@ -170,6 +170,25 @@ def test_another_objective_cannot_take_over_a_state(tiny_llama: Path, tmp_path: 
         trainer_of(tiny_llama, tmp_path, objective="dwa", **settings).train(resume_from_checkpoint=True)
 
 
+@pytest.mark.parametrize(
+    ("objective", "saves", "warned"),
+    [("torchjd:dwa", "steps", True), ("torchjd:dwa", "no", False), ("pcgrad", "steps", False)],
+)
+def test_checkpoints_that_cannot_be_resumed_are_reported_at_the_start(
+    tiny_llama: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    objective: str,
+    saves: str,
+    warned: bool,
+) -> None:
+    trainer = trainer_of(tiny_llama, tmp_path, objective=objective, save_strategy=saves)
+    caplog.clear()
+    trainer.begin_records()
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("hf_mtl")]
+    assert [f"'{objective}' cannot be resumed" in message for message in messages] == [True] * warned
+
+
 def test_the_log_tells_the_weights(tiny_llama: Path, tmp_path: Path) -> None:
     trainer = trainer_of(tiny_llama, tmp_path, objective="gradnorm")
     trainer.train()

@@ -132,6 +132,12 @@ def test_a_broken_row_of_a_stream_is_left_out(
     assert trainer.plan.log.summary()["tasks"]["stream"]["examples"] == 39  # type: ignore[index]
 
 
+def test_one_process_trains_the_model_itself(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer = trainer_of(tiny_llama, tmp_path, tasks(), max_steps=1)
+    trainer.train()
+    assert trainer.model_wrapped is trainer.model  # as in the stock Trainer, whose callbacks read it
+
+
 def test_the_log_of_a_round(tiny_llama: Path, tmp_path: Path) -> None:
     trainer = trainer_of(tiny_llama, tmp_path, tasks(), max_steps=2)
     trainer.train()
