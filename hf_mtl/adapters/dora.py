@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from hf_mtl.adapters.dropout import keyed_multiplier, layer_key
+from hf_mtl.adapters.dropout import kept_scale, keyed_mask, layer_key
 from hf_mtl.adapters.frozen import is_plain_linear, narrow_weight
 from hf_mtl.adapters.placement import full_weight
 from hf_mtl.adapters.routing import RoutedPass, Span
@@ -66,7 +66,8 @@ class DoraUpdate(OwnEffect):
         gain_O = self.magnitude / self._norm(weight_OI, routed)
         x_LI = x_LI.to(dtype)
         if self.training and self.dropout > 0:
-            x_LI = x_LI * keyed_multiplier(routed, span.start, span.stop, x_LI, p=self.dropout, key=self._key)
+            mask_LI = keyed_mask(routed, span.start, span.stop, x_LI, p=self.dropout, key=self._key)
+            x_LI = x_LI * mask_LI * kept_scale(self.dropout)
             product_LO = linear(x_LI, _in_dtype(weight_OI, base_layer, x_LI))
         else:
             product_LO = _without_bias(y_LO, base_layer)

@@ -2,24 +2,32 @@
 
 A mask drawn from the process's random stream depends on everything that was drawn before it, so a task's
 masks would change with its neighbours. Here each packed sequence brings a key (made from seed, task, the
-task's step and row), each layer adds its own, and the mask follows from the two alone.
+task's step and row), each layer adds its own, and the mask follows from the two alone: every bit of both counts.
+
+A mask is of zeros and ones. What is kept has to be multiplied by `1 / (1 - p)`, which half precision rounds: it would
+be off by up to 0.2 %, for every value alike. So it stays a Python number (`kept_scale`), by which PyTorch multiplies in
+fp32 or wider.
 """
 
 from __future__ import annotations
 
 import zlib
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hf_mtl.adapters.routing import RoutedPass
 from hf_mtl.errors import RoutingError
 
-__all__ = ["keyed_multiplier", "layer_key"]
+__all__ = ["kept_scale", "keyed_mask", "layer_key"]
 
 # Rows of a padded batch are as wide as their longest neighbour. What CUDA draws depends on how many numbers are
 # drawn at once, so rows are drawn in blocks of this many tokens.
 _BLOCK = 16
+
+_ALL_BITS = 2**64 - 1  # of a sequence's key, and of a seed
+_ODD = 0x9E37_79B9_7F4A_7C15  # spreads a layer's 32 bits over 64
 
 
 def layer_key(path: str) -> int:
@@ -27,10 +35,13 @@ def layer_key(path: str) -> int:
     return zlib.crc32(path.encode())
 
 
-def keyed_multiplier(
-    routed: RoutedPass, start: int, stop: int, like: Tensor, *, p: float, key: int
-) -> Tensor:
-    """The dropout multiplier of the tokens `start:stop`.
+def kept_scale(p: float) -> float:
+    """What a kept feature is multiplied by; 0 where none is kept."""
+    return 1 / (1 - p) if p < 1 else 0.0
+
+
+def keyed_mask(routed: RoutedPass, start: int, stop: int, like: Tensor, *, p: float, key: int) -> Tensor:
+    """The dropout mask of the tokens `start:stop`.
 
     Args:
         routed: The pass as the layer sees it; its `lengths` and `dropout_keys` say whose tokens these are.
@@ -41,7 +52,7 @@ def keyed_multiplier(
         key: The layer's key.
 
     Returns:
-        `[stop - start, D_in]`: 0 with probability `p`, else `1 / (1 - p)`.
+        `[stop - start, D_in]`: 0 with probability `p`, else 1.
 
     Raises:
         RoutingError: If the pass carries no keys.
@@ -50,19 +61,36 @@ def keyed_multiplier(
         raise RoutingError(
             "An adapter with dropout is trained, but the pass in flight carries no dropout keys."
         )
-    multiplier = torch.empty(stop - start, like.shape[-1], dtype=like.dtype, device=like.device)
-    generator = torch.Generator(device=like.device)
+    mask = torch.empty(stop - start, like.shape[-1], dtype=like.dtype, device=like.device)
     at = 0
     for length, sequence_key in zip(routed.lengths, routed.dropout_keys, strict=True):
         if start <= at < stop:
-            generator.manual_seed((sequence_key ^ (key * 0x9E3779B97F4A7C15)) & 0x7FFF_FFFF_FFFF_FFFF)
-            _draw(multiplier[at - start : at - start + length], 1 - p, generator, in_blocks=routed.rows > 0)
+            tokens = mask[at - start : at - start + length]
+            seed = (sequence_key ^ (key * _ODD)) & _ALL_BITS
+            if mask.device.type == "cpu":
+                _draw_on_cpu(tokens, 1 - p, seed)
+            else:
+                _draw(tokens, 1 - p, seed, in_blocks=routed.rows > 0)
         at += length
-    return multiplier.mul_(1 / (1 - p))
+    return mask
 
 
-def _draw(tokens_LI: Tensor, keep: float, generator: torch.Generator, *, in_blocks: bool) -> None:
-    """Fill `[L, D_in]` with ones, each kept with the probability `keep`, and zeros."""
+def _draw_on_cpu(tokens_LI: Tensor, keep: float, seed: int) -> None:
+    """Fill `[L, D_in]` with ones, each kept with the probability `keep`, and zeros.
+
+    By numpy and not by a torch.Generator, which on a CPU takes 32 bits of its seed and several times as long. The
+    numbers are drawn one after the other, so a row's first tokens have the same masks however many follow.
+    """
+    count = tokens_LI.numel()
+    drawn = np.random.SFC64(seed).random_raw((count + 1) // 2).view(np.uint32)[:count]
+    kept = drawn < np.uint32(min(round(keep * 2**32), 2**32 - 1))
+    tokens_LI.copy_(torch.from_numpy(kept).view(tokens_LI.shape))
+
+
+def _draw(tokens_LI: Tensor, keep: float, seed: int, *, in_blocks: bool) -> None:
+    """As `_draw_on_cpu`, on another device."""
+    generator = torch.Generator(device=tokens_LI.device)
+    generator.manual_seed(seed)
     if not in_blocks:
         tokens_LI.bernoulli_(keep, generator=generator)
         return

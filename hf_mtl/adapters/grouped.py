@@ -39,14 +39,15 @@ def grouped_delta(y_TO: Tensor, x_TI: Tensor, terms: Sequence[Term]) -> Tensor:
     b_GRO = torch.stack([pad(t.b_OR, (0, rank - t.b_OR.shape[1])) for t in terms]).to(x_TI.dtype).mT
     lengths = torch.tensor([term.stop - term.start for term in terms], device=x_TI.device)
     ends_G = lengths.cumsum(0).to(torch.int32)
-    scales_G = torch.tensor([term.scale for term in terms], device=x_TI.device, dtype=x_TI.dtype)
-    factors = [scales_G.new_ones(()) if t.factor is None else t.factor.to(x_TI.dtype) for t in terms]
+    # In fp32: a scale such as 1 / (1 - p) or a learned one would be rounded, for all tokens alike.
+    scales_G = torch.tensor([term.scale for term in terms], device=x_TI.device, dtype=torch.float32)
+    factors = [scales_G.new_ones(()) if t.factor is None else t.factor.to(torch.float32) for t in terms]
     scales_G = scales_G * torch.stack(factors)
     index_N = torch.cat([torch.arange(term.start, term.stop, device=x_TI.device) for term in terms])
     rows_NI = _inputs(x_TI, index_N, terms)
     # The number of rows is given, so that nothing waits for a device to count them.
     scales_N = scales_G.repeat_interleave(lengths, output_size=len(rows_NI))
-    h_NR = grouped_mm(rows_NI, a_GIR, offs=ends_G) * scales_N[:, None]
+    h_NR = (grouped_mm(rows_NI, a_GIR, offs=ends_G) * scales_N[:, None]).to(x_TI.dtype)
     delta_NO = grouped_mm(h_NR, b_GRO, offs=ends_G)
     return y_TO.index_add(0, index_N, delta_NO)
 
@@ -57,12 +58,10 @@ def _inputs(x_TI: Tensor, index_N: Tensor, terms: Sequence[Term]) -> Tensor:
     They are gathered at once: a slice per term would give each of them a gradient as large as the whole stream.
     """
     rows_NI = x_TI.index_select(0, index_N)
-    if all(term.multiplier_LI is None for term in terms):
+    if all(term.mask_LI is None for term in terms):
         return rows_NI
-    multipliers = [
-        rows_NI.new_ones(term.stop - term.start, rows_NI.shape[1])
-        if term.multiplier_LI is None
-        else term.multiplier_LI
+    masks = [
+        rows_NI.new_ones(term.stop - term.start, rows_NI.shape[1]) if term.mask_LI is None else term.mask_LI
         for term in terms
     ]
-    return rows_NI * torch.cat(multipliers)
+    return rows_NI * torch.cat(masks)

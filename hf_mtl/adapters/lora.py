@@ -9,7 +9,7 @@ from peft import LoraConfig, LoraModel, PeftConfig
 from torch import Tensor, nn
 
 from hf_mtl.adapters.dora import DoraUpdate
-from hf_mtl.adapters.dropout import keyed_multiplier, layer_key
+from hf_mtl.adapters.dropout import kept_scale, keyed_mask, layer_key
 from hf_mtl.adapters.placement import PLAN, check_target, place, unhonoured
 from hf_mtl.adapters.routing import RoutedPass, Span
 from hf_mtl.adapters.segment_linear import Term
@@ -85,11 +85,11 @@ class LoraUpdate(LayerUpdate):
         return Term(
             start=span.start,
             stop=span.stop,
-            scale=self.scale * span.weight,
+            scale=self.scale * span.weight * (kept_scale(self.dropout) if drops else 1.0),
             factor=span.factor,
             a_RI=a_RI,
             b_OR=b_OR,
-            multiplier_LI=keyed_multiplier(routed, span.start, span.stop, x, p=self.dropout, key=self._key)
+            mask_LI=keyed_mask(routed, span.start, span.stop, x, p=self.dropout, key=self._key)
             if drops
             else None,
         )

@@ -5,7 +5,7 @@ For a stream `x` of `T` tokens and terms `i`, each owning the tokens `start_i:st
 .. math:: y = x W^T + b, \qquad y_{[i]} \mathrel{+}= s_i \, (m_i \circ x_{[i]}) A_i^T B_i^T
 
 with `A_i [r_i, D_in]`, `B_i [D_out, r_i]` (LoRA, Hu et al. 2021, https://arxiv.org/abs/2106.09685),
-scale `s_i` (a number, or a number times a learned scalar) and an optional dropout multiplier `m_i`. Working on
+scale `s_i` (a number, or a number times a learned scalar) and an optional dropout mask `m_i`. Working on
 slices needs no gather, no padding to a common rank and no masked products; the frozen weight gets no gradient;
 and the input gradient `g W + s_i (g_[i] B_i) A_i` is accumulated in place instead of being summed by autograd.
 
@@ -43,7 +43,7 @@ class Term(NamedTuple):
     scale: float
     a_RI: Tensor
     b_OR: Tensor
-    multiplier_LI: Tensor | None = None  # dropout: 0 or 1 / (1 - p)
+    mask_LI: Tensor | None = None  # dropout: 0 or 1; what is kept is scaled up by `scale`
     factor: Tensor | None = None  # a learned scalar that multiplies the scale
 
 
@@ -51,7 +51,7 @@ class _Slices(NamedTuple):
     """The part of the terms that is not differentiable, as it is kept for the backward pass."""
 
     bounds: tuple[tuple[int, int, float], ...]
-    multipliers: tuple[Tensor | None, ...]
+    masks: tuple[Tensor | None, ...]
     dtypes: tuple[torch.dtype, ...]  # of each term's products
 
     def __len__(self) -> int:
@@ -67,10 +67,10 @@ def _no_autocast(x: Tensor) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
-def _input(x_TI: Tensor, start: int, stop: int, multiplier_LI: Tensor | None, dtype: torch.dtype) -> Tensor:
+def _input(x_TI: Tensor, start: int, stop: int, mask_LI: Tensor | None, dtype: torch.dtype) -> Tensor:
     """A term's input `[L, I]`, dropout applied."""
     x_LI = x_TI[start:stop]
-    return (x_LI if multiplier_LI is None else x_LI * multiplier_LI).to(dtype)
+    return (x_LI if mask_LI is None else x_LI * mask_LI).to(dtype)
 
 
 def _add_product(total_LO: Tensor, left_LR: Tensor, right_RO: Tensor, scale: float) -> None:
@@ -90,7 +90,8 @@ def _product_by_tokens(left_LM: Tensor, right_LR: Tensor) -> Tensor:
 
 def _scaled(h_LR: Tensor, factor: Tensor | None) -> Tensor:
     """Rank-space activations times the learned scalar, where there is one."""
-    return h_LR if factor is None else h_LR * factor.to(h_LR.dtype)
+    # As a matrix, so that it is not rounded to half precision before it multiplies.
+    return h_LR if factor is None else (h_LR * factor.view(1, 1)).to(h_LR.dtype)
 
 
 def _add_updates(y_TO: Tensor, x_TI: Tensor, slices: _Slices, weights: _Weights) -> list[Tensor]:
@@ -98,12 +99,10 @@ def _add_updates(y_TO: Tensor, x_TI: Tensor, slices: _Slices, weights: _Weights)
     hidden = []
     count = len(slices)
     a, b, factors = weights[:count], weights[count : 2 * count], weights[2 * count :]
-    for (start, stop, scale), multiplier_LI, dtype, a_RI, b_OR, factor in zip(
-        *slices, a, b, factors, strict=True
-    ):
+    for (start, stop, scale), mask_LI, dtype, a_RI, b_OR, factor in zip(*slices, a, b, factors, strict=True):
         assert a_RI is not None
         assert b_OR is not None
-        h_LR = _input(x_TI, start, stop, multiplier_LI, dtype) @ a_RI.to(dtype).t()
+        h_LR = _input(x_TI, start, stop, mask_LI, dtype) @ a_RI.to(dtype).t()
         _add_product(y_TO[start:stop], _scaled(h_LR, factor), b_OR.to(dtype).t(), scale)
         hidden.append(h_LR)
     return hidden
@@ -130,7 +129,7 @@ def _term_gradients(
     count = len(slices)
     gradients: list[Tensor | None] = [None] * (3 * count)
     a, b, factors, hidden = (saved[i * count : (i + 1) * count] for i in range(4))
-    for i, ((start, stop, scale), multiplier_LI, dtype, a_RI, b_OR, factor, h_LR) in enumerate(
+    for i, ((start, stop, scale), mask_LI, dtype, a_RI, b_OR, factor, h_LR) in enumerate(
         zip(*slices, a, b, factors, hidden, strict=True)
     ):
         g_LO = g_TO[start:stop].to(dtype)
@@ -144,13 +143,13 @@ def _term_gradients(
             gradients[2 * count + i] = (dh_LR * h_LR).sum(dtype=factor.dtype)
         dh_LR = _scaled(dh_LR, factor)
         if needed[i]:
-            gradients[i] = (dh_LR.t() @ _input(x_TI, start, stop, multiplier_LI, dtype)).to(a_RI.dtype)
+            gradients[i] = (dh_LR.t() @ _input(x_TI, start, stop, mask_LI, dtype)).to(a_RI.dtype)
         if dx_TI is None:
             continue
-        if multiplier_LI is None:
+        if mask_LI is None:
             _add_product(dx_TI[start:stop], dh_LR, a_RI.to(dtype), 1.0)
         else:
-            dx_TI[start:stop].addcmul_((dh_LR @ a_RI.to(dtype)).to(dx_TI.dtype), multiplier_LI)
+            dx_TI[start:stop].addcmul_((dh_LR @ a_RI.to(dtype)).to(dx_TI.dtype), mask_LI)
     return gradients
 
 
@@ -214,7 +213,7 @@ def _split(x_TI: Tensor, terms: Sequence[Term]) -> tuple[_Slices, list[Tensor | 
     dtype, device = x_TI.dtype, x_TI.device.type
     slices = _Slices(
         bounds=tuple((term.start, term.stop, term.scale) for term in terms),
-        multipliers=tuple(term.multiplier_LI for term in terms),
+        masks=tuple(term.mask_LI for term in terms),
         dtypes=tuple(
             torch.float32
             if multiplies_in_fp32(dtype, device, t.stop - t.start, t.a_RI.shape[1] + t.b_OR.shape[0])

@@ -25,11 +25,11 @@ def _random(*shape: int, seed: int) -> Tensor:
 
 def _terms(dtype: torch.dtype) -> list[Term]:
     """Uneven ranks and lengths, one empty range, two that overlap, one with dropout; adapters in fp32 or wider."""
-    kept = (_random(12, D_IN, seed=3) > 0) * 2.0
+    kept = (_random(12, D_IN, seed=3) > 0) * 1.0
     wide = torch.promote_types(dtype, torch.float32)
     return [
-        Term(start, stop, scale, a.to(wide).requires_grad_(), b.to(wide).requires_grad_(), multiplier)
-        for start, stop, scale, a, b, multiplier in (
+        Term(start, stop, scale, a.to(wide).requires_grad_(), b.to(wide).requires_grad_(), mask)
+        for start, stop, scale, a, b, mask in (
             (0, 7, 0.5, _random(8, D_IN, seed=10), _random(D_OUT, 8, seed=20), None),
             (7, 7, 1.0, _random(2, D_IN, seed=11), _random(D_OUT, 2, seed=21), None),
             (7, 30, -0.25, _random(3, D_IN, seed=12), _random(D_OUT, 3, seed=22), None),
@@ -70,3 +70,15 @@ def test_an_expanded_gradient_is_taken() -> None:
 def test_there_is_no_grouped_product_in_double() -> None:
     with pytest.raises((RuntimeError, ValueError), match="Float32, BFloat16 or Float16"):
         _results(grouped_delta, torch.float64)
+
+
+def test_scales_are_not_rounded_to_half_precision() -> None:
+    """1 / (1 - 0.1) and a learned scale of 1.003 would be 1.109375 and 1.0 in bf16, for every token."""
+    x = _random(TOKENS, D_IN, seed=1).bfloat16()
+    a, b = _random(8, D_IN, seed=10).float(), _random(D_OUT, 8, seed=20).float()
+    term = Term(0, TOKENS, 1 / 0.9, a, b, factor=torch.tensor(1.003))
+    y = torch.zeros(TOKENS, D_OUT, dtype=torch.bfloat16)
+    exact = x.double() @ a.double().t() @ b.double().t() * (1.003 / 0.9)
+    for delta in (grouped_delta, segment_delta):
+        output = delta(y.clone(), x, [term]).double()
+        assert abs(float((output * exact).sum() / exact.square().sum()) - 1) < 3e-4

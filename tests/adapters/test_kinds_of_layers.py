@@ -31,7 +31,7 @@ from transformers import (
 )
 
 from hf_mtl.adapters import KINDS, LayerUpdate, RoutedLinear, RoutedPass, Span, install, plan_adapter
-from hf_mtl.adapters.dropout import keyed_multiplier, layer_key
+from hf_mtl.adapters.dropout import keyed_mask, layer_key
 from hf_mtl.errors import ConfigError
 
 TOKENS = 7
@@ -239,14 +239,14 @@ class _GivenMask(nn.Dropout):
 @pytest.mark.parametrize("dora", [False, True])
 def test_dropout_is_where_peft_has_it(dora: bool) -> None:
     bare = _llama().requires_grad_(False)
-    config = _lora(target_modules=["q_proj"], use_dora=dora, lora_dropout=0.5)
+    config = _lora(target_modules=["q_proj"], use_dora=dora, lora_dropout=0.3)
     layers, (plain,) = _stacked(bare, [config])
     ((path, layer),) = layers.items()
     routed = RoutedPass(spans=(Span("mtl_0", 0, TOKENS),), lengths=(3, 4), dropout_keys=(8, 9))
     update = layer.update("mtl_0")
-    mask = keyed_multiplier(routed, 0, TOKENS, torch.zeros(1, 16).double(), p=0.5, key=layer_key(path))
-    given = _GivenMask(0.5)
-    given.mask = mask
+    mask = keyed_mask(routed, 0, TOKENS, torch.zeros(1, 16).double(), p=0.3, key=layer_key(path))
+    given = _GivenMask(0.3)
+    given.mask = mask / (1 - 0.3)
     theirs = plain.get_submodule(path).train()
     theirs.get_submodule("lora_dropout").add_module("default", given)
     x = torch.randn(TOKENS, 16, dtype=torch.float64, requires_grad=True)

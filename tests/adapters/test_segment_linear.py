@@ -20,12 +20,12 @@ def _terms(generator: torch.Generator, *, dropout: bool) -> list[Term]:
 
     terms = []
     for start, stop, rank, scale in ((0, 3, 2, 0.5), (3, 3, 1, 1.0), (3, 8, 3, 2.0), (1, 5, 2, -0.7)):
-        multiplier = None
+        mask = None
         if dropout:
             kept = torch.rand(stop - start, D_IN, dtype=torch.float64, generator=generator) > 0.3
-            multiplier = kept / 0.7
+            mask = kept.double()
         factor = random() if rank == 2 else None
-        terms.append(Term(start, stop, scale, random(rank, D_IN), random(D_OUT, rank), multiplier, factor))
+        terms.append(Term(start, stop, scale, random(rank, D_IN), random(D_OUT, rank), mask, factor))
     return terms
 
 
@@ -34,8 +34,8 @@ def _factors(terms: list[Term]) -> list[Tensor]:
 
 
 def _by_formula(y: Tensor, x: Tensor, terms: list[Term]) -> Tensor:
-    for start, stop, scale, a, b, multiplier, factor in terms:
-        part = x[start:stop] if multiplier is None else x[start:stop] * multiplier
+    for start, stop, scale, a, b, mask, factor in terms:
+        part = x[start:stop] if mask is None else x[start:stop] * mask
         update = torch.zeros_like(y)
         update[start:stop] = (1 if factor is None else factor) * scale * (part @ a.t()) @ b.t()
         y = y + update
