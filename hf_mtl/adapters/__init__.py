@@ -15,6 +15,7 @@ adapter:
 """
 
 from hf_mtl.adapters.closeness import add_closeness, closeness, inner_products
+from hf_mtl.adapters.constants import unchanging_weights
 from hf_mtl.adapters.frozen import (
     autocast_dtype,
     forget_casts,
@@ -75,4 +76,5 @@ __all__ = [
     "renew_casts",
     "segment_delta",
     "segment_linear",
+    "unchanging_weights",
 ]

@@ -27,7 +27,8 @@ __all__ = ["DoraUpdate"]
 class DoraUpdate(OwnEffect):
     """The update of one layer.
 
-    A quantised base weight is de-quantised once per adapter, for its norm.
+    The norm costs more than all the rest of a short pass, and on a quantised base it de-quantises the weight: it is
+    computed once for all passes of a round or an evaluation (`hf_mtl.adapters.constants`).
 
     Args:
         lora_A: `[r, D_in]`.
@@ -62,13 +63,12 @@ class DoraUpdate(OwnEffect):
     ) -> Tensor:
         """What direction and magnitude change, in the magnitude's dtype; the products are in the base's dtype."""
         dtype = y_LO.dtype
-        weight_OI = full_weight(base_layer)
-        gain_O = self.magnitude / self._norm(weight_OI, routed)
+        gain_O = self.magnitude / self._norm(base_layer, routed)
         x_LI = x_LI.to(dtype)
         if self.training and self.dropout > 0:
             mask_LI = keyed_mask(routed, span.start, span.stop, x_LI, p=self.dropout, key=self._key)
             x_LI = x_LI * mask_LI * kept_scale(self.dropout)
-            product_LO = linear(x_LI, _in_dtype(weight_OI, base_layer, x_LI))
+            product_LO = linear(x_LI, _weight_for(x_LI, base_layer))
         else:
             product_LO = _without_bias(y_LO, base_layer)
         low_rank_LO = linear(linear(x_LI, self.lora_A.to(dtype)), self.lora_B.to(dtype))
@@ -76,12 +76,12 @@ class DoraUpdate(OwnEffect):
         return effect_LO * span.weight
 
     @torch.no_grad()
-    def _norm(self, weight_OI: Tensor, routed: RoutedPass) -> Tensor:
-        """The norms of the changed weight's rows, `[D_out]`; they cost more than all the rest of a short pass."""
+    def _norm(self, base_layer: nn.Module, routed: RoutedPass) -> Tensor:
+        """The norms of the changed weight's rows, `[D_out]`."""
         known = None if routed.constants is None else routed.constants.get(self)
         if known is not None:
             return known
-        changed_OI = weight_OI.to(self.lora_A.dtype) + self.scale * (self.lora_B @ self.lora_A)
+        changed_OI = full_weight(base_layer).to(self.lora_A.dtype) + self.scale * (self.lora_B @ self.lora_A)
         norm_O: Tensor = torch.linalg.vector_norm(changed_OI, dim=1)
         if routed.constants is not None:
             routed.constants[self] = norm_O
@@ -92,10 +92,10 @@ class DoraUpdate(OwnEffect):
         return f"r={self.lora_A.shape[0]}, scale={self.scale:g}, dropout={self.dropout:g}"
 
 
-def _in_dtype(weight_OI: Tensor, layer: nn.Module, x_LI: Tensor) -> Tensor:
+def _weight_for(x_LI: Tensor, layer: nn.Module) -> Tensor:
     """The layer's weight for a product with `x_LI`; under autocast the copy that is kept of it."""
     if not is_plain_linear(layer):
-        return weight_OI.to(x_LI.dtype)
+        return full_weight(layer).to(x_LI.dtype)
     assert isinstance(layer, nn.Linear | Conv1D)
     weight = narrow_weight(layer.weight, x_LI).to(x_LI.dtype)
     return weight.t() if isinstance(layer, Conv1D) else weight

@@ -21,11 +21,12 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from hf_mtl.adapters.constants import kept_constants
 from hf_mtl.adapters.virtual import VirtualTokens
 from hf_mtl.errors import RoutingError
 
@@ -114,7 +115,7 @@ class RoutedPass:
         memory: Where a packed pass keeps its keys and values; None if it keeps none.
         form: How routed layers are computed in this pass, if not the ordinary way.
         constants: What updates compute from their weights alone and need not compute again while the same dictionary is
-            handed in; None if nothing is to be kept.
+            handed in; None if nothing is to be kept. Default: that of the `unchanging_weights` around.
     """
 
     spans: tuple[Span, ...] = ()
@@ -128,7 +129,7 @@ class RoutedPass:
     widths: tuple[int, ...] = ()
     memory: PassMemory | None = None
     form: LayerForm | None = None
-    constants: dict[nn.Module, Tensor] | None = None
+    constants: dict[nn.Module, Tensor] | None = field(default_factory=kept_constants)
 
     def at_head(self) -> RoutedPass:
         """What the vocabulary head must know about this pass."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import EvalPrediction
 
+from hf_mtl.adapters import unchanging_weights
 from hf_mtl.data import EndFinder, PackedBatch, PaddedBatch, chunk_per_route, fill_micro_batches, route_parts
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.evaluation.figures import TaskOutcomes, figures_of
@@ -126,6 +127,7 @@ class Evaluator:
         return (self._lay_out(group) for group in self._groups())
 
     @torch.no_grad()
+    @unchanging_weights()
     def outcomes(self, on_progress: Callable[[int, int], None] | None = None) -> dict[str, TaskOutcomes]:
         """What the model gives for every row of every task, over all processes."""
         was_training = self.model.training

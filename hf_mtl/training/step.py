@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from hf_mtl.adapters import unchanging_weights
 from hf_mtl.data import PackedBatch, PaddedBatch, route_parts
 from hf_mtl.models import RoutedModel, losses_of, per_sequence
 from hf_mtl.tasks import Task
@@ -87,6 +88,7 @@ class RoundStep:
     combining: Combining | None = None
     soft: SoftSharing | None = None
 
+    @unchanging_weights()
     def run(self, round_: Round) -> StepResult:
         """Leave the gradients of a round, unclipped; tasks that went bad have none.
 
