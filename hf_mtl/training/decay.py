@@ -1,4 +1,4 @@
-"""Which weights are not decayed: those that the stock Trainer leaves out, by its own rule."""
+"""Which weights are not decayed: those that the stock Trainer leaves out, by its own rule, and learned scales."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ __all__ = ["undecayed"]
 
 
 def undecayed(trainer: Trainer, model: RoutedModel, adapters: Iterable[str]) -> set[nn.Parameter]:
-    """The parameters of adapters and their heads that weight decay leaves alone: biases and norms.
+    """The parameters that weight decay leaves alone: biases and norms of adapters and heads, and learned scales.
 
     `Trainer.get_decay_parameter_names` goes by the names that a parameter has in the model, as an adapter's file has
     them, and by the class of its module. A task's name is no part of that: 'bias-detection' is decayed like any other.
+    The scale of a shared adapter in a route is a gain, as a norm's weight is one; decay would pull it towards leaving
+    the shared adapter out.
     """
     layer_norms = {
         parameter
@@ -24,7 +26,7 @@ def undecayed(trainer: Trainer, model: RoutedModel, adapters: Iterable[str]) -> 
         if isinstance(module, nn.LayerNorm)
         for parameter in module.parameters(recurse=False)
     }
-    found: set[nn.Parameter] = set()
+    found = {scale for route in model.routes for scale in model.route_parameters(route).values()}
     for adapter in adapters:
         named = model.adapter_parameters(adapter)
         decayed = set(Trainer.get_decay_parameter_names(trainer, _tree(named)))

@@ -125,6 +125,10 @@ class TaskOptimizer:
                 elif f"{flat.names[0]}:{key}" in state:
                     value = torch.cat([state[f"{name}:{key}"].reshape(-1) for name in flat.names])
                     value = value.to(flat.flat.device)
+                elif (
+                    f"group 0:{key}" in state
+                ):  # it had fewer groups when it was saved; they all step together
+                    value = state[f"group 0:{key}"].clone()
                 else:
                     continue
                 self.optimizer.state[flat.flat][key] = value

@@ -129,6 +129,24 @@ def test_a_scale_is_learned(tiny_llama: Path, tmp_path: Path) -> None:
     assert trainer.owners.parameters["news"]["news:shared.scale"].shape == ()
 
 
+def test_a_scale_is_not_decayed(tiny_llama: Path, tmp_path: Path) -> None:
+    """AdamW's first step is the learning rate, whatever the gradient; with decay it would be up to 0.325 more."""
+    changes: dict[str, Any] = {
+        "max_steps": 1,
+        "learning_rate": 0.1,
+        "weight_decay": 1.3,
+        "lr_scheduler_type": "constant",
+    }
+    trainer = trained(tiny_llama, tmp_path, "shared+private", **changes)
+    before = {name: trainer.model.route_parameters(name)["shared.scale"].item() for name in NAMES}
+    trainer.train()
+    for name in NAMES:
+        moved = trainer.model.route_parameters(name)["shared.scale"].item() - before[name]
+        assert abs(moved) == pytest.approx(0.1, rel=1e-4)
+        groups = trainer.task_optimizers[name].optimizer.param_groups
+        assert [group["weight_decay"] for group in groups] == [1.3, 0.0]
+
+
 def test_a_fixed_scale_of_one_and_an_idle_shared_adapter_are_private(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
