@@ -125,9 +125,8 @@ class TaskOptimizer:
                 elif f"{flat.names[0]}:{key}" in state:
                     value = torch.cat([state[f"{name}:{key}"].reshape(-1) for name in flat.names])
                     value = value.to(flat.flat.device)
-                elif (
-                    f"group 0:{key}" in state
-                ):  # it had fewer groups when it was saved; they all step together
+                elif f"group 0:{key}" in state:
+                    # There were fewer groups when it was saved; an owner's groups all step together.
                     value = state[f"group 0:{key}"].clone()
                 else:
                     continue

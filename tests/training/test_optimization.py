@@ -102,3 +102,27 @@ def test_state_goes_on_by_the_names_of_parameters(cls: Callable[..., torch.optim
     moved(resumed, range(3, 6))
     assert all(torch.equal(a.flat, b.flat) for a, b in zip(whole.flats, resumed.flats, strict=True))
     assert whole.next_learning_rate == resumed.next_learning_rate
+
+
+def test_state_from_before_a_parameter_left_the_decayed_ones() -> None:
+    """Groups of one owner step together, so the counter of the group that was there is the new one's too."""
+
+    def new(*undecayed: str) -> TaskOptimizer:
+        weights = {name: nn.Parameter(torch.ones(3)) for name in ("lora_A.weight", "shared.scale")}
+        spared = [weights[name] for name in undecayed]
+        return TaskOptimizer(weights, SETTINGS, torch.optim.AdamW, spared)
+
+    before, after = new(), new("shared.scale")
+    before.start_round()
+    for gradient in before.gradients():
+        gradient.fill_(1.0)
+    before.step()
+    after.load_state_tensors(before.state_tensors())
+    moments = {key: value for key, value in after.state_tensors().items() if not key.startswith("group")}
+    assert moments.keys() == {
+        f"{name}:{key}" for name in ("lora_A.weight", "shared.scale") for key in ("exp_avg", "exp_avg_sq")
+    }
+    assert all(torch.equal(value, before.state_tensors()[key]) for key, value in moments.items())
+    after.start_round()
+    after.step()
+    assert [int(after.state_tensors()[f"group {i}:step"]) for i in range(2)] == [2, 2]
