@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def write_adapter_folder(
     _sort_targets(folder / CONFIG_FILE)
     tensors = {key: parameter.detach().cpu().clone().contiguous() for key, parameter in parameters.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    # safetensors makes files that only their owner reads; the config beside it has the mode that the umask gives.
+    (folder / WEIGHTS_FILE).chmod(stat.S_IMODE((folder / CONFIG_FILE).stat().st_mode))
 
 
 def _sort_targets(file: Path) -> None:
