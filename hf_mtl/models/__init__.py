@@ -1,6 +1,7 @@
 """The routed model: a frozen base, its architecture and identity, packed attention, and the adapters on it."""
 
 from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE, Architecture
+from hf_mtl.models.auxiliary_loss import refuse_auxiliary_loss
 from hf_mtl.models.base import BaseIdentity, identify, load_base, load_processor, load_tokenizer
 from hf_mtl.models.configured import ConfiguredBase
 from hf_mtl.models.decoding import Decoder, Event, Generation, GenerationRequest, GenerationSettings
@@ -44,5 +45,6 @@ __all__ = [
     "per_sequence",
     "place_suite",
     "place_task",
+    "refuse_auxiliary_loss",
     "request_ids",
 ]

@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig
 
 from hf_mtl.heads import Pool
 from hf_mtl.models.architectures import ARCHITECTURES, Architecture, pool_of, positions_of
+from hf_mtl.models.auxiliary_loss import refuse_auxiliary_loss
 from hf_mtl.models.base import load_config, load_processor, reads_images, writes_text
 from hf_mtl.models.placing import medium_problems
 from hf_mtl.tasks import Context, Declared, Kind, Processor
@@ -37,9 +38,11 @@ class ConfiguredBase:
         """Load both from a Hub id, a folder or `asset:NAME`.
 
         Raises:
-            ConfigError: If one of them is not there.
+            ConfigError: If one of them is not there, or the base adds a loss of its own.
         """
-        return cls(load_config(source), load_processor(source))
+        config = load_config(source)
+        refuse_auxiliary_loss(config)
+        return cls(config, load_processor(source))
 
     def problems(self, kind: Kind) -> list[str]:
         """What is wrong with the base for a kind, as far as its configuration says."""

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl.data import EndFinder
 from hf_mtl.errors import ConfigError
-from hf_mtl.models import RoutedModel, context_of, load_base, load_processor
+from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, refuse_auxiliary_loss
 from hf_mtl.tasks import Processor, RowEncoder, TaskSuite, encode_split
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
 from hf_mtl.training.settings import TaskSettings
@@ -93,10 +93,15 @@ def processor_of(model: str | Path | PreTrainedModel | RoutedModel) -> Processor
 
 
 def routed_model(model: str | Path | PreTrainedModel | RoutedModel) -> RoutedModel:
-    """The model as one that adapters are routed through."""
-    if isinstance(model, RoutedModel):
-        return model
+    """The model as one that adapters are routed through.
+
+    Raises:
+        ConfigError: If the base cannot be loaded or routed, or adds a loss of its own.
+    """
     if isinstance(model, str | Path):
         base, identity = load_base(model)
-        return RoutedModel(base, identity=identity)
-    return RoutedModel(model)
+        routed = RoutedModel(base, identity=identity)
+    else:
+        routed = model if isinstance(model, RoutedModel) else RoutedModel(model)
+    refuse_auxiliary_loss(routed.config)
+    return routed
