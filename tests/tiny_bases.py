@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     BartConfig,
     BertConfig,
+    CLIPVisionConfig,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
@@ -26,6 +27,7 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
     RobertaConfig,
+    SiglipVisionConfig,
     T5Config,
     ViTConfig,
 )
@@ -57,6 +59,14 @@ T5: dict[str, Any] = {
 GPT2: dict[str, Any] = {"vocab_size": 97, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
 NO_DROPOUT: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 VIT = ENCODER | {"image_size": 12, "patch_size": 4}
+TOWER: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 12,
+    "patch_size": 4,
+}
 BART: dict[str, Any] = {
     "vocab_size": 97,
     "d_model": 32,
@@ -110,6 +120,7 @@ class Case:
 
 
 POOLED = (("target_modules", "all-linear"), ("exclude_modules", ["pooler.dense"]))
+ENCODED = (("target_modules", r"encoder\..*(q_proj|v_proj|fc1|fc2)"),)  # not the head that pools
 CONV1D = (("target_modules", "all-linear"), ("fan_in_fan_out", True))
 MODERN: dict[str, Any] = DECODER | {
     "num_hidden_layers": 3,
@@ -164,6 +175,10 @@ UNTESTED = {
     "GPTNeoXForCausalLM": Case(GPTNeoXConfig(**DECODER), layers=NEOX_LAYERS),
     "BartForConditionalGeneration": Case(
         BartConfig(**BART), AutoModelForSeq2SeqLM, "pair", layers=BART_LAYERS
+    ),
+    "CLIPVisionModel": Case(CLIPVisionConfig(**TOWER), AutoModel, "image", layers=VIT_LAYERS),
+    "SiglipVisionModel": Case(
+        SiglipVisionConfig(**TOWER), AutoModel, "image", adapter=ENCODED, layers=VIT_LAYERS
     ),
 }
 CASES = TESTED | UNTESTED

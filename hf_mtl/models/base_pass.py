@@ -80,7 +80,13 @@ class BasePass:
 
     @property
     def task_type(self) -> TaskType | None:
-        """What PEFT calls a base of this kind; it has no name for masked language models."""
+        """What PEFT calls a base of this kind; it has no name for masked language models and vision models.
+
+        Each of its names stands for a class that hands a text's arguments on to the base; CLIP's and SigLIP's vision
+        models take no `attention_mask`.
+        """
+        if self._base.main_input_name == "pixel_values":
+            return None
         if not self.has_head:
             return TaskType.FEATURE_EXTRACTION
         if self._base.config.is_encoder_decoder:

@@ -82,6 +82,7 @@ class Heads(nn.Module):
     ) -> None:
         super().__init__()
         self._task_type = task_type
+        self._pixels = base.main_input_name == "pixel_values"
         self._config = base.config
         self._architecture = architecture
         self._own_trunk = "" if base.base_model is base else f"{base.base_model_prefix}."
@@ -137,7 +138,7 @@ class Heads(nn.Module):
     def complete(self, inner: str, config: PeftConfig) -> None:
         """Put into an adapter's config what its head's class needs: the type of task, the modules to save."""
         if inner not in self.placed:
-            config.task_type = config.task_type or self._task_type
+            config.task_type = None if self._pixels else config.task_type or self._task_type
             return
         own = self._of(inner)
         config.task_type = None if self._peft_drops_types(own, config) else own.stock.task_type

@@ -97,6 +97,24 @@ def _assert_near(ours: Tensor | None, theirs: Tensor | None, tolerance: float, w
     assert (ours - theirs).norm() <= tolerance * norm, what
 
 
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.kind == "image"])
+def test_a_vision_model_is_exported_so_that_plain_peft_runs_it(name: str, tmp_path: Path) -> None:
+    """PEFT's class for FEATURE_EXTRACTION hands an attention mask on, which CLIP's and SigLIP's do not take."""
+    case, model = CASES[name], RoutedModel(CASES[name].base())
+    options: dict[str, Any] = dict(case.adapter)
+    lora = LoraConfig(task_type="FEATURE_EXTRACTION", init_lora_weights=False, **options)
+    model.add_adapter("mlp", lora)
+    save_suite(model, tmp_path, processor=None)
+    assert json.loads((tmp_path / "mlp" / "adapter_config.json").read_text())["task_type"] is None
+    sequence = make_sequence(case, "mlp", 5, 0)
+    plain = PeftModel.from_pretrained(case.base(), tmp_path / "mlp")
+    again = RoutedModel(case.base())
+    again.load_adapter("mlp", tmp_path / "mlp")
+    for routed in (model, again):
+        (output,) = outputs_of(routed, laid_out(routed, [sequence])).values()
+        torch.testing.assert_close(output, by_itself(plain, sequence), rtol=1e-10, atol=1e-10)
+
+
 def test_the_table_names_what_is_tested() -> None:
     named = {cls for architecture in ARCHITECTURES.values() for cls in architecture.classes}
     assert named == set(TESTED)
