@@ -12,6 +12,7 @@ from hf_mtl.data.ends import EndFinder, EndToken, answer_text, check_ends, last_
 from hf_mtl.data.files import read_rows
 from hf_mtl.data.images import pixel_values
 from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout, chunk_per_route, without_labels_of
+from hf_mtl.data.limits import BEYOND_VOCABULARY, unknown_token
 from hf_mtl.data.packing import (
     Chunk,
     PackedBatch,
@@ -38,6 +39,7 @@ from hf_mtl.data.tokens import added_ids
 __all__ = [
     "ASSETS",
     "ASSET_PREFIX",
+    "BEYOND_VOCABULARY",
     "IGNORED",
     "SPLITS",
     "Asset",
@@ -95,5 +97,6 @@ __all__ = [
     "route_parts",
     "split_off",
     "train_and_eval",
+    "unknown_token",
     "without_labels_of",
 ]

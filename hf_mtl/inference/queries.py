@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
-from hf_mtl.tasks import Context, Kind, Query, sequence_of
+from hf_mtl.tasks import Context, Kind, Query, check_query, sequence_of
 
 __all__ = ["Answerer", "Asked", "asked_of"]
 
@@ -109,6 +109,8 @@ def _asked(number: int, item: object, tasks: Mapping[str, Answerer]) -> Asked:
             f"{{{next(iter(task.kind.options), 'top_k')!r}: ...}}, found {options!r:.80}"
         )
     try:
-        return Asked(number, task, task.kind.query(given, options, task.context))
+        query = task.kind.query(given, options, task.context)
+        check_query(task.kind, query, task.context)
+        return Asked(number, task, query)
     except (DataError, ConfigError) as error:
         raise DataError(f"task {name!r}, input {number}: {error}") from error

@@ -10,11 +10,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from peft import PeftConfig, PeftType
+from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_mtl.data import Layout, PackedLayout, PaddedLayout
+from hf_mtl.data import Layout, PackedLayout, PaddedLayout, unknown_token
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import Pool
 
@@ -24,9 +26,11 @@ __all__ = [
     "Architecture",
     "architecture_of",
     "check_kind",
+    "image_of",
     "layout_of",
     "pool_of",
     "positions_of",
+    "vocabulary_of",
 ]
 
 logger = logging.getLogger(__name__)
@@ -46,6 +50,7 @@ class Architecture:
         pool: Which state a head on sequences reads; None where heads of a task's own are not tested.
         pooler: Whether such a head stands on the base's own pooler.
         head_takes_rows: Whether such a head takes whole rows and picks the state itself.
+        fixed_images: Whether it reads images of the size in its configuration only.
     """
 
     packed: bool
@@ -56,6 +61,7 @@ class Architecture:
     pool: Pool | None = None
     pooler: bool = False
     head_takes_rows: bool = False
+    fixed_images: bool = False
 
 
 _PADDED = {
@@ -97,7 +103,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             head_takes_rows=True,
         ),
         "t5": Architecture(False, ("T5ForConditionalGeneration",), refused=_PADDED, pool=Pool.LAST),
-        "vit": Architecture(False, ("ViTModel",), refused=_PIXELS, pool=Pool.FIRST),
+        "vit": Architecture(False, ("ViTModel",), refused=_PIXELS, pool=Pool.FIRST, fixed_images=True),
     }
 )
 
@@ -175,23 +181,44 @@ def pool_of(config: PreTrainedConfig, architecture: Architecture) -> Pool | None
 
 
 def positions_of(config: PreTrainedConfig, architecture: Architecture) -> int | None:
-    """Most tokens that a base has positions for; None where they are relative."""
+    """Most tokens that a base has positions for, of an encoder-decoder each of its two halves; None for no limit."""
     values = config.to_dict()
-    positions: int | None = values.get("max_position_embeddings") or values.get("n_positions")
-    if positions is None or config.is_encoder_decoder:
+    positions: int | None = values.get("max_position_embeddings")
+    if config.is_encoder_decoder:  # the `n_positions` of a T5 are no limit: its positions are relative
+        return positions
+    positions = positions or values.get("n_positions")
+    if positions is None:
         return None
     return positions - (values["pad_token_id"] + 1 if architecture.positions_after_padding else 0)
+
+
+def vocabulary_of(base: PreTrainedModel) -> int | None:
+    """The token ids that a base has, counted from 0; None if it reads no text."""
+    embeddings = base.get_input_embeddings()
+    return embeddings.num_embeddings if isinstance(embeddings, nn.Embedding) else None
+
+
+def image_of(config: PreTrainedConfig, architecture: Architecture) -> tuple[int, int, int] | None:
+    """Channels, height and width of the images that a base reads; None for no fixed size."""
+    if not architecture.fixed_images:
+        return None
+    values = config.to_dict()
+    size: int | tuple[int, int] = values["image_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(values["num_channels"]), height, width
 
 
 def layout_of(base: PreTrainedModel, architecture: Architecture) -> Layout:
     """How batches for this base are cut, filled and laid out.
 
     Raises:
-        ConfigError: If an encoder-decoder does not say which token its decoder starts with.
+        ConfigError: If an encoder-decoder does not say which token its decoder starts with, or a token that rows are
+            filled up or framed with is beyond the base's vocabulary.
     """
     if architecture.packed:
         return PackedLayout()
     config = base.config.to_dict()  # not every config has every token
+    _check_special(config, vocabulary_of(base))
     pad_id: int = config.get("pad_token_id") or 0
     if not base.config.is_encoder_decoder:
         return PaddedLayout(pad_id)
@@ -200,3 +227,15 @@ def layout_of(base: PreTrainedModel, architecture: Architecture) -> Layout:
         raise ConfigError("The encoder-decoder's config has no decoder_start_token_id; set it.")
     end_id: int | list[int] | None = config.get("eos_token_id")
     return PaddedLayout(pad_id, start_id, end_id[0] if isinstance(end_id, list) else end_id)
+
+
+def _check_special(config: Mapping[str, Any], vocabulary: int | None) -> None:
+    framing = ("decoder_start_token_id", "eos_token_id") if config.get("is_encoder_decoder") else ()
+    values = {name: config.get(name) for name in ("pad_token_id", *framing)}
+    problems = [
+        f"The base's config.{name} is {value}: it {problem}. Set it to a token of the base."
+        for name, value in values.items()
+        if isinstance(value, int) and (problem := unknown_token([value], vocabulary))
+    ]
+    if problems:
+        raise ConfigError(problems)

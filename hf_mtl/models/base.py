@@ -46,7 +46,6 @@ __all__ = [
     "load_processor",
     "load_tokenizer",
     "reads_images",
-    "refuse_compiled",
     "switch_dropout_off",
     "writes_text",
 ]
@@ -256,19 +255,3 @@ def switch_dropout_off(base: PreTrainedModel) -> None:
             "The base's own dropout is switched off while adapters are trained (its masks would depend on the batch's "
             "mixture). Use the adapters' dropout, for example LoraConfig(lora_dropout=0.1)."
         )
-
-
-def refuse_compiled(base: torch.nn.Module) -> None:
-    """Refuse a base that went through `torch.compile`.
-
-    Raises:
-        ConfigError: If it did, or is no `transformers` model for another reason.
-    """
-    why = "every batch has another layout, so each would compile anew. Pass the model as it was before torch.compile."
-    if not isinstance(base, PreTrainedModel):
-        raise ConfigError(
-            f"The base must be a transformers PreTrainedModel, found {type(base).__name__}. A compiled model is "
-            f"refused: {why}"
-        )
-    if any(module._compiled_call_impl is not None for module in base.modules()):
-        raise ConfigError(f"The base is compiled (model.compile()), which is refused: {why}")

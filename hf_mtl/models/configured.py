@@ -12,7 +12,7 @@ from pathlib import Path
 from transformers import PreTrainedConfig
 
 from hf_mtl.heads import Pool
-from hf_mtl.models.architectures import ARCHITECTURES, Architecture, pool_of, positions_of
+from hf_mtl.models.architectures import ARCHITECTURES, Architecture, image_of, pool_of, positions_of
 from hf_mtl.models.auxiliary_loss import refuse_auxiliary_loss
 from hf_mtl.models.base import load_config, load_processor, reads_images, writes_text
 from hf_mtl.models.placing import medium_problems
@@ -73,6 +73,8 @@ class ConfiguredBase:
             self._pool,
             None if longest is None else longest - virtual,
             encoder_decoder=bool(self.config.is_encoder_decoder),
+            vocabulary=None if reads_images(self.config) else self.config.to_dict().get("vocab_size"),
+            image=image_of(self.config, self._architecture),
         )
 
     @property

@@ -6,7 +6,7 @@ from peft import PeftConfig
 
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import HeadSpec
-from hf_mtl.models.architectures import positions_of
+from hf_mtl.models.architectures import image_of, positions_of, vocabulary_of
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.models.writers import writing_problem
 from hf_mtl.tasks import (
@@ -161,4 +161,6 @@ def context_on(model: RoutedModel, route: str, declared: Declared, processor: Pr
         model.pool,
         None if longest is None else longest - virtual,
         encoder_decoder=bool(model.config.is_encoder_decoder),
+        vocabulary=vocabulary_of(model.base),
+        image=image_of(model.config, model.architecture),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import Pool
 from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
-from hf_mtl.models.base import BaseIdentity, identify, load_base, refuse_compiled, switch_dropout_off
+from hf_mtl.models.base import BaseIdentity, identify, load_base, switch_dropout_off
 from hf_mtl.models.base_pass import BaseOutput, BasePass
 from hf_mtl.models.causality import is_causal
 from hf_mtl.models.ends import stopping
@@ -37,6 +37,7 @@ from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.saved.loading import place_adapters, read_adapters
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
 from hf_mtl.models.virtual_stream import VirtualStream, lay_out
+from hf_mtl.models.whole import refuse_base
 from hf_mtl.versions import enable_checkpointing
 
 __all__ = ["RoutedModel"]
@@ -53,11 +54,11 @@ class RoutedModel(RoutedAdapters):
         identity: What the base is called; default: found out from the object.
 
     Raises:
-        ConfigError: If the base's architecture is not supported, or the base is compiled.
+        ConfigError: If the base's architecture is not supported, or it is compiled or not whole on one device.
     """
 
     def __init__(self, base: PreTrainedModel, *, identity: BaseIdentity | None = None) -> None:
-        refuse_compiled(base)
+        refuse_base(base)
         keep_trainable(base)
         frozen_layers(base)
         architecture = architecture_of(base)
@@ -243,8 +244,9 @@ class RoutedModel(RoutedAdapters):
             routed: The pass, with `spans` of the batch's segments, and its memory.
         """
         with install(routed):
-            stream = VirtualStream(batch, batch.lengths)
-            return self._base_pass.packed(stream, logits=True, states=False).decoded
+            return self._base_pass.packed(
+                VirtualStream(batch, batch.lengths), logits=True, states=False
+            ).decoded
 
     def spans(self, segments: Iterable[Segment]) -> tuple[Span, ...]:
         """Which adapters the routes of `segments` put where, in tokens of a stream or in padded rows.
@@ -272,8 +274,7 @@ class RoutedModel(RoutedAdapters):
 
     def activation_checkpointing_enable(
         self,
-        activation_checkpointing_kwargs: Mapping[str, Any]
-        | None = None,  # Any: torch.utils.checkpoint's options
+        activation_checkpointing_kwargs: Mapping[str, object] | None = None,
         every_n_layers: int = 1,
         offload: bool = False,
     ) -> None:
@@ -291,8 +292,7 @@ class RoutedModel(RoutedAdapters):
 
     def gradient_checkpointing_enable(
         self,
-        gradient_checkpointing_kwargs: Mapping[str, Any]
-        | None = None,  # Any: torch.utils.checkpoint's options
+        gradient_checkpointing_kwargs: Mapping[str, object] | None = None,
         every_n_layers: int = 1,
         offload: bool = False,
     ) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hf_mtl.data import Example, ImageSequence, Row, Sequence, encode_rows
 from hf_mtl.errors import ConfigError
-from hf_mtl.tasks.kinds import Context, Kind, LanguageModelling
+from hf_mtl.tasks.kinds import Context, Kind, LanguageModelling, check_examples
 from hf_mtl.tasks.task import Task
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,9 @@ class RowEncoder:
         Raises:
             DataError: If the row cannot be used.
         """
-        return self.task.own_kind.examples(row, self.context)
+        examples = self.task.own_kind.examples(row, self.context)
+        check_examples(self.task.own_kind, examples, self.context)
+        return examples
 
     def sequence(
         self,

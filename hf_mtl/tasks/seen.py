@@ -107,7 +107,13 @@ def seen_row(encoder: RowEncoder, row: Row, number: int) -> SeenRow:
 def _without_limit(encoder: RowEncoder, row: Row) -> list[Example]:
     """The sequences that the row would have if `max_length` were no limit."""
     context = encoder.context
-    free = replace(context, declared=replace(context.declared, max_length=None), longest=None, _memory={})
+    free = replace(
+        context,
+        declared=replace(context.declared, max_length=None),
+        longest=None,
+        vocabulary=None,
+        _memory={},
+    )
     return replace(encoder, context=free).examples(row)
 
 

@@ -91,7 +91,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "no room for labels": (
         ("label-scoring", "a" * 300),
-        r"the prompt has \d+ tokens with its completion, but the base has positions for 128",
+        r"the prompt with its completion has \d+ tokens, and the base has positions for 128",
     ),
 }
 

@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import check_ends
+from hf_mtl.data import BEYOND_VOCABULARY, PaddedLayout, check_ends, unknown_token
 from hf_mtl.errors import ConfigError, DataError
-from hf_mtl.models.architectures import positions_of
+from hf_mtl.models.architectures import positions_of, vocabulary_of
 from hf_mtl.models.decoding.packed import PackedRows
 from hf_mtl.models.decoding.padded import write_padded
 from hf_mtl.models.decoding.row import Row
@@ -69,9 +69,7 @@ class Decoder:
         self._token_budget = token_budget
         self._end_ids = {*base_end_ids(model.base), tokenizer.eos_token_id} - {None}
         self._penalty = _penalty(model)
-        embeddings = model.base.get_input_embeddings()
-        assert isinstance(embeddings, nn.Embedding)
-        self._vocabulary = embeddings.num_embeddings
+        self._vocabulary = vocabulary_of(model.base)
         self._positions = positions_of(model.base.config, model.architecture)
         self._packed = PackedRows(model) if model.architecture.packed else None
         self._waiting: deque[Row] = deque()
@@ -199,12 +197,8 @@ class Decoder:
             raise DataError(
                 f"{where} has an empty prompt. Give at least one token, for example the begin token."
             )
-        size = self._vocabulary
-        odd = [token for token in ids if not 0 <= token < size]
-        if odd:
-            raise DataError(
-                f"{where} has the token {odd[0]}, and the base knows 0 to {size - 1}. Use the base's own tokenizer."
-            )
+        if problem := unknown_token(ids, self._vocabulary, self._tokenizer):
+            raise DataError(f"{where} {problem}. {BEYOND_VOCABULARY}")
         if self._positions is None:
             return _ENDLESS
         used = self._length(request)
@@ -213,7 +207,8 @@ class Decoder:
                 f"{where} has a prompt of {used} tokens, virtual ones included, and the base has positions for "
                 f"{self._positions}. Shorten the prompt."
             )
-        return self._positions - used + 1
+        # An encoder-decoder's answer begins at the decoder's own first position.
+        return self._positions - (0 if self._model.config.is_encoder_decoder else used - 1)
 
     def _length(self, request: GenerationRequest) -> int:
         """A prompt's tokens, the virtual ones included."""
@@ -248,10 +243,9 @@ class Decoder:
         if not chosen:
             return []
         if self._packed is None:
-            pad_id = self._tokenizer.pad_token_id
-            return write_padded(
-                self._model, chosen, pad_id=0 if pad_id is None else pad_id, penalty=self._penalty
-            )
+            layout = self._model.layout
+            assert isinstance(layout, PaddedLayout)
+            return write_padded(self._model, chosen, pad_id=layout.pad_id, penalty=self._penalty)
         return self._written(*self._packed.begin(chosen))
 
     def _next(self) -> list[Row]:

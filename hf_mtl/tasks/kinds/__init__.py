@@ -24,6 +24,7 @@ from hf_mtl.tasks.kinds.image_classification import ImageClassification
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Processor, Role
 from hf_mtl.tasks.kinds.label_scoring import LabelScoring
 from hf_mtl.tasks.kinds.language import LanguageModelling
+from hf_mtl.tasks.kinds.limits import check_examples, check_query
 from hf_mtl.tasks.kinds.query import Found, Option, Query
 from hf_mtl.tasks.kinds.question_answering import QuestionAnswering
 from hf_mtl.tasks.kinds.ranking import candidates_of
@@ -57,6 +58,8 @@ __all__ = [
     "TextClassification",
     "TokenClassification",
     "candidates_of",
+    "check_examples",
+    "check_query",
     "kind_of",
     "register",
     "row_tokens",

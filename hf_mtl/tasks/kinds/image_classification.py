@@ -22,6 +22,7 @@ from hf_mtl.packages import PILLOW, Package
 from hf_mtl.tasks.kinds.fields import by_role, part
 from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number
+from hf_mtl.tasks.kinds.limits import check_pixels
 from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled
 from hf_mtl.tasks.kinds.scores import label_names, labels_with_scores
 from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems, scored_labels
@@ -114,4 +115,5 @@ def _pixels(value: object, context: Context) -> Tensor:
             f"image-classification reads images, and the base comes with a {type(context.processor).__name__} in "
             f"the place of an image processor. Use a vision base, such as a ViTModel."
         )
-    return pixel_values(value, context.processor)
+    channels = None if context.image is None else context.image[0]
+    return check_pixels(pixel_values(value, context.processor, channels=channels), context)

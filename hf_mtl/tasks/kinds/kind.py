@@ -72,6 +72,8 @@ class Context:
         pool: Which states a head on sequences reads; None where the base can have none.
         longest: Most tokens that the base has positions for; None if there is no limit.
         encoder_decoder: Whether prompts go to an encoder and completions to a decoder.
+        vocabulary: How many token ids the base has; None if it is not known.
+        image: Channels, height and width of the images that it reads; None if there is no fixed size.
     """
 
     declared: Declared
@@ -79,15 +81,13 @@ class Context:
     pool: Pool | None = None
     longest: int | None = None
     encoder_decoder: bool = False
+    vocabulary: int | None = None
+    image: tuple[int, int, int] | None = None
     _memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # Any: see `remembered`
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The base's tokenizer.
-
-        Raises:
-            ConfigError: If the base reads images.
-        """
+        """The base's tokenizer; a `ConfigError` if it reads images."""
         if not isinstance(self.processor, PreTrainedTokenizerBase):
             raise ConfigError(
                 f"this kind reads text, and the base comes with a {type(self.processor).__name__} in the place of a "
@@ -98,8 +98,7 @@ class Context:
     @property
     def max_length(self) -> int | None:
         """Most tokens of a sequence that a head of its own reads."""
-        limits = [n for n in (self.declared.max_length, self.longest) if n is not None]
-        return min(limits) if limits else None
+        return min((n for n in (self.declared.max_length, self.longest) if n is not None), default=None)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from hf_mtl.tasks.kinds.language import LanguageModelling
 from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled
 from hf_mtl.tasks.kinds.ranking import completions_of, label_likelihoods
 from hf_mtl.tasks.kinds.scores import labels_with_scores
-from hf_mtl.tasks.kinds.writing import check_room, prompt_of, row_tokens
+from hf_mtl.tasks.kinds.writing import prompt_of, row_tokens
 
 __all__ = ["LabelScoring"]
 
@@ -46,7 +46,6 @@ class LabelScoring(LanguageModelling):
         chosen = settled(options, self.options, self.name)
         texts = TextPair(prompt_of(given, context).text, completions_of(context)[0])
         encoded = row_tokens(context).pair(texts)
-        check_room(len(encoded.input_ids), 0, context)
         return Query(chosen, (Example.next_token(encoded),))
 
     def reply(

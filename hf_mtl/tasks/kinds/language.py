@@ -36,7 +36,7 @@ from hf_mtl.tasks.kinds.ranking import (
     label_likelihoods,
 )
 from hf_mtl.tasks.kinds.single_label import ClassLoss
-from hf_mtl.tasks.kinds.writing import WRITING, check_room, prompt_of, row_tokens, told
+from hf_mtl.tasks.kinds.writing import WRITING, prompt_of, row_tokens, told
 
 __all__ = ["LanguageModelling", "Read"]
 
@@ -195,7 +195,6 @@ class LanguageModelling(Kind):
         """As in `Kind`: a whole prompt, a row with the template's fields, or chat messages."""
         chosen = settled(options, self.options, self.name)
         prompt = prompt_of(given, context)
-        check_room(len(prompt.ids), chosen["max_new_tokens"], context)
         return Query(chosen, prompt=prompt.text, prompt_ids=prompt.ids, source=prompt)
 
     def reply(

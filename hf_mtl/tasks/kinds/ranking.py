@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from hf_mtl.data import IGNORED, Example, PromptCompletion, Row, TextPair, render
+from hf_mtl.data import (
+    BEYOND_VOCABULARY,
+    IGNORED,
+    Example,
+    PromptCompletion,
+    Row,
+    TextPair,
+    render,
+    unknown_token,
+)
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError, DataError, did_you_mean
 from hf_mtl.tasks.kinds.kind import Context
@@ -82,6 +91,9 @@ def _candidates(context: Context) -> tuple[Tokens, ...]:
     ending = template.prompt_ending() if isinstance(template, PromptCompletion) else "a"
     tokens = row_tokens(context)
     encoded = [tokens.pair(TextPair(ending, text)) for text in texts if text]
+    for label, own in zip(declared.labels, encoded, strict=False):
+        if problem := unknown_token(own.input_ids, context.vocabulary, context.tokenizer):
+            raise ConfigError(f"the label {label!r} {problem}. {BEYOND_VOCABULARY}")
     candidates = tuple(tuple(label for label in own.labels if label != IGNORED)[:-1] for own in encoded)
     if len(set(candidates)) < len(texts):
         raise ConfigError(f"two of the labels {list(declared.labels)!r} become the same tokens, or one none.")

@@ -14,7 +14,7 @@ from hf_mtl.errors import DataError
 from hf_mtl.tasks.kinds.kind import Context
 from hf_mtl.tasks.kinds.query import Option, count, truth
 
-__all__ = ["GENERATION", "WRITING", "check_room", "prompt_of", "row_tokens", "told"]
+__all__ = ["GENERATION", "WRITING", "prompt_of", "row_tokens", "told"]
 
 
 def _number(expected: str, *, most: float = float("inf")) -> Option:
@@ -102,20 +102,6 @@ def _fields(context: Context) -> str:
     if isinstance(template, PromptCompletion):
         return f"the fields of {template.prompt!r}"
     return repr(template.messages) if isinstance(template, Chat) else "the columns of the task's rows"
-
-
-def check_room(tokens: int, new: int, context: Context) -> None:
-    """Refuse what the base has no positions for.
-
-    Raises:
-        DataError: If there are more tokens than positions.
-    """
-    if context.longest is not None and tokens + new > context.longest:
-        follow = f", and {new} more are to follow" if new else " with its completion"
-        raise DataError(
-            f"the prompt has {tokens} tokens{follow}, but the base has positions for {context.longest}. Shorten the "
-            f"prompt{' or lower max_new_tokens' if new else ''}."
-        )
 
 
 def told(prompt: Prompt, text: str, *, full: bool) -> list[dict[str, Any]]:  # Any: a text or messages

@@ -265,7 +265,7 @@ def test_each_row_of_an_encoder_decoder_has_its_own_settings() -> None:
         ("mlp", (), DataError, "route 'mlp' has an empty prompt. Give at least one token"),
         (None, (), DataError, "bare base has an empty prompt"),
         ("mpl", (5,), ConfigError, "no route 'mpl'.*Did you mean 'mlp'"),
-        ("mlp", (5, 97), DataError, "has the token 97, and the base knows 0 to 96"),
+        ("mlp", (5, 97), DataError, "has the token 97, and the base's vocabulary ends at 96"),
         (
             "prefix",
             (5,) * 60,
