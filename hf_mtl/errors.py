@@ -47,7 +47,16 @@ class ConfigError(HfMtlError):
 
 
 class DataError(HfMtlError):
-    """A row, a file or a field that cannot be used; the message names task, file, row and field."""
+    """A row, a file or a field that cannot be used; the message names task, file, row and field.
+
+    Args:
+        message: The message.
+        reason: What is wrong, in a few words without the row's own values, by which skipped rows are counted.
+    """
+
+    def __init__(self, message: str, *, reason: str = "other") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RoutingError(HfMtlError):

@@ -52,14 +52,14 @@ def _lines(preview: TaskPreview, colours: bool) -> Iterator[Text]:
         style="not bold not underline",
     )
     for row in preview.rows:
-        yield from _row(row, colours)
+        yield from _row(row, "skipped" if preview.skips else "refused", colours)
     if preview.problem is not None:
         yield Text(f"  refused: {visible(preview.problem)}", style="red")
 
 
-def _row(row: SeenRow, colours: bool) -> Iterator[Text]:
+def _row(row: SeenRow, if_bad: str, colours: bool) -> Iterator[Text]:
     if row.problem is not None:
-        yield Text(f"  row {row.number}: refused: {visible(row.problem)}", style="red")
+        yield Text(f"  row {row.number}: {if_bad}: {visible(row.problem)}", style="red")
     elif not row.sequences:
         yield Text(f"  row {row.number}: no label, left out", style="yellow")
     parts = len(row.sequences)

@@ -35,6 +35,8 @@ def validate(
         if not checks.problems:
             looked = f", {checks.rows} rows tokenised" if checks.rows else ""
             _say(console, f"{path}: valid, tasks {', '.join(recipe.tasks)}{looked}")
+        for note in checks.skipped:
+            _say(console, f"{path}: will be skipped: {note}")
         for note in checks.unchecked:
             _say(console, f"{path}: not checked: {note}")
     if problems:

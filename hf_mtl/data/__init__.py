@@ -10,7 +10,7 @@ from hf_mtl.data.conversation import Conversation, Message
 from hf_mtl.data.encoding import IGNORED, Encoded, Example, encode_rows
 from hf_mtl.data.ends import EndFinder, EndToken, answer_text, check_ends, last_run
 from hf_mtl.data.files import read_rows
-from hf_mtl.data.images import pixel_values
+from hf_mtl.data.images import pixel_values, with_raw_images
 from hf_mtl.data.layout import Layout, PackedLayout, PaddedLayout, chunk_per_route, without_labels_of
 from hf_mtl.data.limits import BEYOND_VOCABULARY, unknown_token
 from hf_mtl.data.packing import (
@@ -31,6 +31,7 @@ from hf_mtl.data.row_tokens import Prompt, RowTokens, prompt_ids
 from hf_mtl.data.rows import Row
 from hf_mtl.data.selection import few_shot, max_examples, renamed, split_off
 from hf_mtl.data.sequences import EncoderDecoderSequence, ImageSequence
+from hf_mtl.data.skipping import SkippedRows, bad_row, count_reasons
 from hf_mtl.data.sources import load_rows
 from hf_mtl.data.streams import StreamingRows, TaskStream, derived_seed
 from hf_mtl.data.templates import Chat, PromptCompletion, RowTemplate, TextPair, render
@@ -68,14 +69,17 @@ __all__ = [
     "RowsLike",
     "Segment",
     "Sequence",
+    "SkippedRows",
     "StreamingRows",
     "TaskStream",
     "TextPair",
     "added_ids",
     "answer_text",
     "as_rows",
+    "bad_row",
     "check_ends",
     "chunk_per_route",
+    "count_reasons",
     "cut_into_chunks",
     "derived_seed",
     "encode_rows",
@@ -98,5 +102,6 @@ __all__ = [
     "split_off",
     "train_and_eval",
     "unknown_token",
+    "with_raw_images",
     "without_labels_of",
 ]

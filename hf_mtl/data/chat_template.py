@@ -122,13 +122,14 @@ class ChatTemplate:
         text = self.text(messages, tools, prompt=False)
         way = "Give a template that writes it (chat_template=...), or take it out of the rows."
         if tools and self._same(text, messages, None):
-            raise DataError(f"the chat template leaves out the row's tools. {way}")
+            raise DataError(f"the chat template leaves out the row's tools. {way}", reason="malformed chat")
         for i, message in enumerate(messages):
             content = (message["content"] or "").strip()
             changed = {**message, "content": f"{content} 0"}
             if content and content not in text and self._same(text, _with(messages, i, changed), tools):
                 raise DataError(
-                    f"the chat template leaves out the content of message {i} of the role {message['role']!r}. {way}"
+                    f"the chat template leaves out the content of message {i} of the role {message['role']!r}. {way}",
+                    reason="malformed chat",
                 )
             upto = messages[: i + 1]
             for part in ("tool_calls", "reasoning_content"):
@@ -137,7 +138,10 @@ class ChatTemplate:
                     less["content"] = less["content"] or ""
                     written = self.text(upto, tools, prompt=False)
                     if self._same(written, _with(upto, i, less), tools):
-                        raise DataError(f"the chat template leaves out the {part} of message {i}. {way}")
+                        raise DataError(
+                            f"the chat template leaves out the {part} of message {i}. {way}",
+                            reason="malformed chat",
+                        )
         return text
 
     def _same(self, text: str, messages: Sequence[Message], tools: list[Any] | None) -> bool:
@@ -171,7 +175,8 @@ class ChatTemplate:
             roles = ", ".join(message["role"] for message in messages)
             raise DataError(
                 f"the chat template refuses the messages with the roles {roles}: {error}. Change the rows, or give a "
-                f"template that takes them (chat_template=...)."
+                f"template that takes them (chat_template=...).",
+                reason="malformed chat",
             ) from error
 
     def _present(self, message: Message) -> Message:
@@ -233,6 +238,7 @@ def _with_parsed_arguments(call: Mapping[str, Any]) -> Mapping[str, Any]:  # Any
         parsed = {**function, "arguments": json.loads(arguments)}
     except ValueError as error:
         raise DataError(
-            f"the arguments of a call of {function.get('name')!r} are {arguments!r:.80}, which is no JSON: {error}"
+            f"the arguments of a call of {function.get('name')!r} are {arguments!r:.80}, which is no JSON: {error}",
+            reason="malformed chat",
         ) from error
     return {**call, "function": parsed} if "function" in call else parsed

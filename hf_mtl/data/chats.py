@@ -69,7 +69,8 @@ class ChatEncoder:
         if not answers:
             raise DataError(
                 "the conversation has no turn of the role 'assistant' that could be learned; it has the roles "
-                f"{', '.join(message['role'] for message in conversation.messages)}. Leave such rows out."
+                f"{', '.join(message['role'] for message in conversation.messages)}. Leave such rows out.",
+                reason="no answer to learn",
             )
         text, last = self.template.checked_text(conversation), len(conversation.messages) - 1
         if not self._only_appends(conversation) and (marked := self._marked(conversation)) is not None:
@@ -119,7 +120,8 @@ class ChatEncoder:
             raise DataError(
                 f"the chat template renders the messages before message {answer} differently once it is answered, so "
                 f"that what is learned is not what will be asked. Give a template that does not (chat_template=...), "
-                f"or use PromptCompletion."
+                f"or use PromptCompletion.",
+                reason="malformed chat",
             )
 
     def _asked(self, conversation: Conversation, answer: int) -> str:
@@ -134,7 +136,8 @@ class ChatEncoder:
         if not found:
             raise DataError(
                 "the chat template leaves out a first turn by the assistant. Begin the conversation with a turn of "
-                "the role 'user' or 'system'."
+                "the role 'user' or 'system'.",
+                reason="malformed chat",
             )
         return opened
 
@@ -244,7 +247,8 @@ def _check_thinking(message: Message, number: int) -> None:
             f"message {number} holds its thinking, but the chat template asks for the answer with a beginning of its "
             f"own, behind which it does not write that thinking. Set enable_thinking or the like to fit the rows "
             f"(chat_template_kwargs=...), give a template that writes it (chat_template=...), or take it out of the "
-            f"rows."
+            f"rows.",
+            reason="malformed chat",
         )
 
 

@@ -71,7 +71,9 @@ class Conversation:
         """
         messages = self.messages[:-1] if self.messages[-1]["role"] == ASSISTANT else self.messages
         if not messages:
-            raise DataError("the conversation holds no turn that could be answered.")
+            raise DataError(
+                "the conversation holds no turn that could be answered.", reason="no answer to learn"
+            )
         return Conversation(messages, self.tools)
 
     @property
@@ -93,15 +95,17 @@ def read_conversation(row: Row, column: str, tools: str | None) -> Conversation:
     turns = row.get(column)
     if turns is None:
         raise DataError(
-            f"the chat column {column!r} is missing; this row has {listing(row)}.{did_you_mean(column, row)}"
+            f"the chat column {column!r} is missing; this row has {listing(row)}.{did_you_mean(column, row)}",
+            reason="missing column",
         )
     if not isinstance(turns, Sequence) or isinstance(turns, str):
         raise DataError(
             f"the chat column {column!r} is {turns!r:.80} ({type(turns).__name__}); expected a list of messages. For "
-            f"plain texts use PromptCompletion(prompt, completion)."
+            f"plain texts use PromptCompletion(prompt, completion).",
+            reason="malformed chat",
         )
     if not turns:
-        raise DataError(f"the chat column {column!r} holds no messages.")
+        raise DataError(f"the chat column {column!r} holds no messages.", reason="empty chat")
     messages = [_message(i, turn) for i, turn in enumerate(turns)]
     return Conversation(messages, None if tools is None else _tools(row.get(tools), tools))
 
@@ -112,7 +116,8 @@ def _message(number: int, turn: object) -> Message:
     if not isinstance(turn, Mapping) or not isinstance(turn.get("role"), str):
         raise DataError(
             f"message {number} is {turn!r:.200}; expected a mapping with 'role' and 'content' (or ShareGPT's 'from' "
-            f"and 'value')."
+            f"and 'value').",
+            reason="malformed chat",
         )
     # Arrow gives every message the keys of all: a key without a value is one that the message did not have.
     message = {key: _without_nulls(value) for key, value in turn.items() if value is not None}
@@ -127,7 +132,8 @@ def _sharegpt_message(number: int, turn: Mapping[str, Any]) -> Message:
     if speaker not in _SHAREGPT:
         raise DataError(
             f"message {number} is from {speaker!r}; expected one of {listing(_SHAREGPT)}."
-            f"{did_you_mean(str(speaker), _SHAREGPT)}"
+            f"{did_you_mean(str(speaker), _SHAREGPT)}",
+            reason="malformed chat",
         )
     rest = {key: value for key, value in turn.items() if key not in ("from", "value", "role", "content")}
     if speaker != _CALL:
@@ -148,14 +154,16 @@ def _content(number: int, message: Message) -> str | None:
             return None
         raise DataError(
             f"message {number} of the role {message['role']!r} has no 'content'; it has {listing(message)}. Only a "
-            f"message with 'tool_calls' may go without. Give it one, if an empty text."
+            f"message with 'tool_calls' may go without. Give it one, if an empty text.",
+            reason="malformed chat",
         )
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         raise DataError(
             f"the content of message {number} is {content!r:.80} ({type(content).__name__}); expected text, or a list "
-            f"of parts of text."
+            f"of parts of text.",
+            reason="malformed chat",
         )
     return "".join(_part(number, part) for part in content)
 
@@ -169,7 +177,8 @@ def _part(number: int, part: object) -> str:
     kind = part.get("type", "none") if isinstance(part, Mapping) else type(part).__name__
     raise DataError(
         f"message {number} has a part of the type {kind!r}; a language model reads parts of the type 'text' only. "
-        f"Leave such rows out, or describe the part in text."
+        f"Leave such rows out, or describe the part in text.",
+        reason="malformed chat",
     )
 
 
@@ -181,7 +190,8 @@ def _tools(given: object, column: str) -> list[Any] | None:
         tools = [tools]
     if not isinstance(tools, Sequence):
         raise DataError(
-            f"the column {column!r} is {given!r:.80}; expected a list of tools as JSON schemas, or its JSON text."
+            f"the column {column!r} is {given!r:.80}; expected a list of tools as JSON schemas, or its JSON text.",
+            reason="malformed chat",
         )
     return [
         _json(tool, f"tool {i} of {column!r}") if isinstance(tool, str) else _without_nulls(tool)
@@ -193,7 +203,9 @@ def _json(text: str, where: str) -> Any:  # Any: JSON
     try:
         return json.loads(text)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{where} is {text!r:.80}, which is no JSON: {error}") from error
+        raise DataError(
+            f"{where} is {text!r:.80}, which is no JSON: {error}", reason="malformed chat"
+        ) from error
 
 
 def _without_nulls(value: object) -> object:

@@ -10,7 +10,9 @@ from typing import Any
 
 from datasets import Dataset, Features, List, Value
 
+from hf_mtl.data.images import with_raw_images
 from hf_mtl.data.rows import Row
+from hf_mtl.data.skipping import SkippedRows, bad_row
 from hf_mtl.errors import DataError
 
 __all__ = [
@@ -93,10 +95,21 @@ EXAMPLE_FEATURES = Features(
         "merged": Value("bool"),
     }
 )
+_SKIPPED = {
+    "reason": Value("string"),
+    "problem": Value("string"),
+}  # why a row is skipped; None where it is not
+_LINE_FEATURES = Features({**EXAMPLE_FEATURES, **_SKIPPED})
+_NOTHING = Example([], [], [])
 
 
 def encode_rows(
-    rows: Dataset, encode: Callable[[Row], list[Example]], *, where: str, processes: int | None = None
+    rows: Dataset,
+    encode: Callable[[Row], list[Example]],
+    *,
+    where: str,
+    skipped: SkippedRows | None = None,
+    processes: int | None = None,
 ) -> Dataset:
     """Encode every row of a data set, once; `datasets` caches the result where the rows come from a file.
 
@@ -104,30 +117,45 @@ def encode_rows(
         rows: The raw rows.
         encode: Turns one row into sequences; none for a row without a label.
         where: What the messages call this data set, for example `task 'sentiment', train`.
+        skipped: Counts rows that cannot be used, which are then left out; without it the first one raises.
         processes: How many work at it; default: as many as there are processors, for 20,000 rows and more each.
 
     Returns:
         A data set with a line per sequence, in order: the fields of `Example`, and `row`, the row's number.
 
     Raises:
-        DataError: With the row's number, if a row cannot be used, or none of them has a label.
+        DataError: With the row's number, if a row cannot be used, or none of them has a label or can be used.
     """
     if len(rows) == 0:
         raise DataError(f"{where}: the data set is empty; at least one row is needed.")
     enough = min(os.cpu_count() or 1, len(rows) // _ROWS_PER_PROCESS) if processes is None else processes
-    encoded = rows.map(
-        partial(_encode_batch, encode=encode, where=where),
+    encoded = with_raw_images(rows).map(
+        partial(_encode_batch, encode=encode, where=where, skips=skipped is not None),
         batched=True,
         batch_size=200,
         with_indices=True,
         remove_columns=rows.column_names,
-        features=EXAMPLE_FEATURES,
+        features=_LINE_FEATURES,
         num_proc=enough if enough > 1 else None,
         desc=f"Reading {where}",
     )
+    if skipped is not None:
+        encoded = _without_skipped(encoded, skipped)
     if len(encoded) == 0:
-        raise DataError(f"{where}: none of the {len(rows)} rows has a label.")
-    return encoded
+        lacking = "has a label" if not skipped else f"can be used: {skipped}"
+        raise DataError(f"{where}: none of the {len(rows)} rows {lacking}.")
+    return encoded.remove_columns(list(_SKIPPED))
+
+
+def _without_skipped(encoded: Dataset, skipped: SkippedRows) -> Dataset:
+    """The lines of the rows that can be used; the others are counted."""
+    reasons = encoded["reason"]
+    bad = [line for line, reason in enumerate(reasons) if reason is not None]
+    if not bad:
+        return encoded
+    for line in encoded.select(bad).select_columns(["row", *_SKIPPED]):
+        skipped.add(line["row"], DataError(line["problem"], reason=line["reason"]))
+    return encoded.select([line for line, reason in enumerate(reasons) if reason is None])
 
 
 def _encode_batch(
@@ -136,15 +164,30 @@ def _encode_batch(
     *,
     encode: Callable[[Row], list[Example]],
     where: str,
+    skips: bool,
 ) -> dict[str, list[Any]]:
-    lines: dict[str, list[Any]] = {name: [] for name in EXAMPLE_FEATURES}
+    lines: dict[str, list[Any]] = {name: [] for name in _LINE_FEATURES}
     for i, number in enumerate(numbers):
         try:
             examples = encode({name: column[i] for name, column in batch.items()})
         except DataError as error:
-            raise DataError(f"{where}, row {number}: {error}") from error
+            if not skips:
+                raise bad_row(f"{where}, row {number}", error) from error
+            _add(lines, number, _NOTHING, error.reason, str(error))
+            continue
         for example in examples:
-            lines["row"].append(number)
-            for each in fields(example):
-                lines[each.name].append(getattr(example, each.name))
+            _add(lines, number, example, None, None)
     return lines
+
+
+def _add(
+    lines: dict[str, list[Any]],  # Any: as above
+    number: int,
+    example: Example,
+    reason: str | None,
+    problem: str | None,
+) -> None:
+    for name, value in {"row": number, "reason": reason, "problem": problem}.items():
+        lines[name].append(value)
+    for each in fields(example):
+        lines[each.name].append(getattr(example, each.name))

@@ -5,11 +5,13 @@ Needs Pillow: `pip install 'hf-mtl[vision]'`; torchvision is not needed.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
+from datasets import Dataset, IterableDataset
+from datasets import Image as Images
 from torch import Tensor
 
 from hf_mtl.errors import ConfigError, DataError, listing
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from transformers import BaseImageProcessor
 
-__all__ = ["pixel_values"]
+__all__ = ["pixel_values", "with_raw_images"]
+
+Rows = TypeVar("Rows", Dataset, IterableDataset)
 
 _MODE_OF_CHANNELS: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -58,6 +62,17 @@ def pixel_values(value: object, processor: BaseImageProcessor, *, channels: int 
     return made
 
 
+def with_raw_images(rows: Rows) -> Rows:
+    """The same rows with images as bytes or paths: a corrupt one fails in `pixel_values`, and not while rows are read.
+
+    Columns of a fixed mode (`datasets.Image(mode=...)`) stay as they are.
+    """
+    for name, feature in (rows.features or {}).items():
+        if isinstance(feature, Images) and feature.decode and feature.mode is None:
+            rows = rows.cast_column(name, Images(decode=False))
+    return rows
+
+
 def _check_mode(image: Image, channels: int) -> None:
     mode = _MODE_OF_CHANNELS.get(channels)
     if mode is None:
@@ -68,7 +83,8 @@ def _check_mode(image: Image, channels: int) -> None:
         raise DataError(
             f"the image has the mode {image.mode!r} ({len(image.getbands())} channels, {image.width} x "
             f"{image.height} pixels); expected {mode!r} ({channels} channels), which is what the base reads. "
-            f'Convert it: image.convert("{mode}").'
+            f'Convert it: image.convert("{mode}").',
+            reason="unsuitable image",
         )
 
 
@@ -76,7 +92,7 @@ def _image(value: object) -> Image:
     from PIL import Image as Pictures
 
     if isinstance(value, Pictures.Image):
-        return value
+        return _decoded_by(lambda: _loaded(value), "image")
     if isinstance(value, Mapping):
         return _decoded(value)
     if isinstance(value, np.ndarray | list | tuple):
@@ -84,25 +100,50 @@ def _image(value: object) -> Image:
     raise DataError(
         f"expected an image (PIL, an array, nested lists, or a dict with 'bytes' or 'path'), found "
         f"{type(value).__name__}. A column of paths becomes images by "
-        'rows.cast_column("image", datasets.Image()).'
+        'rows.cast_column("image", datasets.Image()).',
+        reason="corrupt image",
     )
 
 
 def _decoded(value: Mapping[str, object]) -> Image:
-    from PIL import Image as Pictures
-    from PIL import UnidentifiedImageError
-
+    """As `datasets` decodes it, turned upright as its EXIF data say."""
     data, path = value.get("bytes"), value.get("path")
     if not isinstance(data, bytes) and not isinstance(path, str):
         raise DataError(
-            f"expected an image as a dict with 'bytes' or 'path', found the keys {listing(value)}."
+            f"expected an image as a dict with 'bytes' or 'path', found the keys {listing(value)}.",
+            reason="corrupt image",
         )
+    raw = {
+        "bytes": data if isinstance(data, bytes) else None,
+        "path": path if isinstance(path, str) else None,
+    }
+    return _decoded_by(lambda: Images().decode_example(raw), f"image {path or 'in these bytes'}")
+
+
+def _loaded(image: Image) -> Image:
+    """An image that Pillow has opened and may not have read."""
+    image.load()
+    return image
+
+
+def _decoded_by(decode: Callable[[], Image], what: str) -> Image:
+    """What a decoder gives; each format fails in its own way on bytes that are not its own."""
+    from PIL import Image as Pictures
+    from PIL import UnidentifiedImageError
+
     try:
-        with Pictures.open(io.BytesIO(data) if isinstance(data, bytes) else str(path)) as opened:
-            opened.load()
-            return opened
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"the image {path or 'in these bytes'} cannot be decoded: {error}") from error
+        return decode()
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        Pictures.DecompressionBombError,
+    ) as error:
+        # Pillow names the object in memory where it does not know the format.
+        found = "no known image format" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(f"the {what} cannot be decoded: {found}.", reason="corrupt image") from error
 
 
 def _array(value: np.ndarray | list[object] | tuple[object, ...]) -> np.ndarray:
@@ -110,7 +151,7 @@ def _array(value: np.ndarray | list[object] | tuple[object, ...]) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError(f"the rows of the image differ in length: {error}") from error
+        raise DataError(f"the rows of the image differ in length: {error}", reason="corrupt image") from error
     if array.ndim == 3 and array.shape[0] in _MODE_OF_CHANNELS and array.shape[2] not in _MODE_OF_CHANNELS:
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:
@@ -118,12 +159,14 @@ def _array(value: np.ndarray | list[object] | tuple[object, ...]) -> np.ndarray:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _MODE_OF_CHANNELS):
         raise DataError(
             f"an image has the shape [H, W], [H, W, C] or [C, H, W] with 1, 3 or 4 channels, found "
-            f"{list(array.shape)}."
+            f"{list(array.shape)}.",
+            reason="unsuitable image",
         )
     if array.dtype.kind not in "iu" or array.size == 0 or array.min() < 0 or array.max() > 255:
         found = f"{array.dtype} from {array.min()} to {array.max()}" if array.size else "no pixels"
         raise DataError(
             f"pixels are whole numbers from 0 to 255, found {found}. Values from 0 to 1 are scaled by "
-            "(255 * pixels).round().astype('uint8')."
+            "(255 * pixels).round().astype('uint8').",
+            reason="unsuitable image",
         )
     return np.ascontiguousarray(array.astype(np.uint8))

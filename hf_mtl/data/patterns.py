@@ -51,7 +51,8 @@ def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
             found = listing(name for name, value in row.items() if value is not None)
             raise DataError(
                 f"the template {pattern!r} needs the field {field!r}; this row has {found or 'no fields'}."
-                f"{did_you_mean(field, row)}"
+                f"{did_you_mean(field, row)}",
+                reason="missing column",
             )
     if engine == "format":
         _refuse_lists(pattern, row)
@@ -61,7 +62,9 @@ def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
     try:
         text: str = _environment().from_string(pattern).render(dict(row))
     except (TemplateError, TypeError, ValueError, DataError) as error:
-        raise DataError(f"the Jinja template {pattern!r} fails on this row: {error}") from error
+        raise DataError(
+            f"the Jinja template {pattern!r} fails on this row: {error}", reason="template fails"
+        ) from error
     return text
 
 
@@ -72,7 +75,8 @@ def _refuse_lists(pattern: str, row: Row) -> None:
             raise DataError(
                 f"the field {field!r} of the template {pattern!r} is a {type(row[field]).__name__}, "
                 f"{row[field]!r:.80}; expected text or a number. For chat messages use Chat; to join a list, a Jinja "
-                f"template (engine='jinja': {{{{ {field} | join(', ') }}}})."
+                f"template (engine='jinja': {{{{ {field} | join(', ') }}}}).",
+                reason="no text",
             )
 
 
@@ -92,7 +96,8 @@ def _written(value: object) -> object:
     """What a Jinja template writes for a value; not the word `None` for one that is not there."""
     if value is None:
         raise DataError(
-            "a field that is written has no value in this row; ask first: {% if field %}...{% endif %}."
+            "a field that is written has no value in this row; ask first: {% if field %}...{% endif %}.",
+            reason="missing column",
         )
     return value
 

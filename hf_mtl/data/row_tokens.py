@@ -88,7 +88,8 @@ class RowTokens:
             ids, first = whole.ids, first_learned(whole, prompt, len(texts.prompt))
         if first == len(ids):
             raise DataError(
-                f"the completion {texts.completion!r} becomes no token at all, so there is nothing to learn."
+                f"the completion {texts.completion!r} becomes no token at all, so there is nothing to learn.",
+                reason="empty answer",
             )
         if ids[-1] != end:
             ids.append(end)
@@ -148,11 +149,13 @@ def _cut(encoded: Encoded, max_length: int | None) -> Encoded:
     if not _has_learned(kept):
         if len(kept) == len(labels):
             raise DataError(
-                "the prompt is empty, so there is no token from which the completion could be predicted."
+                "the prompt is empty, so there is no token from which the completion could be predicted.",
+                reason="empty prompt",
             )
         raise DataError(
             f"the row has {len(ids)} tokens, and all that are learned lie behind max_length={max_length}. "
-            f"Raise max_length or shorten the prompt."
+            f"Raise max_length or shorten the prompt.",
+            reason="over-long prompt",
         )
     return Encoded(ids[: len(kept)], kept, truncated=len(kept) < len(labels), merged=encoded.merged)
 

@@ -173,5 +173,6 @@ def render(template: RowTemplate, row: Row) -> TextPair | Conversation:
         return TextPair(str(made["prompt"]), str(made["completion"]))
     raise DataError(
         f"the template function returned {made!r}; expected {{'prompt': ..., 'completion': ...}} or "
-        f"{{'messages': [...]}}."
+        f"{{'messages': [...]}}.",
+        reason="template fails",
     )

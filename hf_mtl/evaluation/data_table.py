@@ -75,7 +75,13 @@ def _by_task(facts: Facts, kinds: Mapping[str, str]) -> FittedTable:
 
 def _windows(facts: SplitFacts) -> int:
     """The sequences of a split whose rows make several; 0 where each row is one."""
-    return 0 if facts.sequences <= facts.rows - facts.unlabelled else facts.sequences
+    used = facts.rows - facts.unlabelled - _skipped(facts)
+    return 0 if facts.sequences <= used else facts.sequences
+
+
+def _skipped(facts: SplitFacts) -> int:
+    """The rows that were left out because they cannot be used."""
+    return sum(facts.skipped.values())
 
 
 def _cell(count: int, title: str) -> str:
@@ -90,6 +96,7 @@ _COLUMNS: Mapping[str, Callable[[SplitFacts], int]] = {
     "longest": lambda facts: facts.longest,
     "truncated": lambda facts: facts.truncated,
     "no label": lambda facts: facts.unlabelled,
+    "skipped": _skipped,
 }
 _ALWAYS = ("rows", "tokens", "longest")
 _JOINED: Mapping[str, Callable[[Sequence[int]], int]] = {

@@ -35,7 +35,7 @@ __all__ = [
     "own_figures",
 ]
 
-FORMAT_VERSION = 3  # 1 had no intervals, 2 no answers that were written
+FORMAT_VERSION = 4  # 1 had no intervals, 2 no answers that were written, 3 no skipped rows
 
 LOSS = "loss"
 
@@ -89,6 +89,7 @@ class TaskResult:
         losses: The training loss over the rounds, as (round, loss).
         test: All figures on the rows that were kept for after training, by their keys; empty without such rows.
         generated: What some rows' answers were when they were written; None where nothing was.
+        skipped: By split and reason, the rows that could not be used and were left out.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = FILE_RULES
@@ -100,6 +101,7 @@ class TaskResult:
     losses: tuple[LossPoint, ...] = ()
     test: Mapping[str, float] = field(default_factory=dict)
     generated: GeneratedSample | None = None
+    skipped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,11 @@ class Report:
     def with_generated(self, samples: Mapping[str, GeneratedSample]) -> Report:
         """The report with what `MultiTaskTrainer.check_generation` gave."""
         results = tuple(replace(own, generated=samples.get(own.task)) for own in self.results)
+        return replace(self, results=results)
+
+    def with_skipped(self, rows: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Report:
+        """The report with what `MultiTaskTrainer.skipped_rows` gave."""
+        results = tuple(replace(own, skipped=rows.get(own.task, {})) for own in self.results)
         return replace(self, results=results)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from hf_mtl.errors import ConfigError, listing
@@ -42,6 +42,10 @@ def _not_compiled(base: nn.Module) -> PreTrainedModel:
 
 
 def _sharded(base: PreTrainedModel) -> str | None:
+    if not torch.distributed.is_available():
+        return None
+    from torch.distributed.tensor import DTensor
+
     name = next((name for name, own in base.named_parameters() if isinstance(own, DTensor)), None)
     if name is not None:
         return f"is sharded over processes ({name} is a DTensor, as of tensor parallelism or FSDP)"

@@ -118,7 +118,7 @@ class _Task:
             saved_task(self._folder, manifest, name, form),
             about=spec.card.about,
             settings=task_settings(dict(spec)),
-            rows=rows_facts(spec, data.numbers),
+            rows=rows_facts(spec, data),
             samples=data.samples,
             image_mode=data.image_mode,
             image_size=data.image_size,

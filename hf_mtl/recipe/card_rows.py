@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from hf_mtl.data import ASSET_PREFIX, ASSETS
-from hf_mtl.export.cards import RowsFacts, SplitNumbers
+from hf_mtl.export.cards import RowsFacts, TaskData
 from hf_mtl.recipe.schema import RowsSpec, TaskSpec
 
 __all__ = ["rows_facts"]
 
 
-def rows_facts(spec: TaskSpec, numbers: Mapping[str, SplitNumbers]) -> tuple[RowsFacts, ...]:
+def rows_facts(spec: TaskSpec, data: TaskData) -> tuple[RowsFacts, ...]:
     """A task's splits.
 
     Args:
         spec: What the recipe says of the task, with paths made absolute.
-        numbers: By split, what is in it, where it is known.
+        data: What is in them, where it is known.
     """
     written = {"train": spec.train, "eval": spec.eval, "test": spec.test}
-    found = [
-        _rows(split, rows, spec, numbers.get(split)) for split, rows in written.items() if rows is not None
-    ]
+    found = [_rows(split, rows, spec, data) for split, rows in written.items() if rows is not None]
     if spec.eval is None and spec.eval_fraction is not None and spec.train is not None:
         share = f"{spec.eval_fraction:g} of the train rows, held out"
-        found.insert(1, _rows("eval", spec.train, spec, numbers.get("eval"), drawn=share))
+        found.insert(1, _rows("eval", spec.train, spec, data, drawn=share))
     return tuple(found)
 
 
 def _rows(
-    split: str, rows: RowsSpec, spec: TaskSpec, numbers: SplitNumbers | None, *, drawn: str | None = None
+    split: str, rows: RowsSpec, spec: TaskSpec, data: TaskData, *, drawn: str | None = None
 ) -> RowsFacts:
     drawn = drawn or _drawn(rows, spec.max_train_rows if split == "train" else spec.max_eval_rows)
     if rows.source.startswith(ASSET_PREFIX):
@@ -44,7 +41,8 @@ def _rows(
             licence=asset.licence,
             note=asset.note,
             drawn=drawn,
-            numbers=numbers,
+            numbers=data.numbers.get(split),
+            skipped=data.skipped.get(split, {}),
         )
     local = Path(rows.source).is_absolute()
     return RowsFacts(
@@ -56,7 +54,8 @@ def _rows(
         revision=rows.revision,
         licence=spec.card.rows_license,
         drawn=drawn,
-        numbers=numbers,
+        numbers=data.numbers.get(split),
+        skipped=data.skipped.get(split, {}),
     )
 
 

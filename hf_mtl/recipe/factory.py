@@ -100,6 +100,7 @@ def build_task(
         adapter=peft_config(spec.adapter) if spec.adapter else None,
         metrics=metrics_of(spec),
         max_length=spec.max_length,
+        on_bad_row=spec.on_bad_row,
         batch_size=spec.batch_size,
         learning_rate=spec.learning_rate,
         num_train_epochs=spec.num_train_epochs,

@@ -25,6 +25,7 @@ class TaskPreview:
         max_length: Most tokens of a sequence; None for no limit.
         rows: The rows.
         problem: Why no row can be read.
+        skips: Whether training leaves out rows that cannot be used.
     """
 
     task: str
@@ -34,11 +35,13 @@ class TaskPreview:
     max_length: int | None
     rows: tuple[SeenRow, ...]
     problem: str | None = None
+    skips: bool = False
 
     @property
     def refused(self) -> bool:
         """Whether training would refuse a row, or all of them."""
-        return self.problem is not None or any(row.problem is not None for row in self.rows)
+        bad = not self.skips and any(row.problem is not None for row in self.rows)
+        return self.problem is not None or bad
 
 
 def preview_recipe(recipe: Recipe, tasks: Sequence[str] = (), *, rows: int = 3) -> tuple[TaskPreview, ...]:
@@ -77,4 +80,5 @@ def _preview(task: SampledTask, rows: int) -> TaskPreview:
         problem = str(error)
     kind, declared = encoder.task.own_kind, encoder.context.declared
     limit = declared.max_length if kind.shape is None else encoder.context.max_length
-    return TaskPreview(task.name, kind.name, own.name, own.spec.source, limit, tuple(seen), problem)
+    skips = encoder.task.on_bad_row == "skip"
+    return TaskPreview(task.name, kind.name, own.name, own.spec.source, limit, tuple(seen), problem, skips)

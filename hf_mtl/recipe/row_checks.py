@@ -24,47 +24,58 @@ class RowChecks:
         rows: How many rows became tokens.
         problems: What training would refuse, with task, split, file and row.
         unchecked: What could not be looked at, and why.
+        skipped: Rows that training would leave out, of tasks with `on_bad_row: skip`, in the same form.
     """
 
     rows: int
     problems: tuple[str, ...]
     unchecked: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 def check_rows(recipe: Recipe) -> RowChecks:
     """Check some rows of every split of a recipe that `load_recipe` has checked; nothing is downloaded."""
     if (reason := away(recipe)) is not None:
         return RowChecks(0, (), (f"no row was tokenised: {reason}.",))
-    checked, problems = 0, []
+    checked = 0
+    problems: list[str] = []
+    skipped: list[str] = []
     try:
         for task in sampled_tasks(recipe, open_base(recipe)):
             for split in task.splits:
-                rows, found = _check(task, split)
-                checked += rows
-                problems += found
+                found = _check(task, split)
+                checked += found.rows
+                problems += found.problems
+                skipped += found.skipped
     except ConfigError as error:
         problems += error.problems
     except DataError as error:
         problems.append(str(error))
-    return RowChecks(checked, tuple(dict.fromkeys(problems)), tuple(_elsewhere(recipe)))
+    unchecked = tuple(_elsewhere(recipe))
+    return RowChecks(checked, tuple(dict.fromkeys(problems)), unchecked, tuple(skipped))
 
 
-def _check(task: SampledTask, split: SampledSplit) -> tuple[int, list[str]]:
+def _check(task: SampledTask, split: SampledSplit) -> RowChecks:
     """How many rows were read, and what is wrong with them; after some problems the rest is not read."""
-    checked, labelled, problems = 0, False, []
+    checked, labelled, bad = 0, False, []
+    skips = task.encoder.task.on_bad_row == "skip"
     for number, row in spread(split.rows, first=_FIRST, more=_SPREAD):
         try:
             labelled = bool(task.encoder.examples(row)) or labelled
         except ConfigError as error:  # of the kind or the tokenizer, whatever the row
-            return checked, [f"task {task.name!r}, {split.name}: {problem}" for problem in error.problems]
+            problems = [f"task {task.name!r}, {split.name}: {problem}" for problem in error.problems]
+            return RowChecks(checked, tuple(problems))
         except DataError as error:
-            problems.append(f"task {task.name!r}, {split.name}, {split.place(number)}: {error}")
-            if len(problems) == _MOST_SHOWN:
+            bad.append(f"task {task.name!r}, {split.name}, {split.place(number)}: {error}")
+            if not skips and len(bad) == _MOST_SHOWN:
                 break
         checked += 1
-    if checked and not labelled and not problems:
-        problems.append(f"task {task.name!r}, {split.name}: none of {checked} rows looked at has a label.")
-    return checked, problems
+    if checked and not labelled and not (bad and not skips):
+        none = "has a label or can be used" if bad else "has a label"
+        bad.append(f"task {task.name!r}, {split.name}: none of {checked} rows looked at {none}.")
+        skips = False
+    shown = tuple(bad[-_MOST_SHOWN:])
+    return RowChecks(checked, () if skips else shown, skipped=shown if skips else ())
 
 
 def _elsewhere(recipe: Recipe) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import peft
@@ -11,7 +12,7 @@ from datasets import Dataset
 from rich.console import Console
 
 from hf_mtl import __version__
-from hf_mtl.data import ASSET_PREFIX, resolve_asset
+from hf_mtl.data import ASSET_PREFIX, count_reasons, resolve_asset
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import (
     NO_PICTURES,
@@ -109,6 +110,7 @@ def train_recipe(
     if run.tests:
         with console.status("Measuring on the test rows ..."):
             report = report.with_tests(trainer.evaluate(run.tests, metric_key_prefix="test", intervals=True))
+    report = report.with_skipped(trainer.skipped_rows(run.tests))
     if trainer.is_world_process_zero():
         _save(run, trainer, report)
         _show(run, trainer, report, console)
@@ -212,17 +214,23 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
         plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
     else:
         (folder / LOSSES_FILE).unlink(missing_ok=True)  # of an earlier run
-    DATA.write(folder, _data(run, trainer))
+    DATA.write(folder, _data(run, trainer, {own.task: own.skipped for own in report.results}))
     draw_cards(collect_facts(folder), folder, whole=False)  # the picture of all tasks is there
 
 
-def _data(run: Run, trainer: MultiTaskTrainer) -> RunData:
+def _data(
+    run: Run, trainer: MultiTaskTrainer, skipped: Mapping[str, Mapping[str, Mapping[str, int]]]
+) -> RunData:
     """What the cards say of the rows, which are not at hand later."""
     splits, tasks = trainer.splits(), run.recipe.tasks
     return RunData(
         {
             name: data_of(
-                trainer.suite[name], splits[name], run.tests.get(name), shown=may_show_rows(tasks[name])
+                trainer.suite[name],
+                splits[name],
+                run.tests.get(name),
+                shown=may_show_rows(tasks[name]),
+                skipped=skipped[name],
             )
             for name in tasks
         },
@@ -235,6 +243,8 @@ def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console)
     manifest = Manifest.load(folder)
     console.print(report_table(report))
     for result in report.results:
+        for split, reasons in result.skipped.items():
+            _line(console, f"{result.task}, {split}: rows skipped: {count_reasons(reasons)}")
         if result.generated is not None and result.generated.problem is not None:
             _line(console, f"{result.task}: {result.generated.problem}")
     if len(manifest.tasks) > MOST_FOLDERS:

@@ -15,7 +15,7 @@ from pathlib import Path
 from datasets import Dataset, IterableDataset
 from huggingface_hub import try_to_load_from_cache
 
-from hf_mtl.data import Row
+from hf_mtl.data import Row, with_raw_images
 from hf_mtl.data.assets import is_fetched
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import ConfiguredBase
@@ -151,6 +151,7 @@ def spread(rows: Dataset | IterableDataset, *, first: int, more: int = 0) -> Ite
         first: How many from the start.
         more: How many from the rest.
     """
+    rows = with_raw_images(rows)
     if isinstance(rows, IterableDataset):
         yield from enumerate(rows.take(first))
         return

@@ -161,6 +161,7 @@ class TaskSpec(_Section):
         max_train_rows: Use the first so many rows of `train`.
         max_eval_rows: Use the first so many rows of `eval` and of `test`.
         max_length: Most tokens of a row.
+        on_bad_row: Whether a row that cannot be used ends the run (`raise`) or is left out and counted (`skip`).
         batch_size: Rows of a batch, over all processes.
         gradient_accumulation_steps: Batches of one step. As in `training`, but for this task; so are the following.
         learning_rate: Peak learning rate.
@@ -193,6 +194,7 @@ class TaskSpec(_Section):
     max_train_rows: Count | None = None
     max_eval_rows: Count | None = None
     max_length: Count | None = None
+    on_bad_row: Literal["raise", "skip"] = "raise"
     batch_size: Count | None = None
     gradient_accumulation_steps: Count | None = None
     learning_rate: float | None = Field(default=None, gt=0)

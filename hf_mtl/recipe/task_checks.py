@@ -186,13 +186,13 @@ class TaskChecks:
                 self._report(problem, "metrics")
 
     def _check_completions(self, labels: tuple[str, ...], rows: dict[str, Dataset | IterableDataset]) -> None:
-        """The completion's one field holds labels only."""
+        """The completion's one field holds labels only, unless rows with others are skipped."""
         from datasets import Dataset
 
         from hf_mtl.data import pattern_fields
 
         template = self.merged.template
-        if template is None or template.completion is None:
+        if template is None or template.completion is None or self.merged.on_bad_row == "skip":
             return
         field = pattern_fields(template.completion, template.engine)[0]
         for split, table in rows.items():

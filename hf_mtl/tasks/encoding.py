@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import Dataset
 from torch import Tensor
 
-from hf_mtl.data import Example, ImageSequence, Row, Sequence, encode_rows
+from hf_mtl.data import Example, ImageSequence, Row, Sequence, SkippedRows, encode_rows
 from hf_mtl.errors import ConfigError
 from hf_mtl.tasks.kinds import Context, Kind, LanguageModelling, check_examples
 from hf_mtl.tasks.task import Task
@@ -124,6 +124,7 @@ class SplitFacts:
         tokens: The tokens of all sequences.
         longest: The tokens of the longest one.
         truncated: Rows that do not fit whole: cut off, or read in several windows.
+        skipped: By reason, the rows that cannot be used and were left out.
     """
 
     rows: int
@@ -132,6 +133,7 @@ class SplitFacts:
     tokens: int
     longest: int
     truncated: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,13 @@ class EncodedSplit:
         encoder: What made them.
         source: The rows themselves.
         rows: A data set with the fields of `Example` and `row`, a line per sequence.
+        skipped: The rows that cannot be used and were left out.
     """
 
     encoder: RowEncoder
     source: Dataset
     rows: Dataset
+    skipped: SkippedRows = field(default_factory=SkippedRows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -183,11 +187,12 @@ class EncodedSplit:
         """What is in it."""
         return SplitFacts(
             rows=len(self.source),
-            unlabelled=len(self.source) - len(set(self.rows["row"])),
+            unlabelled=len(self.source) - len(set(self.rows["row"])) - len(self.skipped),
             sequences=len(self.rows),
             tokens=self.tokens,
             longest=max(len(ids) for ids in self.rows["input_ids"]),
             truncated=self.truncated,
+            skipped=self.skipped.counts,
         )
 
 
@@ -204,15 +209,20 @@ def encode_split(
         virtual: The virtual tokens that the task's route puts before each row.
 
     Raises:
-        DataError: Naming task, split and row, if a row cannot be used.
+        DataError: Naming task, split and row, if a row cannot be used; of a task with `on_bad_row="skip"`, if none can.
         ConfigError: If the kind cannot read any row, for example for want of a chat template.
     """
     encoder = RowEncoder(task, context, virtual)
+    where, skipped = f"task {task.name!r}, {split}", SkippedRows()
     try:
-        encoded = encode_rows(rows, encoder.examples, where=f"task {task.name!r}, {split}")
+        encoded = encode_rows(
+            rows, encoder.examples, where=where, skipped=skipped if task.on_bad_row == "skip" else None
+        )
     except ConfigError as error:
         raise ConfigError([f"task {task.name!r}: {problem}" for problem in error.problems]) from error
-    split_rows = EncodedSplit(encoder, rows, encoded)
+    split_rows = EncodedSplit(encoder, rows, encoded, skipped)
+    if skipped:
+        logger.warning("%s: of %d rows, %s", where, len(rows), skipped)
     _say_what_differs(split_rows, split)
     return split_rows
 

@@ -12,7 +12,7 @@ from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PeftConfig
 
 from hf_mtl.data import RowTemplate, as_rows
-from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.errors import ConfigError, DataError, listing
 from hf_mtl.keywords import explained_keywords
 from hf_mtl.metrics import Metric, MetricLike
 from hf_mtl.tasks.declaring import declare, measures
@@ -22,6 +22,7 @@ from hf_mtl.tasks.settling import settle
 
 __all__ = ["UNNAMED", "Task"]
 
+ON_BAD_ROW = ("raise", "skip")
 UNNAMED = "(unnamed)"  # until a suite or a mapping of tasks names it
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class Task:
             written by how long the answers are (docs/metrics.md).
         max_length: Most tokens of an example; longer ones are cut at the end and counted. Default: that of the training
             arguments, which by default keep all.
+        on_bad_row: What a row that cannot be used does (an empty answer, a prompt that fills `max_length`, a corrupt
+            image): `"raise"` ends the run, before training but for streamed rows; `"skip"` leaves it out and counts it.
         batch_size: Rows of a batch, over all processes; default `per_device_train_batch_size` times their number.
         gradient_accumulation_steps: Batches of one optimizer step. This and all further settings default to the
             training arguments' values of the same name, and mean the same.
@@ -106,6 +109,7 @@ class Task:
     adapter: PeftConfig | None = None
     metrics: Sequence[MetricLike] | None = None
     max_length: int | None = None
+    on_bad_row: str = "raise"
     batch_size: int | None = None
     gradient_accumulation_steps: int | None = None
     learning_rate: float | None = None
@@ -132,6 +136,8 @@ class Task:
         if self.adapter is None:
             object.__setattr__(self, "adapter", LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
         problems = [*self._name_problems(), *self._number_problems()]
+        if self.on_bad_row not in ON_BAD_ROW:
+            problems.append(f"on_bad_row must be one of {listing(ON_BAD_ROW)}, found {self.on_bad_row!r}.")
         if self.train is None and self.eval is None:
             problems.append("it has neither train nor eval rows; give it at least one of the two.")
         unreadable = [*self._read("train"), *self._read("eval")]

@@ -72,7 +72,7 @@ def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | Non
     history = trainer.state.log_history
     after = next((entry for entry in reversed(history) if "eval_runtime" in entry), {})
     report = build_report(trainer.suite, {}, after, history, trainer.task_seconds(), {})
-    splits = trainer.splits()
+    splits, skipped = trainer.splits(), trainer.skipped_rows()
     tasks = []
     for result in report.results:
         task = trainer.suite[result.task]
@@ -85,7 +85,12 @@ def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | Non
                 facts,
                 settings=_settings(task, trainer.task_settings.get(task.name)),
                 rows=tuple(
-                    RowsFacts(split, _source(rows), numbers=numbers.numbers.get(split))
+                    RowsFacts(
+                        split,
+                        _source(rows),
+                        numbers=numbers.numbers.get(split),
+                        skipped=skipped.get(task.name, {}).get(split, {}),
+                    )
                     for split, rows in sources.items()
                     if rows is not None
                 ),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from datasets import Dataset
 from transformers.trainer_utils import PredictionOutput
@@ -179,13 +180,16 @@ class MeasuringTrainer(PushingTrainer):
             By task, both shares; see `GeneratedSample`. Tasks without eval rows, or with answers of more than 256
             tokens only, are left out.
         """
-        sample = {
-            name: task.eval.select(range(min(rows, len(task.eval))))
-            for name, task in self.suite.items()
-            if task.eval is not None and task.own_kind.writes
-        }
-        if not sample:
+        writing = [
+            name for name, task in self.suite.items() if task.eval is not None and task.own_kind.writes
+        ]
+        if not writing:
             return {}
+        splits = self._evaluator_for(None).splits  # whose rows have a label and can be used
+        sample = {
+            name: splits[name].source.select(list(dict.fromkeys(splits[name].rows["row"]))[:rows])
+            for name in writing
+        }
         with passing_casts(self.model):
             found = self._outcomes(self._evaluator_for(sample))
             written = {name: generated_sample(own, self.model) for name, own in found.items()}
@@ -217,6 +221,29 @@ class MeasuringTrainer(PushingTrainer):
                 own["train"] = source.split
             if name in evaluated:
                 own["eval"] = evaluated[name]
+        return found
+
+    def skipped_rows(
+        self, tests: Mapping[str, Dataset] = MappingProxyType({})
+    ) -> dict[str, dict[str, dict[str, int]]]:
+        """By task and split, how many rows were left out because they cannot be used, by reason; only where some were.
+
+        Rows of a stream are counted as far as they have been read.
+
+        Args:
+            tests: By task, rows that are measured on only once; they are counted as the split `test`.
+        """
+        skipping = {name: rows for name, rows in tests.items() if self.suite[name].on_bad_row == "skip"}
+        tested = self._evaluator_for(skipping).splits if skipping else {}
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for name, splits in self.splits().items():
+            counts = {split: rows.skipped.counts for split, rows in splits.items()}
+            if name in self.sources:
+                counts = {"train": self.sources[name].skipped.counts} | counts
+            if name in tested:
+                counts["test"] = tested[name].skipped.counts
+            if any(counts.values()):
+                found[name] = {split: own for split, own in counts.items() if own}
         return found
 
     def task_seconds(self) -> dict[str, float]:

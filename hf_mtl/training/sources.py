@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from datasets import Dataset, IterableDataset
 
-from hf_mtl.data import EndFinder, Sequence, StreamingRows, TaskStream, derived_seed
+from hf_mtl.data import (
+    EndFinder,
+    Example,
+    Row,
+    Sequence,
+    SkippedRows,
+    StreamingRows,
+    TaskStream,
+    bad_row,
+    derived_seed,
+    with_raw_images,
+)
 from hf_mtl.errors import DataError
 from hf_mtl.tasks import EncodedSplit, RowEncoder
 
@@ -19,6 +31,7 @@ __all__ = ["RowSource", "StoredRows", "StreamedRows"]
 
 logger = logging.getLogger(__name__)
 
+_MOST_USELESS = 10_000  # rows of a stream one after the other without anything to learn
 _SAMPLE = 32  # rows of a stream that its mean length is taken from
 
 
@@ -28,10 +41,12 @@ class RowSource(ABC):
     Attributes:
         rows: The number of rows; None if it is not known.
         tokens_per_row: Their mean length, in tokens.
+        skipped: The rows that cannot be used and were left out.
     """
 
     rows: int | None
     tokens_per_row: float
+    skipped: SkippedRows
 
     @abstractmethod
     def batch(self, step: int) -> list[Sequence]:
@@ -65,6 +80,7 @@ class StoredRows(RowSource):
         self.split = split
         self.seed = seed
         self.rows = len(split)
+        self.skipped = split.skipped
         self.tokens_per_row = split.tokens / len(split)
         self._stream = TaskStream(len(split), batch_size, derived_seed(seed, "stream", split.task))
 
@@ -84,13 +100,18 @@ class StoredRows(RowSource):
 class StreamedRows(RowSource):
     """Rows that are read and tokenised while training goes on (`datasets.IterableDataset`).
 
-    A row that cannot be used is told and left out; rows are told by their place in the order in which they came.
+    A row that cannot be used ends the run, or, of a task with `on_bad_row="skip"`, is left out. It is counted in the
+    first epoch, when every row comes for the first time, and named by its place in the order in which they came. A
+    stream of which 10,000 rows in a row, or all rows of an epoch, give nothing to learn ends the run.
 
     Args:
         encoder: Makes the sequences of a row; its task's `train` is the stream.
         batch_size: Rows of an optimizer step.
         seed: The run's data seed.
         ends: Finds the ends of completions in the rows as they come; None where none are written.
+
+    Raises:
+        DataError: If the stream has no rows, or one of its first rows cannot be used and is not skipped.
     """
 
     def __init__(
@@ -101,38 +122,88 @@ class StreamedRows(RowSource):
         self.task = task
         self.seed = seed
         self.rows = None
+        self.skipped = SkippedRows()
         self._encoder = encoder
         self._ends = ends
+        rows = with_raw_images(task.train)
         self._stream = StreamingRows(
-            task.train, batch_size, derived_seed(seed, "stream", task.name), task=task.name
+            rows, batch_size, derived_seed(seed, "stream", task.name), task=task.name
         )
         self._read = 0
-        first = list(task.train.take(_SAMPLE))
+        self._place = _Place()
+        first = list(rows.take(_SAMPLE))
         if not first:
-            raise DataError(f"task {task.name!r}, train: the stream is empty; at least one row is needed.")
-        examples = [example for row in first for example in encoder.examples(row)]
-        self.tokens_per_row = max(1, sum(max(1, len(own.input_ids)) for own in examples)) / len(first)
+            raise DataError(f"{self._where}: the stream is empty; at least one row is needed.")
+        # They come again in a batch, and are counted there.
+        sample = [self._examples(number, row, counted=False) for number, row in enumerate(first)]
+        encoded = [examples for examples in sample if examples]
+        tokens = sum(max(1, len(own.input_ids)) for examples in encoded for own in examples)
+        self.tokens_per_row = max(1, tokens) / max(1, len(encoded))
         if ends is not None:
-            ends.add(examples)
+            ends.add(example for examples in encoded for example in examples)
+
+    @property
+    def _where(self) -> str:
+        return f"task {self.task.name!r}, train"
 
     def batch(self, step: int) -> list[Sequence]:
-        """As in `RowSource`."""
+        """As in `RowSource`.
+
+        Raises:
+            DataError: If a row cannot be used and is not skipped, or the rows give nothing to learn.
+        """
         sequences: list[Sequence] = []
         while not sequences:
-            for row in self._stream.next_batch():
-                number, self._read = self._read, self._read + 1
-                try:
-                    examples = self._encoder.examples(row)
-                except DataError as error:
-                    logger.warning("task %r, streamed row %d is left out: %s", self.task.name, number, error)
-                    continue
-                if self._ends is not None:
-                    self._ends.add(examples)
-                for part, example in enumerate(examples):
-                    key = derived_seed(self.seed, "dropout", self.task.name, step, number, part)
-                    own = {field.name: getattr(example, field.name) for field in fields(example)}
-                    sequences.append(self._encoder.sequence(own, row=number, dropout_key=key, source=row))
+            rows = self._stream.next_batch()
+            if (epoch := self._stream.state_dict()["epoch"]) > self._place.epoch:
+                self._end_epoch(epoch)
+            for row in rows:
+                sequences += self._sequences(row, step)
         return sequences
+
+    def _sequences(self, row: Row, step: int) -> list[Sequence]:
+        """What is learned of the next row."""
+        number, self._read = self._read, self._read + 1
+        examples = self._examples(number, row, counted=True)
+        self._place = replace(self._place, useless=0 if examples else self._place.useless + 1)
+        if self._place.useless >= _MOST_USELESS:
+            raise self._nothing_to_learn(f"{_MOST_USELESS:,} rows of the stream one after the other have")
+        if self._ends is not None:
+            self._ends.add(examples)
+        sequences = []
+        for part, example in enumerate(examples):
+            key = derived_seed(self.seed, "dropout", self.task.name, step, number, part)
+            own = {field.name: getattr(example, field.name) for field in fields(example)}
+            sequences.append(self._encoder.sequence(own, row=number, dropout_key=key, source=row))
+        return sequences
+
+    def _examples(self, number: int, row: Row, *, counted: bool) -> list[Example]:
+        """The sequences of a row; none if it has no label or is skipped."""
+        try:
+            return self._encoder.examples(row)
+        except DataError as error:
+            if self.task.on_bad_row == "raise":
+                raise bad_row(f"{self._where}, streamed row {number}", error) from error
+            if counted and self._place.epoch == 0:
+                new = self.skipped.add(number, error)
+                if new or math.log10(len(self.skipped)).is_integer():
+                    logger.warning("%s: of %d rows so far, %s", self._where, number + 1, self.skipped)
+            return []
+
+    def _end_epoch(self, following: int) -> None:
+        rows = self._read - self._place.began
+        if rows and self._place.useless >= rows:
+            raise self._nothing_to_learn(f"all {rows:,} rows of the stream have")
+        if self.skipped and self._place.epoch == 0:
+            logger.warning("%s: of all %d rows of the stream, %s", self._where, rows, self.skipped)
+        self._place = replace(self._place, epoch=following, began=self._read)
+
+    def _nothing_to_learn(self, rows: str) -> DataError:
+        skipped = f" ({self.skipped})" if self.skipped else ""
+        return DataError(
+            f"{self._where}: {rows} no label or cannot be used{skipped}, so that there is nothing to learn. Name the "
+            f"label's column (columns={{...}}), or give a stream whose rows have labels."
+        )
 
     def restart(self) -> None:
         """As in `RowSource`."""
@@ -143,15 +214,34 @@ class StreamedRows(RowSource):
 
     def state_dict(self) -> dict[str, Any]:
         """As in `RowSource`."""
-        ends = [] if self._ends is None else self._ends.ids
-        return {"stream": self._stream.state_dict(), "read": self._read, "ends": ends}
+        return {
+            "stream": self._stream.state_dict(),
+            "read": self._read,
+            "ends": [] if self._ends is None else self._ends.ids,
+            "place": asdict(self._place),
+            "skipped": self.skipped.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """As in `RowSource`; the epoch's rows so far are read once more and passed by."""
         self._stream.load_state_dict(state["stream"])
         self._read = state["read"]
+        # Checkpoints of older versions do not say where the epoch began.
+        self._place = _Place(
+            **state.get("place", {"epoch": state["stream"]["epoch"], "began": state["read"]})
+        )
+        self.skipped.load_state_dict(state.get("skipped", {}))
         if self._ends is not None:
             self._ends.add_ids(state.get("ends", ()))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the reading of a stream stands: the epoch, how many rows were read before it, useless rows on end."""
+
+    epoch: int = 0
+    began: int = 0
+    useless: int = 0
 
 
 def _hash(rows: Dataset) -> str:

@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from hf_mtl.data import Sequence
+from hf_mtl.data import Sequence, with_raw_images
 from hf_mtl.models import RoutedModel, context_of, place_task
 from hf_mtl.tasks import Processor, Task, TaskSuite, encode_split
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
@@ -145,7 +145,7 @@ def _short(task: Task, args: MultiTaskTrainingArguments, rounds: int) -> Task:
     settings = TaskSettings.resolve(task, args, rows=None if streamed else len(task.train))
     count = rounds * settings.batch_size
     if streamed:
-        train = Dataset.from_list(list(task.train.take(count)))
+        train = Dataset.from_list(list(with_raw_images(task.train).take(count)))
     else:
         train = task.train.select(range(min(len(task.train), count)))
     steps = max(settings.steps, rounds)
@@ -180,6 +180,7 @@ class _Reversed(RowSource):
         self.source = source
         self.rows = source.rows
         self.tokens_per_row = source.tokens_per_row
+        self.skipped = source.skipped
 
     def batch(self, step: int) -> list[Sequence]:
         return self.source.batch(step)[::-1]

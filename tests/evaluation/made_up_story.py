@@ -91,4 +91,5 @@ def made_up_story() -> RunStory:
             Incident("sentiment", 17, "its loss is nan", (3, 4, 5)),
             Incident(MARKUP, 120, "its gradient norm is inf", tuple(range(20)), quarantined=True),
         ),
+        skipped={MARKUP: {"train": {"empty answer": 1200, "over-long prompt": 1}}},
     )  # fmt: skip

@@ -21,7 +21,7 @@ from hf_mtl.evaluation.page.tables import tables_of
 from hf_mtl.relations import Relations
 
 EMPTY = RunStory("nothing", ("a",))
-PICTURED = {section.part for section in SECTIONS} - {"incidents"}
+PICTURED = {section.part for section in SECTIONS} - {"incidents", "skipped"}
 
 
 @pytest.fixture(scope="module")
@@ -234,12 +234,13 @@ def test_without_matplotlib_numbers_stay(
         "results",
         "changes",
         "incidents",
+        "skipped",
         "shares",
     }
     assert not list(page.iter("figure")) and not list(page.iter("details"))
     told = ["".join(item.itertext()) for item in page.iter("li")]
     undrawn = {section.title for section in SECTIONS} - {
-        "Results", "Together against alone", "Incidents", "What each task had of the run",
+        "Results", "Together against alone", "Incidents", "Skipped rows", "What each task had of the run",
     }  # fmt: skip
     assert {line for line in told if line.startswith("not drawn")} == {
         f"not drawn: {title} (its numbers are in story.json)" for title in undrawn

@@ -122,7 +122,7 @@ def test_save_load_save_changes_nothing(report: Report, tmp_path: Path) -> None:
 def test_file_carries_a_version_and_is_plain_json(report: Report, tmp_path: Path) -> None:
     report.save(tmp_path / "report.json")
     content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert content["format_version"] == 3
+    assert content["format_version"] == 4
     assert content["results"][0]["scores"][0] == {
         "metric": "exact_match",
         "constant": 0.51,
@@ -167,7 +167,8 @@ def test_losses_that_are_no_numbers_survive(tmp_path: Path) -> None:
         ("{", "cannot be read"),
         ("[]", "found None"),
         ('{"results": []}', "found None"),
-        ('{"format_version": 4}', "newer hf_mtl"),
+        ('{"format_version": 5}', "newer hf_mtl"),
+        ('{"format_version": 4}', "not a whole report"),
         ('{"format_version": 3}', "not a whole report"),
         ('{"format_version": 2}', "not a whole report"),
         ('{"format_version": 1}', "not a whole report"),

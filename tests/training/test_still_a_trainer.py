@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,11 @@ def test_a_streamed_task_trains_beside_stored_ones_and_resumes(tiny_llama: Path,
 def test_a_broken_row_of_a_stream_is_left_out(
     tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trainer = trainer_of(tiny_llama, tmp_path, {"stream": _streamed(tmp_path, 40, broken=33)}, max_steps=10)
+    task = replace(_streamed(tmp_path, 40, broken=33), on_bad_row="skip")
+    trainer = trainer_of(tiny_llama, tmp_path, {"stream": task}, max_steps=10)
     trainer.train()
-    told = [record.message for record in caplog.records if "is left out" in record.message]
-    assert len(told) == 1 and told[0].startswith("task 'stream', streamed row ")
+    told = [record.message for record in caplog.records if "skipped" in record.message]
+    assert len(told) == 1 and told[0].startswith("task 'stream', train: of ")
     assert trainer.plan.log.summary()["tasks"]["stream"]["examples"] == 39  # type: ignore[index]
 
 

@@ -76,6 +76,7 @@ def collect_story(folder: str | Path) -> RunStory:
         throughput=_points(log, "tokens_per_second"),
         padding=_points(log, "padding"),
         incidents=INCIDENTS.read(folder),
+        skipped={own.task: own.skipped for own in results if own.skipped},
     )
 
 

@@ -50,6 +50,12 @@ SECTIONS = (
         "They are written when a training ends.",
     ),
     Section(
+        "skipped",
+        "Skipped rows",
+        "Rows that could not be used and were left out, by what is wrong with them. The log names the first of each.",
+        "No row was left out; a task with on_bad_row: skip leaves out those that cannot be used.",
+    ),
+    Section(
         "losses",
         "Training loss",
         "Each task's loss as logged (thin) and its running mean (bold).",

@@ -46,6 +46,7 @@ class RunStory:
         throughput: Tokens per second.
         padding: The share of computed tokens that are padding.
         incidents: What went wrong.
+        skipped: By task, split and reason, the rows that could not be used and were left out.
     """
 
     name: str
@@ -64,6 +65,7 @@ class RunStory:
     throughput: Points = ()
     padding: Points = ()
     incidents: tuple[Incident, ...] | None = None
+    skipped: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     def has(self, part: str) -> bool:
         """Whether a part was recorded."""

@@ -161,6 +161,16 @@ def _incidents(story: RunStory) -> Table:
 _MOST_ROWS = 8
 
 
+def _skipped(story: RunStory) -> Table:
+    rows = [
+        (Cell(task, "name"), Cell(split), Cell(reason), *_numbers(f"{count:,}"))
+        for task, splits in story.skipped.items()
+        for split, reasons in splits.items()
+        for reason, count in reasons.items()
+    ]
+    return Table(("task", "split", "problem", "rows"), tuple(rows))
+
+
 def _shares(story: RunStory) -> Table:
     rows = [
         (
@@ -196,5 +206,6 @@ _TABLES: Mapping[str, Callable[[RunStory], Table]] = {
     "results": _results,
     "changes": _changes,
     "incidents": _incidents,
+    "skipped": _skipped,
     "shares": _shares,
 }

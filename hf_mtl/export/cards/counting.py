@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from datasets import Dataset
@@ -33,6 +34,7 @@ class TaskData:
         samples: Some training rows as text; none where they may not be passed on.
         image_mode: The mode of its images, as Pillow calls it.
         image_size: Their width and height.
+        skipped: By split and reason, the rows that could not be used and were left out.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _RULES
@@ -41,10 +43,16 @@ class TaskData:
     samples: tuple[Mapping[str, str], ...] = ()
     image_mode: str | None = None
     image_size: tuple[int, int] | None = None
+    skipped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def data_of(
-    task: Task, splits: Mapping[str, EncodedSplit], tests: Dataset | None = None, *, shown: bool
+    task: Task,
+    splits: Mapping[str, EncodedSplit],
+    tests: Dataset | None = None,
+    *,
+    shown: bool,
+    skipped: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
 ) -> TaskData:
     """Count a task's rows, and take some of them where they may be shown.
 
@@ -53,17 +61,21 @@ def data_of(
         splits: By name, its rows as sequences.
         tests: The rows that are measured on only once.
         shown: Whether some rows may stand on a public page.
+        skipped: By split and reason, the rows that could not be used and were left out.
     """
     numbers = {name: _numbers(task, split) for name, split in splits.items()}
     if tests is not None:
         numbers["test"] = SplitNumbers(rows=len(tests))
     mode, size = _image_of(task, splits)
     show = shown and not task.own_kind.reads_images
-    first = [split.source for split in splits.values()][:1] if show else []
-    samples = tuple(
-        _sample(task, row) for rows in first for row in rows.select(range(min(_SAMPLES, len(rows))))
-    )
-    return TaskData(numbers, samples, mode, size)
+    first = list(splits.values())[:1] if show else []
+    samples = tuple(_sample(task, split.source[row]) for split in first for row in _used(split)[:_SAMPLES])
+    return TaskData(numbers, samples, mode, size, dict(skipped))
+
+
+def _used(split: EncodedSplit) -> list[int]:
+    """The numbers of the rows that have a label and can be used, ascending."""
+    return list(dict.fromkeys(split.rows["row"]))
 
 
 def _numbers(task: Task, split: EncodedSplit) -> SplitNumbers:
@@ -75,18 +87,20 @@ def _numbers(task: Task, split: EncodedSplit) -> SplitNumbers:
         tokens=None if images else facts.tokens,
         longest=None if images else facts.longest,
         truncated=facts.truncated,
-        labels=_label_counts(task, split.source),
+        labels=_label_counts(task, split),
     )
 
 
-def _label_counts(task: Task, rows: Dataset) -> dict[str, int]:
+def _label_counts(task: Task, split: EncodedSplit) -> dict[str, int]:
     """How often each label occurs, in the labels' order; nothing where the labels are not a closed set."""
-    column, labels = _label_column(task), task.declared.labels
+    column, labels, rows = _label_column(task), task.declared.labels, split.source
     if column is None or labels is None or column not in rows.column_names or len(labels) > _LABELS:
         return {}
     counts: Counter[str] = Counter()
-    for value in rows[column]:
-        counts.update(_labels_of(task, value, labels))
+    used = set(_used(split))
+    for row, value in enumerate(rows[column]):
+        if row in used:
+            counts.update(_labels_of(task, value, labels))
     return {label: counts[label] for label in labels}
 
 
@@ -120,11 +134,12 @@ def _labels_of(task: Task, value: Any, labels: tuple[str, ...]) -> Iterable[str]
 
 def _image_of(task: Task, splits: Mapping[str, EncodedSplit]) -> tuple[str | None, tuple[int, int] | None]:
     """Mode and size of the first image; None where it is no decoded picture."""
-    first = next((split.source[0] for split in splits.values() if len(split.source)), None)
-    if first is None or not task.own_kind.reads_images:
+    if not splits or not task.own_kind.reads_images:
         return None, None
     from PIL import Image
 
+    split = next(iter(splits.values()))
+    first = split.source[_used(split)[0]]
     image = first.get(task.declared.columns.get("image", task.own_kind.roles["image"].column))
     return (image.mode, image.size) if isinstance(image, Image.Image) else (None, None)
 

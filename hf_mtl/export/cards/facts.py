@@ -103,6 +103,7 @@ class RowsFacts:
         note: What a reader should know about them.
         drawn: Which of the rows were used.
         numbers: What is in it.
+        skipped: By reason, the rows that could not be used and were left out.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _RULES
@@ -118,6 +119,7 @@ class RowsFacts:
     note: str | None = None
     drawn: str | None = None
     numbers: SplitNumbers | None = None
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

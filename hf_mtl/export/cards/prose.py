@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hf_mtl.data import count_reasons
 from hf_mtl.export.cards.escaping import Verbatim, code, escaped
 from hf_mtl.export.cards.facts import BaseFacts, RowsFacts, SuiteFacts, TaskFacts
 from hf_mtl.export.cards.metadata import is_hub_id
@@ -90,7 +91,10 @@ def source(rows: RowsFacts) -> Verbatim:
     if rows.nearest is not None:
         details.append(f"nearest on the Hub: {hub_link(rows.nearest, kind='datasets/')}")
     note = f" {escaped(rows.note[:1].upper() + rows.note[1:])}." if rows.note else ""
-    return Verbatim(f"{' '.join(parts)} ({'; '.join(details)}).{note}")
+    skipped = ""
+    if rows.skipped:
+        skipped = f" Rows that could not be used were left out: {escaped(count_reasons(rows.skipped))}."
+    return Verbatim(f"{' '.join(parts)} ({'; '.join(details)}).{note}{skipped}")
 
 
 def effort(task: TaskFacts) -> str | None:

@@ -10,6 +10,8 @@ from typing import Final, TypeAlias
 
 from datasets import ClassLabel, Dataset, Image, IterableDataset, LargeList, List, Translation, Value
 
+from hf_mtl.data import with_raw_images
+
 __all__ = ["Columns", "Rows", "Sort"]
 
 Rows: TypeAlias = Dataset | IterableDataset
@@ -71,7 +73,11 @@ class Columns:
             roles: By role, the column that the task names for it.
         """
         features = dict(rows.features or {})
-        sample = _sample(rows) if not features or not all(map(_says_enough, features.values())) else []
+        sample = (
+            _sample(with_raw_images(rows))
+            if not features or not all(map(_says_enough, features.values()))
+            else []
+        )
         names = list(features) or list(dict.fromkeys(name for row in sample for name in row))
         sorts, languages = {}, {}
         for name in names:

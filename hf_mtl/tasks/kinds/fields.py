@@ -27,7 +27,8 @@ def part(row: Row, role: str, roles: Mapping[str, Role], columns: Mapping[str, s
     if column not in row:
         raise DataError(
             f"there is no column {column!r} for the {role}; this row has {listing(row)}.{did_you_mean(column, row)} "
-            f"Name it with columns={{{role!r}: ...}}."
+            f"Name it with columns={{{role!r}: ...}}.",
+            reason="missing column",
         )
     return row[column]
 
@@ -39,9 +40,9 @@ def text(value: object, role: str) -> str:
         DataError: If it is.
     """
     if not isinstance(value, str):
-        raise DataError(f"the {role} is {value!r} ({type(value).__name__}); expected text.")
+        raise DataError(f"the {role} is {value!r} ({type(value).__name__}); expected text.", reason="no text")
     if not value.strip():
-        raise DataError(f"the {role} is empty; expected text.")
+        raise DataError(f"the {role} is empty; expected text.", reason="no text")
     return value
 
 
@@ -131,12 +132,16 @@ def words(value: object, role: str) -> list[str]:
         DataError: If it is something else.
     """
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise DataError(f"the {role} are {value!r} ({type(value).__name__}); expected a list of words.")
+        raise DataError(
+            f"the {role} are {value!r} ({type(value).__name__}); expected a list of words.", reason="no text"
+        )
     if not value:
-        raise DataError(f"the {role} are empty; expected at least one word.")
+        raise DataError(f"the {role} are empty; expected at least one word.", reason="no text")
     for i, word in enumerate(value):
         if not isinstance(word, str) or not word.strip():
-            raise DataError(f"word {i} of the {role} is {word!r}; expected text that is not blank.")
+            raise DataError(
+                f"word {i} of the {role} is {word!r}; expected text that is not blank.", reason="no text"
+            )
     return list(value)
 
 

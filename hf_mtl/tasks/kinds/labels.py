@@ -44,17 +44,21 @@ def label_number(value: object, declared: Declared, *, what: str) -> int:
             return value
         raise DataError(
             f"the {what} {value} is out of range: expected {_expected(labels)}, for the labels {_shown(labels)} (None "
-            f"or {IGNORED} for a row without one)."
+            f"or {IGNORED} for a row without one).",
+            reason="unknown label",
         )
     if isinstance(value, str) and not declared.numbers:
         if value in labels:
             return labels.index(value)
         raise DataError(
-            f"the {what} {value!r} is none of the labels {_shown(labels)}.{did_you_mean(value, labels)}"
+            f"the {what} {value!r} is none of the labels {_shown(labels)}.{did_you_mean(value, labels)}",
+            reason="unknown label",
         )
     wanted = numbers if declared.numbers else f"one of {_shown(labels)}, or {numbers}"
     hint = " Declare the labels' names (labels=[...]) to use text." if isinstance(value, str) else ""
-    raise DataError(f"the {what} is {value!r} ({type(value).__name__}); expected {wanted}.{hint}")
+    raise DataError(
+        f"the {what} is {value!r} ({type(value).__name__}); expected {wanted}.{hint}", reason="unknown label"
+    )
 
 
 @lru_cache(maxsize=256)
@@ -85,16 +89,20 @@ def label_vector(value: object, declared: Declared, *, what: str) -> list[float]
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise DataError(
             f"the {what} is {value!r}; expected a list of labels, or one of 0.0, 1.0 and None for each of "
-            f"{_shown(labels)}."
+            f"{_shown(labels)}.",
+            reason="unknown label",
         )
     if value and all(each is None or isinstance(each, bool | float) for each in value):
         if len(value) != len(labels):
             raise DataError(
-                f"the {what} has {len(value)} values; expected {len(labels)}, for {_shown(labels)}."
+                f"the {what} has {len(value)} values; expected {len(labels)}, for {_shown(labels)}.",
+                reason="unknown label",
             )
         vector = [math.nan if each is None else float(each) for each in value]
         if any(each not in (0.0, 1.0) and not math.isnan(each) for each in vector):
-            raise DataError(f"the {what} is {list(value)!r}; expected only 0.0, 1.0 and None.")
+            raise DataError(
+                f"the {what} is {list(value)!r}; expected only 0.0, 1.0 and None.", reason="unknown label"
+            )
         return vector
     found = {label_number(each, declared, what=what) for each in value}
     return [float(number in found) for number in range(len(labels))]

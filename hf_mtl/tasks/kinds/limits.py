@@ -37,7 +37,8 @@ def check_examples(kind: Kind, examples: Iterable[Example], context: Context) ->
             if context.longest is not None and tokens > context.longest:
                 raise DataError(
                     f"{what} has {tokens} tokens, and the base has positions for {context.longest}. Shorten it, cut "
-                    f"rows at their end with max_length={context.longest} or less, or take a base with more positions."
+                    f"rows at their end with max_length={context.longest} or less, or take a base with more positions.",
+                    reason="more tokens than positions",
                 )
 
 
@@ -78,7 +79,8 @@ def check_pixels(pixels: Tensor, context: Context) -> Tensor:
         found, wanted = (f"{c} x {h} x {w}" for c, h, w in (tuple(pixels.shape), context.image))
         raise DataError(
             f"the image processor makes an image of {found} (channels x height x width), and the base reads {wanted}. "
-            f"Use the base's own image processor, or change its size."
+            f"Use the base's own image processor, or change its size.",
+            reason="image of another size",
         )
     return pixels
 
@@ -86,7 +88,7 @@ def check_pixels(pixels: Tensor, context: Context) -> Tensor:
 def _check_tokens(what: str, ids: Iterable[int], context: Context) -> None:
     tokens = list(ids)
     if tokens and (problem := unknown_token(tokens, context.vocabulary, context.tokenizer)) is not None:
-        raise DataError(f"{what} {problem}. {BEYOND_VOCABULARY}")
+        raise DataError(f"{what} {problem}. {BEYOND_VOCABULARY}", reason="token beyond the vocabulary")
 
 
 def _lengths(kind: Kind, example: Example, context: Context) -> Iterator[tuple[str, int]]:

@@ -225,26 +225,30 @@ class QuestionAnswering(Kind):
             return None
         if not isinstance(value, Mapping) or not {"text", "answer_start"} <= set(value):
             raise DataError(
-                f"the answers are {value!r}; expected {{'text': [...], 'answer_start': [...]}} as in SQuAD."
+                f"the answers are {value!r}; expected {{'text': [...], 'answer_start': [...]}} as in SQuAD.",
+                reason="malformed answers",
             )
         texts, starts = list(value["text"]), list(value["answer_start"])
         if len(texts) != len(starts):
             raise DataError(
-                f"the answers have {len(texts)} texts but {len(starts)} starts; expected as many."
+                f"the answers have {len(texts)} texts but {len(starts)} starts; expected as many.",
+                reason="malformed answers",
             )
         if not texts and self.unanswerable == "skip":
             return None
         if not texts and not self.unanswerable:
             raise DataError(
                 "the question has no answer; declare QuestionAnswering(unanswerable=True), or 'skip' to leave such "
-                "rows out."
+                "rows out.",
+                reason="empty answer",
             )
         body = text(part(row, "context", self.roles, declared.columns), "context")
         for answer, start in zip(texts, starts, strict=True):
             if not answer.strip() or body[start : start + len(answer)] != answer:
                 raise DataError(
                     f"the answer {answer!r} is not in its context at character {start}; found "
-                    f"{body[max(0, start) : start + max(1, len(answer))]!r} there."
+                    f"{body[max(0, start) : start + max(1, len(answer))]!r} there.",
+                    reason="answer not in its context",
                 )
         return list(zip(texts, starts, strict=True))
 

@@ -67,13 +67,18 @@ def check_completion(row: Row, example: Example, context: Context) -> None:
     texts = completions_of(context)
     if text not in texts:
         raise DataError(
-            f"the completion {text!r} is none of the labels' completions {texts!r}.{did_you_mean(text, texts)}"
+            f"the completion {text!r} is none of the labels' completions {texts!r}.{did_you_mean(text, texts)}",
+            reason="unknown label",
         )
     if example.truncated:
-        raise DataError(f"the completion {text!r} was cut off at max_length={context.declared.max_length}.")
+        raise DataError(
+            f"the completion {text!r} was cut off at max_length={context.declared.max_length}.",
+            reason="over-long prompt",
+        )
     raise DataError(
         f"the completion {text!r} has other tokens behind this prompt than behind others. Begin completions with a "
-        f"space or a line break, and end prompts with none."
+        f"space or a line break, and end prompts with none.",
+        reason="label of other tokens",
     )
 
 

@@ -101,7 +101,8 @@ class Regression(Kind):
         values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
         if len(values) != self.outputs:
             raise DataError(
-                f"the label {value!r} has {len(values)} numbers; expected outputs={self.outputs}."
+                f"the label {value!r} has {len(values)} numbers; expected outputs={self.outputs}.",
+                reason="unknown label",
             )
         return [_number(each) for each in values]
 
@@ -109,6 +110,7 @@ class Regression(Kind):
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise DataError(
-            f"the label is {value!r} ({type(value).__name__}); expected a finite number (None for a row without one)."
+            f"the label is {value!r} ({type(value).__name__}); expected a finite number (None for a row without one).",
+            reason="unknown label",
         )
     return float(value)

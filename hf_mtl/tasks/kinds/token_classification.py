@@ -152,11 +152,15 @@ class TokenClassification(Kind):
         if is_missing(value):
             return [None] * len(tokens)
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise DataError(f"the tags are {value!r} ({type(value).__name__}); expected one tag per word.")
+            raise DataError(
+                f"the tags are {value!r} ({type(value).__name__}); expected one tag per word.",
+                reason="tags that do not fit",
+            )
         if len(value) != len(tokens):
             raise DataError(
                 f"there are {len(tokens)} words but {len(value)} tags; expected one tag per word. Words: "
-                f"{_beginning(tokens)}; tags: {_beginning(value)}."
+                f"{_beginning(tokens)}; tags: {_beginning(value)}.",
+                reason="tags that do not fit",
             )
         numbers: list[int | None] = []
         for i, tag in enumerate(value):

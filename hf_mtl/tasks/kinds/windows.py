@@ -59,7 +59,8 @@ def windows(question: str, body: str, context: Context, *, stride: int) -> Itera
         raise DataError(
             f"the question has {asked} tokens, which leaves {max(0, most - asked)} of a window of "
             f"{most + len(end)} for the "
-            f"context; expected more than doc_stride={stride}. Raise max_length or lower doc_stride."
+            f"context; expected more than doc_stride={stride}. Raise max_length or lower doc_stride.",
+            reason="over-long prompt",
         )
     encoded = tokenizer(
         question + gap,
