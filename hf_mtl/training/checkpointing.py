@@ -31,7 +31,6 @@ from hf_mtl.training.containment import Containment
 from hf_mtl.training.meter import TaskMeter
 from hf_mtl.training.processes import gathered, wait
 from hf_mtl.training.random_state import capture_random_state, restore_random_state
-from hf_mtl.training.settings import defaults_of_shared
 from hf_mtl.training.snapshot import (
     Parts,
     check_run,
@@ -73,8 +72,8 @@ class CheckpointingTrainer(Trainer, Parts):
             spike_factor=self.args.spike_factor,
             skip_spikes=self.args.skip_spikes,
         )
-        shared = {owner: defaults_of_shared(self.args, rounds=0) for owner in self.owners.users}
-        self.best = BestWeights(self.task_settings | shared, keep=self.args.load_best_model_at_end)
+        groups = self.owners.groups(self.suite.names)
+        self.best = BestWeights(self.task_settings, groups, keep=self.args.load_best_model_at_end)
 
     def resume_folder(self, asked: str | bool | None) -> str | None:
         """The folder to resume from.
@@ -151,7 +150,7 @@ class CheckpointingTrainer(Trainer, Parts):
             self.state.best_model_checkpoint = str(best)
 
     def _load_best_model(self) -> None:
-        """Give every task its own best weights back; they are kept in memory and in every checkpoint."""
+        """Restore the best weights, which are kept in memory and in every checkpoint; see `BestWeights`."""
         self.best.restore(self.owners.parameters)
 
     def _save_public(self, folder: Path) -> None:

@@ -65,9 +65,8 @@ class MeasuringTrainer(PushingTrainer):
         metrics = _named(figures, metric_key_prefix, seconds=time.perf_counter() - started)
         self.log(metrics)
         if self.is_in_train and evaluator is self._evaluator:
-            run = dict.fromkeys(self.owners.users, means(figures))
-            step, parameters = self.state.global_step, self.owners.parameters
-            self.plan.stopped |= set(self.best.evaluated(figures | run, parameters, step))
+            stopping = self.best.evaluated(figures, self.owners.parameters, self.state.global_step)
+            self.plan.stopped |= set(stopping)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.meter.pause(time.perf_counter() - started)
         return metrics

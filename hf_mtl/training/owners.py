@@ -10,7 +10,7 @@ from torch import nn
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import RoutedModel
 
-__all__ = ["Owners", "adapter_of", "owners_of"]
+__all__ = ["Group", "Owners", "adapter_of", "owners_of"]
 
 SHARED = "shared/"  # before an adapter's name, it names the owner of shared parameters
 
@@ -25,6 +25,19 @@ def adapter_of(owner: str) -> str:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Tasks that share parameters, directly or through other tasks; most often a single task.
+
+    Args:
+        tasks: Their names.
+        owners: The owners of everything that their routes use.
+    """
+
+    tasks: tuple[str, ...]
+    owners: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Owners:
     """The parameters that are trained.
 
@@ -35,6 +48,27 @@ class Owners:
 
     parameters: Mapping[str, Mapping[str, nn.Parameter]]
     users: Mapping[str, Collection[str]]
+
+    def groups(self, tasks: Collection[str]) -> tuple[Group, ...]:
+        """Tasks as connected groups: no two groups have a parameter in common.
+
+        >>> owners = Owners(dict.fromkeys(("a", "b", "c", "shared/s"), {}), {"shared/s": ("a", "c")})
+        >>> for group in owners.groups("abc"):
+        ...     print(group.tasks, group.owners)
+        ('a', 'c') ('a', 'c', 'shared/s')
+        ('b',) ('b',)
+        """
+        together = {task: frozenset({task}) for task in tasks}
+        for users in self.users.values():
+            union = frozenset[str]().union(*(together[task] for task in users))
+            together |= dict.fromkeys(union, union)
+        return tuple(
+            Group(
+                tuple(task for task in tasks if task in union),
+                tuple(owner for owner in self.parameters if union & {owner, *self.users.get(owner, ())}),
+            )
+            for union in dict.fromkeys(together.values())
+        )
 
 
 def owners_of(model: RoutedModel, tasks: Collection[str]) -> Owners:

@@ -127,11 +127,7 @@ def _rows_per_step(task: Task, args: TrainingArguments) -> int:
 
 
 def defaults_of_shared(args: TrainingArguments, *, rounds: int) -> TaskSettings:
-    """The settings of adapters that several tasks share: those of the arguments; `rounds` are their steps.
-
-    Their best weights are those of the best run-level figure, the mean over the tasks.
-    """
-    metric = (args.metric_for_best_model or "loss").removeprefix("eval_")
+    """The settings of adapters that several tasks share: those of the arguments; `rounds` are their steps."""
     return TaskSettings(
         batch_size=0,
         steps=rounds,
@@ -144,7 +140,5 @@ def defaults_of_shared(args: TrainingArguments, *, rounds: int) -> TaskSettings:
         adam_beta1=args.adam_beta1,
         adam_beta2=args.adam_beta2,
         adam_epsilon=args.adam_epsilon,
-        metric=metric,
-        greater_is_better=bool(args.greater_is_better),
         lr_scheduler_kwargs=_schedule_options(args),
     )

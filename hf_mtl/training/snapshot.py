@@ -230,11 +230,8 @@ def restore_state(parts: Parts, saved: Saved) -> None:
     state, tensors = saved.document("state"), saved.tensors("best")
     parts.plan.load_state_dict(state["plan"])
     parts.containment.load_state_dict(state["containment"])
-    parts.best.load_state_dict(state["best"])
+    best = {owner: _of(tensors, number) for number, owner in enumerate(state["owners"])}
+    parts.best.load_state_dict(state["best"], {owner: own for owner, own in best.items() if own})
     parts.meter.load_state_dict(state["meter"])
     parts.cosines.load_state_dict(state["cosines"])
     parts.shared_objective.load_state_dict(state["objective"])
-    for number, owner in enumerate(state["owners"]):
-        own = _of(tensors, number)
-        if own and owner in parts.best.records:
-            parts.best.weights[owner] = own
