@@ -13,7 +13,7 @@ from rich.console import Console
 
 from hf_mtl import __version__
 from hf_mtl.data import ASSET_PREFIX, count_reasons, resolve_asset
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import ConfigError, TrainingError
 from hf_mtl.evaluation import (
     NO_PICTURES,
     Report,
@@ -99,6 +99,10 @@ def train_recipe(
     before = measure(trainer, console, "before training") if measure_before else {}
     try:
         trainer.train(resume_from_checkpoint=True if resume == "last" else resume)
+    except TrainingError:
+        if trainer.is_world_process_zero():  # so that `hf-mtl report` shows what went wrong
+            _save_log(Path(recipe.output_dir), trainer)
+        raise
     finally:
         display.close()
     after = measure(trainer, console, "after training")
@@ -203,9 +207,8 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
     trainer.save_model(str(folder), _internal_call=True)  # it is pushed once, with the cards
     save_recipe(run.recipe, folder / RECIPE_FILE)
     report.save(folder / REPORT_FILE)
-    LOG.write(folder, numbers_of(trainer.state.log_history))
+    _save_log(folder, trainer)
     MIXTURE.write(folder, trainer.plan.log.summary()["tasks"])
-    INCIDENTS.write(folder, trainer.containment.incidents)
     if run.args.gradient_cosines and trainer.owners.users:
         trainer.cosines.relations().save(folder / COSINES_FILE)
     if trainer.relations is not None:
@@ -216,6 +219,11 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
         (folder / LOSSES_FILE).unlink(missing_ok=True)  # of an earlier run
     DATA.write(folder, _data(run, trainer, {own.task: own.skipped for own in report.results}))
     draw_cards(collect_facts(folder), folder, whole=False)  # the picture of all tasks is there
+
+
+def _save_log(folder: Path, trainer: MultiTaskTrainer) -> None:
+    LOG.write(folder, numbers_of(trainer.state.log_history))
+    INCIDENTS.write(folder, trainer.containment.incidents)
 
 
 def _data(

@@ -1,7 +1,7 @@
-"""What goes wrong in one task stays there: its update is left out, it is told, and after some strikes the task leaves.
+"""Fault containment: a task with a non-finite loss or gradient skips its update, and leaves after `max_strikes`.
 
-A loss or a gradient that is not a number, or infinite, never reaches a weight, so a task that is put aside keeps
-its last good ones.
+A loss or a gradient that is not finite never reaches a weight. But an update of finite ones may lead to weights that
+give nothing finite, so a task that leaves goes back to its last good ones; see `hf_mtl.training.last_good`.
 """
 
 from __future__ import annotations
@@ -53,9 +53,26 @@ class Containment:
         ]
 
     def strike(
-        self, task: str, round_number: int, loss: float, norm: float | None, rows: Collection[int]
+        self,
+        task: str,
+        round_number: int,
+        loss: float,
+        norm: float | None,
+        rows: Collection[int],
+        *,
+        fault: str = "",
+        outcome: str = "",
     ) -> bool:
         """Report a bad round of a task.
+
+        Args:
+            task: The task.
+            round_number: The round.
+            loss: Its loss.
+            norm: Its gradient norm, where there is one.
+            rows: The rows at fault.
+            fault: What is known of the cause, to follow the problem.
+            outcome: What becomes of the task's weights if it leaves.
 
         Returns:
             Whether the task is to leave the run.
@@ -64,6 +81,7 @@ class Containment:
             TrainingError: In strict mode.
         """
         what = f"its loss is {loss}" if not math.isfinite(loss) else f"its gradient norm is {norm}"
+        what += fault
         where = f"task {task!r}, round {round_number}, rows {_shown(sorted(rows))}"
         if self.strict:
             raise TrainingError(
@@ -72,18 +90,55 @@ class Containment:
             )
         self.strikes[task] = self.strikes.get(task, 0) + 1
         out = self.strikes[task] >= self.max_strikes
-        self.incidents.append(
-            {"task": task, "round": round_number, "rows": sorted(rows), "problem": what, "quarantined": out}
-        )
+        self._add(task, round_number, rows, what, quarantined=out, outcome=outcome if out else "")
         logger.warning(
             "%s: %s. Its update is left out; strike %d of %d.%s",
             where,
             what,
             self.strikes[task],
             self.max_strikes,
-            " It leaves the run and keeps its last good weights; the others go on." if out else "",
+            f" It leaves the run, {outcome}; the others go on." if out else "",
         )
         return out
+
+    def _add(
+        self,
+        task: str,
+        round_number: int,
+        rows: Collection[int],
+        what: str,
+        *,
+        quarantined: bool,
+        outcome: str,
+    ) -> None:
+        self.incidents.append(
+            {"task": task, "round": round_number, "rows": sorted(rows), "problem": what, "quarantined": quarantined,
+             "outcome": outcome}
+        )  # fmt: skip
+
+    def bad_end(self, task: str, round_number: int, outcome: str) -> None:
+        """Report a task whose latest loss is not finite when the run ends."""
+        what = "the run ends, and its latest loss or gradient is not finite"
+        self._add(task, round_number, (), what, quarantined=False, outcome=outcome)
+        logger.warning("task %r, round %d: %s; %s.", task, round_number, what, outcome)
+
+    def failure(self, tasks: Collection[str]) -> TrainingError:
+        """The error of a run in which no task has good weights."""
+        last = {incident["task"]: incident for incident in self.incidents if incident["rows"]}
+        lines = [
+            f"  - {task!r}: {self.strikes[task]} bad rounds, the last of them round {last[task]['round']}: "
+            f"{last[task]['problem']}"
+            if task in last
+            else f"  - {task!r}: its evaluation gives no finite loss"
+            for task in tasks
+        ]
+        return TrainingError(
+            "Every task went bad, and no update of any task made weights with a finite loss and gradient, so there is "
+            "nothing to save:\n"
+            + "\n".join(lines)
+            + "\nLower the learning rate (a task's, or that of the arguments, which "
+            "shared parameters have), or look at the rows that incidents name."
+        )
 
     def spikes(self, round_number: int, norms: Mapping[str, float]) -> list[str]:
         """Report norms far beyond the task's own running median; returns the tasks whose update is to be left out."""

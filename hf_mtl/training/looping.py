@@ -61,6 +61,26 @@ class LoopingTrainer(MeasuringTrainer):
         self.callback_handler.callbacks.insert(0, self._control)
         return self.loader
 
+    def check_not_lost(self) -> None:
+        """Make sure that a task has good weights.
+
+        Raises:
+            TrainingError: If all tasks have gone bad and none has any.
+        """
+        if self.good.lost(self.sources):
+            raise self.containment.failure(tuple(self.sources))
+
+    def put_back_failing(self) -> None:
+        """At the end of a run, put tasks that were bad the last time back to their last good weights.
+
+        Raises:
+            TrainingError: As `check_not_lost`.
+        """
+        self.check_not_lost()
+        for name in sorted(self.good.failing):
+            self.containment.bad_end(name, self.state.global_step, self.good.outcome(name))
+            self.good.put_back(name)
+
     def _epochs(self) -> Fraction:
         """Into how many epochs the run is divided: what was asked for, or what `max_steps` comes to.
 

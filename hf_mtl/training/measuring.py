@@ -67,6 +67,8 @@ class MeasuringTrainer(PushingTrainer):
         if self.is_in_train and evaluator is self._evaluator:
             stopping = self.best.evaluated(figures, self.owners.parameters, self.state.global_step)
             self.plan.stopped |= set(stopping)
+            losses = {name: own["loss"] for name, own in figures.items() if name in self.sources}
+            self.good.evaluated(losses, self.state.global_step)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.meter.pause(time.perf_counter() - started)
         return metrics

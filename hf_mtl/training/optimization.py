@@ -6,7 +6,7 @@ not clip it, and a round that it sits out moves neither its weights, nor its mom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -131,6 +131,21 @@ class TaskOptimizer:
                 else:
                     continue
                 self.optimizer.state[flat.flat][key] = value
+
+    def copied_state(self) -> list[dict[str, Tensor]]:
+        """A copy of the optimizer's state of each flat buffer."""
+        return [
+            {key: value.clone() for key, value in self.optimizer.state[flat.flat].items()}
+            for flat in self.flats
+        ]
+
+    def put_back_state(self, copied: Sequence[Mapping[str, Tensor]]) -> None:
+        """Restore what `copied_state` gave; nothing where there was no step yet."""
+        for flat, state in zip(self.flats, copied, strict=True):
+            present = self.optimizer.state[flat.flat]
+            moved = {key: value.to(present[key].device, copy=True) for key, value in state.items()}
+            present.clear()
+            present.update(moved)
 
     def rewind(self, steps: int) -> None:
         """Set the schedule to where it stands after so many steps; every schedule is a function of their number."""

@@ -1,7 +1,8 @@
 """Everything that a run's future depends on, as tensors and JSON, and back.
 
-In a checkpoint's folder: `weights` and `best` (adapters by name), `optimizer` (each owner's state by the names of its
-parameters), `random` (every process's random streams), `run` (what the run was given) and `state` (where it stands).
+In a checkpoint's folder: `weights` and `best` (adapters by name), `good` (the last good weights), `optimizer`
+(each owner's state by the names of its parameters), `random` (every process's random streams), `run` (what the run was
+given) and `state` (where it stands).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hf_mtl.relations import CosineMeter
 from hf_mtl.tasks import TaskSuite
 from hf_mtl.training.best import BestWeights
 from hf_mtl.training.containment import Containment
+from hf_mtl.training.last_good import LastGood
 from hf_mtl.training.meter import TaskMeter
 from hf_mtl.training.optimization import TaskOptimizer
 from hf_mtl.training.owners import Owners
@@ -62,6 +64,7 @@ class Parts:
     loader: RoundLoader
     best: BestWeights
     containment: Containment
+    good: LastGood
     meter: TaskMeter
     shared_objective: Objective
     cosines: CosineMeter
@@ -113,6 +116,7 @@ def snapshot(parts: Parts, *, run: Json, more: Json) -> tuple[Tensors, Json]:
             {name: own.state_tensors() for name, own in parts.task_optimizers.items()}, owners
         ),
         "best": _numbered(parts.best.weights, owners),
+        "good": _numbered(parts.good.tensors(), owners),
     }
     state = {
         "owners": owners,
@@ -121,6 +125,7 @@ def snapshot(parts: Parts, *, run: Json, more: Json) -> tuple[Tensors, Json]:
         "plan": parts.plan.state_dict(),
         "containment": parts.containment.state_dict(),
         "best": parts.best.state_dict(),
+        "good": parts.good.state_dict(),
         "meter": parts.meter.state_dict(),
         "objective": parts.shared_objective.state_dict(),
         "cosines": parts.cosines.state_dict(),
@@ -215,7 +220,7 @@ def restore_weights(parts: Parts, saved: Saved, *, where: str) -> None:
 
 
 def restore_optimizers(parts: Parts, saved: Saved) -> None:
-    """Restore every owner's optimizer state and its place in the schedule."""
+    """Restore every owner's optimizer state, its place in the schedule, and its last good weights."""
     state, tensors = saved.document("state"), saved.tensors("optimizer")
     for number, owner in enumerate(state["owners"]):
         if owner in parts.task_optimizers:
@@ -223,6 +228,9 @@ def restore_optimizers(parts: Parts, saved: Saved) -> None:
             optimizer.load_state_tensors(_of(tensors, number))
             optimizer.rewind(state["updates"][owner])
             optimizer.learning_rate = state["learning_rates"][owner]
+    good = saved.tensors("good")
+    copies = {owner: _of(good, number) for number, owner in enumerate(state["owners"])}
+    parts.good.load(state["good"], {owner: own for owner, own in copies.items() if own})
 
 
 def restore_state(parts: Parts, saved: Saved) -> None:

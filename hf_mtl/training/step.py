@@ -17,6 +17,7 @@ from hf_mtl.models import RoutedModel, losses_of, per_sequence
 from hf_mtl.tasks import Task
 from hf_mtl.training.combining import Combining
 from hf_mtl.training.containment import Containment
+from hf_mtl.training.last_good import LastGood
 from hf_mtl.training.optimization import SuiteOptimizer
 from hf_mtl.training.processes import gathered, sum_over_processes
 from hf_mtl.training.rounds import Round
@@ -25,6 +26,7 @@ from hf_mtl.training.soft import SoftSharing
 __all__ = ["RoundStep", "StepResult"]
 
 _STOP = "stop"
+_FIXED = ", which it is not without the last update of the shared parameters; that update is undone"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class RoundStep:
         optimizer: The owners' gradients.
         shared: The tasks that use each shared owner.
         containment: Judges the tasks.
+        good: The last good weights.
         backward: The backward pass of a loss.
         forward_pass: The context of a forward pass and its losses.
         asked_to_stop: Whether this process was asked to stop.
@@ -82,6 +85,7 @@ class RoundStep:
     optimizer: SuiteOptimizer
     shared: Mapping[str, Collection[str]]
     containment: Containment
+    good: LastGood
     backward: Callable[[Tensor], None]
     forward_pass: Callable[[], AbstractContextManager[object]]
     asked_to_stop: Callable[[], bool] = bool
@@ -93,15 +97,30 @@ class RoundStep:
         """Leave the gradients of a round, unclipped; tasks that went bad have none.
 
         Where a task that went bad uses shared parameters, its part is left out of theirs; where only the sum of all
-        parts is there, the round is computed once more without it.
+        parts is there, the round is computed once more without it. If their last update is what made it bad, that
+        update is undone first.
         """
         result, task_norms, kept = self._compute(round_)
         bad = self.containment.bad(result.losses, task_norms)
+        fixed: Collection[str] = ()
+        computed = round_
+        if moved := self.good.moved(bad):
+            fixed = self._undo_shared(moved, round_.without(round_.label_counts.keys() - set(bad)))
+            computed = round_.without(bad)
+            again, others, _ = self._compute(computed)
+            losses = {**result.losses, **again.losses}
+            result = replace(again, losses=losses, computed=result.computed, real=result.real)
+            task_norms |= others
+            bad = self.containment.bad(result.losses, task_norms)
+        self.good.note(result.losses.keys() - bad, bad, round_.number)
         quarantined = []
         for name in bad:
             rows = self._bad_rows(kept, name) or set(round_.rows[name])
-            if self.containment.strike(name, round_.number, result.losses[name], task_norms.get(name), rows):
+            fault = _FIXED if name in fixed else ""
+            loss, norm, outcome = result.losses[name], task_norms.get(name), self.good.outcome(name)
+            if self.containment.strike(name, round_.number, loss, norm, rows, fault=fault, outcome=outcome):
                 quarantined.append(name)
+        self.good.quarantine(quarantined)
         kept.clear()
         good = {n: norm for n, norm in task_norms.items() if n in round_.label_counts and n not in bad}
         left_out = [*bad, *self.containment.spikes(round_.number, good)]
@@ -109,7 +128,7 @@ class RoundStep:
         if self.combining is not None:
             weights |= self.combining.combine(good.keys() - left_out, result.losses, round_.number)
             norms |= self._shared_norms(good.keys() - left_out)
-        elif any(set(left_out) & set(users) for users in self.shared.values()):
+        elif any(set(left_out) & computed.label_counts.keys() & set(u) for u in self.shared.values()):
             again, _, _ = self._compute(round_.without(left_out))
             norms |= again.norms
         for name in left_out:
@@ -117,6 +136,25 @@ class RoundStep:
                 self.optimizer.tasks[name].drop_gradients()
         self._drop_broken(norms)
         return replace(result, norms=norms, quarantined=tuple(quarantined), weights=weights)
+
+    def _undo_shared(self, owners: Collection[str], round_: Round) -> Collection[str]:
+        """Undo the last update of shared parameters if that is what made tasks bad.
+
+        Args:
+            owners: The shared parameters.
+            round_: The round of the tasks that are bad.
+
+        Returns:
+            Those that are good without that update; if there are none, all is as it was.
+        """
+        self.good.swap(owners)
+        result, task_norms, _ = self._compute(round_)
+        good = round_.label_counts.keys() - set(self.containment.bad(result.losses, task_norms))
+        if good:
+            self.good.undo(owners)
+        else:
+            self.good.swap(owners)
+        return good
 
     def _shared_norms(self, good: Collection[str]) -> dict[str, float]:
         """The norms of the shared gradients that tasks contributed to; the others are dropped."""

@@ -48,6 +48,7 @@ from hf_mtl.training.control import StopSignal
 from hf_mtl.training.decay import undecayed
 from hf_mtl.training.declared_tasks import Adapters, Tasks
 from hf_mtl.training.hooks import hook_problems
+from hf_mtl.training.last_good import LastGood
 from hf_mtl.training.looping import LoopingTrainer
 from hf_mtl.training.optimization import SuiteOptimizer, SuiteSchedule, TaskOptimizer
 from hf_mtl.training.owners import owners_of
@@ -211,6 +212,8 @@ class MultiTaskTrainer(LoopingTrainer):
         self._result = self._round_step.run(inputs)
         self.plan.stopped |= set(self._result.quarantined)
         self.plan.losses |= self._result.losses
+        if self._result.quarantined and self.good.out >= set(self.sources):
+            self.check_not_lost()
         self._control.stopping = self._result.stop
         self.meter.add_round(self._result, inputs.tokens)
         return torch.tensor(self._result.mean_loss, device=self.args.device)
@@ -237,6 +240,7 @@ class MultiTaskTrainer(LoopingTrainer):
             self.task_optimizers[owner] = TaskOptimizer(parameters, settings, factory, spared)
         self.suite_optimizer = SuiteOptimizer(self.task_optimizers)
         self.optimizer = self.suite_optimizer
+        self.good = LastGood(self.task_optimizers, self.owners.users)
         self._soft = (
             SoftSharing(self.model, self.suite.names, self.sharing) if self.sharing.strength else None
         )
@@ -246,6 +250,7 @@ class MultiTaskTrainer(LoopingTrainer):
             self.suite_optimizer,
             self.owners.users,
             self.containment,
+            self.good,
             backward=self.accelerator.backward,
             forward_pass=partial(forward_pass, self),
             asked_to_stop=lambda: bool(self._signal),
@@ -374,7 +379,8 @@ class MultiTaskTrainer(LoopingTrainer):
     def _finalize_training(
         self, trial: Any, num_train_samples: int, start_time: float
     ) -> Any:  # Any: as in the parent
-        """Tell what the mixture came to, and give every task its best weights back where that is asked for."""
+        """Tell what the mixture came to, and restore good and, where that is asked for, best weights."""
+        self.put_back_failing()
         summary: Any = self.plan.log.summary()  # Any: plain JSON
         for name, own in summary["tasks"].items() if self.args.mixture != "all" else ():
             logger.info(

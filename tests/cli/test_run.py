@@ -213,3 +213,21 @@ def test_predict_mistakes(
     assert done.exit_code == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_in_which_every_task_goes_bad_fails_and_its_page_says_why(
+    hf_mtl_program: Program, tiny_llama: Path, two_tasks: Path
+) -> None:
+    (two_tasks / "recipe.yaml").write_text(RECIPE.format(model=tiny_llama), encoding="utf-8")
+    too_fast = ("--set", "training.learning_rate=1e30", "--set", "training.max_steps=6")
+    done = hf_mtl_program("train", "recipe.yaml", *too_fast, cwd=two_tasks)
+    assert done.returncode == 2
+    assert "TrainingError: Every task went bad" in done.stderr and "Traceback" not in done.stderr
+    assert "'words': 3 bad rounds" in done.stderr and "'past tense': 3 bad rounds" in done.stderr
+    run = two_tasks / "runs" / "tiny"
+    assert not (run / "hf_mtl.json").exists() and not (run / "words").exists()
+    shown = CliRunner().invoke(app, ["report", str(run)])
+    assert shown.exit_code == 0, shown.output
+    page = (run / "report" / "index.html").read_text(encoding="utf-8")
+    assert "in quarantine: words, past tense." in page
+    assert page.count("leaves the run, back to the weights it started with") == 2

@@ -89,7 +89,8 @@ def made_up_story() -> RunStory:
         padding=tuple((r, 0.1 + 0.02 * math.cos(r)) for r in rounds),
         incidents=(
             Incident("sentiment", 17, "its loss is nan", (3, 4, 5)),
-            Incident(MARKUP, 120, "its gradient norm is inf", tuple(range(20)), quarantined=True),
+            Incident(MARKUP, 120, "its gradient norm is inf", tuple(range(20)), quarantined=True,
+                     outcome="back to its weights of step 119, the last good ones"),
         ),
         skipped={MARKUP: {"train": {"empty answer": 1200, "over-long prompt": 1}}},
     )  # fmt: skip

@@ -171,6 +171,8 @@ def test_data_are_what_is_shown(folder: Path, page: ET.Element) -> None:
     assert [row[:3] for row in cells(page, "incidents")] == [
         [own["task"], str(own["round"]), own["problem"]] for own in data["incidents"]
     ]
+    put_back = "leaves the run, back to its weights of step 119, the last good ones"
+    assert [row[4] for row in cells(page, "incidents")] == ["", put_back]
     tokens = [f"{own['tokens']:,}" for own in data["shares"].values()]
     assert [row[5] for row in cells(page, "shares")] == tokens
     labels = {words(label) for label in one(page, "cosines").iter("text")}

@@ -101,13 +101,15 @@ class Poison(TrainerCallback):
         self.parameter = next(iter(trainer.owners.parameters[owner].values()))
         self.rounds = rounds
         self.kept: Tensor | None = None
+        self.spoiled = torch.full_like(self.parameter, torch.nan)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step in self.rounds:
             self.kept = self.parameter.detach().clone()
-            self.parameter.data.fill_(torch.nan)
+            self.parameter.data.copy_(self.spoiled)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.kept is not None:
+        # Unless the trainer has put the task's last good weights in the place of the spoiled ones.
+        if self.kept is not None and torch.equal(self.parameter.nan_to_num(), self.spoiled.nan_to_num()):
             self.parameter.data.copy_(self.kept)
-            self.kept = None
+        self.kept = None

@@ -78,6 +78,7 @@ class Incident:
         problem: What was seen.
         rows: The numbers of the rows it was seen in.
         quarantined: Whether the task left the run.
+        outcome: What became of the task's weights, where they were put back.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FILE_RULES
@@ -87,6 +88,7 @@ class Incident:
     problem: str
     rows: tuple[int, ...] = ()
     quarantined: bool = False
+    outcome: str = ""
 
 
 Content = TypeVar("Content")

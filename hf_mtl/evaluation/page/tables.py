@@ -151,7 +151,7 @@ def _incidents(story: RunStory) -> Table:
             *_numbers(f"{own.round:,}"),
             Cell(own.problem),
             Cell(", ".join(map(str, own.rows[:_MOST_ROWS])) + (" …" if len(own.rows) > _MOST_ROWS else "")),
-            Cell("leaves the run" if own.quarantined else "", "bad"),
+            Cell(", ".join(filter(None, ("leaves the run" if own.quarantined else "", own.outcome))), "bad"),
         )
         for own in story.incidents or ()
     ]
