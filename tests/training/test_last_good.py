@@ -185,7 +185,7 @@ class _Once(_Faster):
             group["lr"] = self.rate if state.global_step == self.since else 1e-3
 
 
-def test_bad_rows_and_a_bad_private_part_undo_no_shared_update(tiny_llama: Path, tmp_path: Path) -> None:
+def test_a_bad_private_part_undoes_no_shared_update(tiny_llama: Path, tmp_path: Path) -> None:
     """Of a task that is bad for a reason of its own, the shared parameters lose that round's part alone."""
     sharing = {"name": "shared+private", "adapter": {"r": 4, "target_modules": ["q_proj"]}}
     suite = _suite("verbs", "mlp", mlp={"learning_rate": 1e30})
