@@ -1,4 +1,4 @@
-"""The check of exported folders by plain PEFT, on packed and padded bases: it finds none where there is no difference."""
+"""The check of exported folders by plain PEFT, on packed and padded bases."""
 
 from __future__ import annotations
 
