@@ -70,6 +70,8 @@ def _show(found: Verification, console: Console) -> None:
         f"difference of the saved adapter's logits in plain PEFT, relative to the largest; up to {limits.export:.1e} "
         f"is rounding.",
     )
+    for finding in found.findings:
+        _say(console, f"isolation='relaxed': {finding}.", style="yellow")
     for figures in found.tasks:
         for problem in figures.problems:
             _say(console, f"{figures.task}: {problem}.", style="red")

@@ -8,13 +8,11 @@ and the fingerprint of the weights goes into every manifest.
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     AutoConfig,
@@ -46,11 +44,8 @@ __all__ = [
     "load_processor",
     "load_tokenizer",
     "reads_images",
-    "switch_dropout_off",
     "writes_text",
 ]
-
-logger = logging.getLogger(__name__)
 
 ORIGIN_FILE = "hf_mtl_base.json"
 ASSET_PREFIX = "asset:"
@@ -242,16 +237,3 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
         note="; ".join(filter(None, (origin.get("note"), quantisation_note(model)))) or None,
         source=source or (loaded_from if is_hub_id or (loaded_from and Path(loaded_from).is_dir()) else None),
     )
-
-
-def switch_dropout_off(base: PreTrainedModel) -> None:
-    """Switch off the base's own dropout, and say so where there was any."""
-    layers = [module for module in base.modules() if isinstance(module, nn.Dropout) and module.p > 0]
-    for layer in layers:
-        layer.p = 0.0
-    attention: float = base.config.to_dict().get("attention_dropout", 0.0)
-    if layers or attention:
-        logger.warning(
-            "The base's own dropout is switched off while adapters are trained (its masks would depend on the batch's "
-            "mixture). Use the adapters' dropout, for example LoraConfig(lora_dropout=0.1)."
-        )

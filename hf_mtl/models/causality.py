@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_mtl.adapters import RoutedPass, install
 from hf_mtl.data import IGNORED, PackedBatch, chunk_per_route, pack
 from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.models.architectures import Architecture, positions_of
+from hf_mtl.models.plain_tokens import plain_tokens
 from hf_mtl.models.quantisation import quantisation_note
 
 __all__ = ["is_causal"]
@@ -59,12 +60,7 @@ def is_causal(
 
 def _inputs(base: PreTrainedModel, length: int, same: int) -> tuple[list[int], list[int]]:
     """Two inputs without special tokens that have the same beginning."""
-    embeddings = base.get_input_embeddings()
-    assert isinstance(embeddings, nn.Embedding)
-    size = embeddings.num_embeddings
-    config = base.config.to_dict()
-    special = {config.get(name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    plain = [token for token in range(size) if token not in special] or list(range(size))
+    plain = plain_tokens(base)
     generator = torch.Generator().manual_seed(0)
     draws = torch.randint(len(plain), (length,), generator=generator).tolist()
     one = [plain[i] for i in draws]

@@ -27,12 +27,13 @@ from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import Pool
 from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
-from hf_mtl.models.base import BaseIdentity, identify, load_base, switch_dropout_off
+from hf_mtl.models.base import BaseIdentity, identify, load_base
 from hf_mtl.models.base_pass import BaseOutput, BasePass
 from hf_mtl.models.causality import is_causal
 from hf_mtl.models.ends import stopping
 from hf_mtl.models.head_states import logits_of_routes, states_of_routes
 from hf_mtl.models.passes import packed_pass, padded_pass, pooler_pass
+from hf_mtl.models.rates import switch_dropout_off
 from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.saved.loading import place_adapters, read_adapters
 from hf_mtl.models.virtual_inputs import prepend_virtual_tokens
@@ -281,8 +282,7 @@ class RoutedModel(RoutedAdapters):
         """Recompute activations in the backward pass; the recomputation sees the route of its forward.
 
         Raises:
-            ConfigError: For reentrant checkpointing, which silently gives all gradients to the adapter active
-                last.
+            ConfigError: For reentrant checkpointing, which silently gives all gradients to the last active adapter.
         """
         options = dict(activation_checkpointing_kwargs or {})
         if options.get("use_reentrant"):

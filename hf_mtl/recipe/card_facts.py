@@ -65,6 +65,7 @@ def collect_facts(folder: str | Path) -> SuiteFacts:
         settings=run_settings(recipe.training),
         environment=_environment(report, data),
         seeds=() if comparison is None else comparison.seeds,
+        isolation=_text(report.model.get("isolation")),
     )
 
 

@@ -42,6 +42,7 @@ from hf_mtl.recipe.loading import RECIPE_FILE, save_recipe
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 from hf_mtl.training.cards import draw_cards, environment
+from hf_mtl.training.isolation import isolation_note
 from hf_mtl.versions import plain_prefix_problem
 
 __all__ = [
@@ -166,6 +167,7 @@ def model_info(trainer: MultiTaskTrainer) -> dict[str, str | int | float | None]
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "peft": peft.__version__,
+        "isolation": isolation_note(trainer.isolation),
     }
 
 

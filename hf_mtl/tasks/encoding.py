@@ -168,9 +168,14 @@ class EncodedSplit:
         return self.encoder.sequence(example, row=example["row"], dropout_key=dropout_key, source=source)
 
     @property
+    def lengths(self) -> list[int]:
+        """The tokens of each sequence; an image counts as one."""
+        return [max(1, len(ids)) for ids in self.rows["input_ids"]]
+
+    @property
     def tokens(self) -> int:
-        """The tokens of all sequences; an image counts as one."""
-        return sum(max(1, len(ids)) for ids in self.rows["input_ids"])
+        """The tokens of all sequences."""
+        return sum(self.lengths)
 
     @property
     def truncated(self) -> int:

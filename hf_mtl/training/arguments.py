@@ -74,6 +74,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         max_strikes: Strikes after which a task leaves the run with its last good weights.
         spike_factor: A gradient norm beyond so many times the task's own running median is reported; 0 looks for none.
         skip_spikes: Whether the update of such a round is left out.
+        isolation: What becomes of a run on a base that is seen to tie tasks together (docs/bases.md): "required"
+            refuses it, "relaxed" lets it go on, and the report and the cards say so.
     """
 
     max_length: int | None = field(default=None, metadata={"help": "Most tokens of an example of a task."})
@@ -98,6 +100,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
     max_strikes: int = field(default=3, metadata={"help": "Bad rounds after which a task leaves the run."})
     spike_factor: float = field(default=10.0, metadata={"help": "Times the running median that are a spike."})
     skip_spikes: bool = field(default=False, metadata={"help": "Leave out updates of spikes."})
+    isolation: str = field(
+        default="required", metadata={"help": "What becomes of a run on a base that ties tasks together."}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
@@ -131,7 +136,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
             )
         if self.spike_factor < 0:
             problems.append(f"spike_factor must not be negative, found {self.spike_factor}.")
-        for name, choices in (("nonfinite", ("skip", "raise")), ("stop_rule", tuple(map(str, StopRule)))):
+        named = {
+            "nonfinite": ("skip", "raise"),
+            "stop_rule": tuple(map(str, StopRule)),
+            "isolation": ("required", "relaxed"),
+        }
+        for name, choices in named.items():
             if getattr(self, name) not in choices:
                 problems.append(f"{name} must be one of {listing(choices)}, found {getattr(self, name)!r}.")
         return problems

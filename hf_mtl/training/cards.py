@@ -37,10 +37,11 @@ from hf_mtl.export.cards import (
 from hf_mtl.tasks import Task, TaskForm, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.card_settings import run_settings, task_settings
+from hf_mtl.training.isolation import isolation_note
 from hf_mtl.training.settings import TaskSettings
 
 if TYPE_CHECKING:
-    from hf_mtl.training.measuring import MeasuringTrainer
+    from hf_mtl.training.looping import LoopingTrainer
 
 __all__ = [
     "base_facts",
@@ -59,7 +60,7 @@ _VERSIONS = (
 )  # fmt: skip
 
 
-def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | None = None) -> SuiteFacts:
+def trainer_facts(trainer: LoopingTrainer, folder: Path, *, license: str | None = None) -> SuiteFacts:
     """What is known of a trainer's run.
 
     Args:
@@ -116,6 +117,7 @@ def trainer_facts(trainer: MeasuringTrainer, folder: Path, *, license: str | Non
         objective=trainer.shared_objective.name,
         settings=run_settings({**arguments, "sharing": None, "objective": None}),
         environment=environment(str(trainer.args.device)),
+        isolation=isolation_note(trainer.isolation),
     )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from hf_mtl.errors import ConfigError
+from hf_mtl.models.probes import Finding
 from hf_mtl.training.control import RunControl
+from hf_mtl.training.isolation import check_isolation
 from hf_mtl.training.measuring import MeasuringTrainer
 from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.rounds import Cut, Round, RoundLoader, RoundPlan
@@ -23,6 +25,7 @@ __all__ = ["LoopingTrainer"]
 class LoopingTrainer(MeasuringTrainer):
     """Abstract: a trainer whose loop sees one round after the other, each as one item of its loader."""
 
+    isolation: tuple[Finding, ...] = ()  # what the probes found, where the run goes on nevertheless
     _control: RunControl
 
     def round_plan(self) -> RoundPlan:
@@ -51,7 +54,13 @@ class LoopingTrainer(MeasuringTrainer):
         )
 
     def get_train_dataloader(self) -> RoundLoader:  # type: ignore[override]  # rounds are made in this process
-        """The rounds, one item each; after a resume those that are left."""
+        """The rounds, one item each; after a resume those that are left.
+
+        Raises:
+            ConfigError: If the base is seen to tie tasks together, unless `isolation="relaxed"`.
+        """
+        if len(self.sources) > 1:
+            self.isolation = check_isolation(self.model, self.sources.values(), self.args)
         self.plan = self.round_plan()
         self.restore_run()
         self.loader = RoundLoader(self.plan, epochs=self._epochs())

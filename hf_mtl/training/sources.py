@@ -25,6 +25,7 @@ from hf_mtl.data import (
     with_raw_images,
 )
 from hf_mtl.errors import DataError
+from hf_mtl.models.probes import Extent
 from hf_mtl.tasks import EncodedSplit, RowEncoder
 
 __all__ = ["RowSource", "StoredRows", "StreamedRows"]
@@ -42,11 +43,13 @@ class RowSource(ABC):
         rows: The number of rows; None if it is not known.
         tokens_per_row: Their mean length, in tokens.
         skipped: The rows that cannot be used and were left out.
+        extent: Their shortest and longest length, as far as they are known.
     """
 
     rows: int | None
     tokens_per_row: float
     skipped: SkippedRows
+    extent: Extent
 
     @abstractmethod
     def batch(self, step: int) -> list[Sequence]:
@@ -81,7 +84,9 @@ class StoredRows(RowSource):
         self.seed = seed
         self.rows = len(split)
         self.skipped = split.skipped
-        self.tokens_per_row = split.tokens / len(split)
+        lengths = split.lengths
+        self.tokens_per_row = sum(lengths) / len(split)
+        self.extent = Extent(min(lengths), max(lengths))
         self._stream = TaskStream(len(split), batch_size, derived_seed(seed, "stream", split.task))
 
     def batch(self, step: int) -> list[Sequence]:
@@ -123,6 +128,7 @@ class StreamedRows(RowSource):
         self.seed = seed
         self.rows = None
         self.skipped = SkippedRows()
+        self.extent = Extent(longest=task.max_length)
         self._encoder = encoder
         self._ends = ends
         rows = with_raw_images(task.train)

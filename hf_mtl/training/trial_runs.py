@@ -26,8 +26,10 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from hf_mtl.data import Sequence, with_raw_images
 from hf_mtl.models import RoutedModel, context_of, place_task
+from hf_mtl.models.probes import Finding
 from hf_mtl.tasks import Processor, Task, TaskSuite, encode_split
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
+from hf_mtl.training.isolation import check_isolation
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.sources import RowSource
 from hf_mtl.training.trainer import MultiTaskTrainer
@@ -85,6 +87,7 @@ class TrialRuns:
         self.args = args
         self.processor = processor
         self.trainer = trainer
+        self.findings: tuple[Finding, ...] = ()  # of the last run
         self.tasks = {name: _short(task, args, rounds) for name, task in suite.items()}
 
     def place_adapters(self, model: RoutedModel, names: Iterable[str]) -> None:
@@ -133,6 +136,7 @@ class TrialRuns:
             trainer.remove_callback(PrinterCallback)
             if permuted:
                 trainer.sources = {name: _Reversed(source) for name, source in trainer.sources.items()}
+            self.findings = check_isolation(trainer.model, trainer.sources.values(), self.args)
             trainer.add_callback(_Trial(trainer, rounds, start or {}))
             trainer.train()
         return {name: _state(trainer, name) for name in names}
@@ -181,6 +185,7 @@ class _Reversed(RowSource):
         self.rows = source.rows
         self.tokens_per_row = source.tokens_per_row
         self.skipped = source.skipped
+        self.extent = source.extent
 
     def batch(self, step: int) -> list[Sequence]:
         return self.source.batch(step)[::-1]

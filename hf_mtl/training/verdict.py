@@ -68,12 +68,14 @@ class Verification:
         rounds: The rounds of the drift.
         dtype: What the base computes in, such as `bfloat16`.
         limits: The differences that are rounding in this dtype.
+        findings: What the probes of the base found, where `isolation="relaxed"` let the runs go on.
     """
 
     tasks: tuple[TaskFigures, ...]
     rounds: int
     dtype: str
     limits: Limits
+    findings: tuple[str, ...] = ()
 
     @property
     def broken(self) -> tuple[str, ...]:

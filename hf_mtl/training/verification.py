@@ -77,7 +77,7 @@ def verify_isolation(
 
     Raises:
         ConfigError: If there is nothing to compare, several processes were started, or the arguments make the tasks
-            share adapters.
+            share adapters, or the base is seen to tie tasks together and `isolation` is not "relaxed".
         TrainingError: If a task does not move at all.
     """
     given = tasks.values() if isinstance(tasks, TaskSuite) else tasks
@@ -149,7 +149,8 @@ class _Comparison:
                 shared=shared[name],
             )
             tasks.append(replace(figures, problems=tuple(problems_of(figures, limits))))
-        return Verification(tuple(tasks), self.rounds, str(dtype).removeprefix("torch."), limits)
+        findings = tuple(found.text for found in self.runs.findings)
+        return Verification(tuple(tasks), self.rounds, str(dtype).removeprefix("torch."), limits, findings)
 
     def _model(self, names: Iterable[str]) -> RoutedModel:
         """A base loaded afresh, with the adapters of these tasks only (and what `prepare` places)."""

@@ -248,6 +248,7 @@ class SuiteFacts:
         settings: The training settings of all tasks.
         environment: Versions and device.
         seeds: The seeds behind `Figure.over_seeds`.
+        isolation: What ties the tasks together on this base, where they were trained nevertheless; None for nothing.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _RULES
@@ -260,6 +261,7 @@ class SuiteFacts:
     settings: tuple[Setting, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
+    isolation: str | None = None
 
     def content(self) -> dict[str, Any]:  # Any: plain JSON
         """As JSON."""

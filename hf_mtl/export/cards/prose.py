@@ -160,6 +160,11 @@ def limits(facts: SuiteFacts, tasks: Iterable[TaskFacts]) -> list[str]:
         )
     if any(rows.numbers and rows.numbers.truncated for task in tasks for rows in task.rows):
         told.append("Some rows were longer than what the adapter read in one piece.")
+    if facts.isolation is not None:
+        told.append(
+            f"On this base the tasks of a run are not isolated, so that another suite beside it would have given other "
+            f"weights ({facts.isolation})."
+        )
     return told
 
 
