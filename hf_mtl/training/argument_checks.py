@@ -111,17 +111,19 @@ Task(..., columns={...}).
 
 
 @contextlib.contextmanager
-def rounds_as_batches(args: TrainingArguments) -> Iterator[None]:
+def rounds_as_batches(args: TrainingArguments, *, resumes: bool) -> Iterator[None]:
     """What the stock loop is to read while it runs; what the user set is there again afterwards.
 
-    A round is one item of the loader, with its accumulation inside; and the plan itself knows where it stands.
+    A round is one item of the loader, with its accumulation inside; and the plan itself knows where it stands. A run
+    that resumes was evaluated at its start: once more would count for best weights and patience.
     """
-    before = args.gradient_accumulation_steps, args.ignore_data_skip
+    before = args.gradient_accumulation_steps, args.ignore_data_skip, args.eval_on_start
     args.gradient_accumulation_steps, args.ignore_data_skip = 1, True
+    args.eval_on_start = args.eval_on_start and not resumes
     try:
         yield
     finally:
-        args.gradient_accumulation_steps, args.ignore_data_skip = before
+        args.gradient_accumulation_steps, args.ignore_data_skip, args.eval_on_start = before
 
 
 def value_problems(

@@ -174,7 +174,7 @@ FIELDS: Mapping[str, Treatment] = {
         "take the PEFT folders under adapters/ in a checkpoint, or save_model()",
     ),
     "enable_jit_checkpoint": Refused(
-        "SIGTERM and SIGINT always let the round end and write a checkpoint", "leave it out"
+        "SIGTERM, SIGINT and SIGHUP always let the round end and write a checkpoint", "leave it out"
     ),
     "load_best_model_at_end": HONOURED,
     "metric_for_best_model": HONOURED,

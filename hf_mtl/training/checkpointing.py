@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
@@ -28,7 +30,10 @@ from hf_mtl.training.checkpoints import (
     write_checkpoint,
 )
 from hf_mtl.training.containment import Containment
+from hf_mtl.training.control import RunControl
 from hf_mtl.training.meter import TaskMeter
+from hf_mtl.training.mixtures import StopRule
+from hf_mtl.training.new_tasks import check_new_tasks
 from hf_mtl.training.processes import gathered, wait
 from hf_mtl.training.random_state import capture_random_state, restore_random_state
 from hf_mtl.training.snapshot import (
@@ -56,6 +61,9 @@ class CheckpointingTrainer(Trainer, Parts):
     model: RoutedModel
     args: MultiTaskTrainingArguments
     _checkpoint: Checkpoint | None = None  # while a resume is under way
+    _mean_loss: float | None = None  # of all rounds, while a run is being ended
+    _control: RunControl
+    _last_step: tuple[float | None, float | None] = (None, None)  # its gradient norm and learning rate
 
     def begin_records(self) -> None:
         """Forget what an earlier call of `train` remembered of its tasks: figures, strikes, best weights."""
@@ -102,8 +110,18 @@ class CheckpointingTrainer(Trainer, Parts):
         """
         if self._checkpoint is not None:
             saved: Any = self._checkpoint.document("run")  # Any: plain JSON
-            check_run(saved, self._run_document(), where=str(self._checkpoint.folder))
+            where = str(self._checkpoint.folder)
+            check_run(saved, self._run_document(), where=where)
             restore_state(self, self._checkpoint)
+            state: Any = self._checkpoint.document("state")
+            check_new_tasks(
+                self.plan,
+                self.task_settings,
+                state["plan"]["planned"],
+                max_steps=self.args.max_steps,
+                stop=StopRule(self.args.stop_rule),
+                where=where,
+            )
 
     @property
     def data_seed(self) -> int:
@@ -128,7 +146,13 @@ class CheckpointingTrainer(Trainer, Parts):
         folder = run_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         self._note_best_checkpoint(run_dir, folder)
         if self.args.should_save:
-            more = {"loss": self._tr_loss.item(), "last_logged": self._globalstep_last_logged}
+            more = {
+                "loss": self._tr_loss.item(),
+                "total_loss": self._total_loss_scalar,
+                "last_logged": self._globalstep_last_logged,
+                "epoch_end_due": self._control.epoch_end_due(),
+                "last_step": list(self._last_step),
+            }
             tensors, documents = snapshot(self, run=self._run_document(), more=more)
             for rank, (streams, document) in enumerate(random):
                 tensors[f"random-{rank}"], documents[f"random-{rank}"] = streams, document
@@ -175,6 +199,29 @@ class CheckpointingTrainer(Trainer, Parts):
         if self._checkpoint is not None:
             restore_optimizers(self, self._checkpoint)
 
+    def finish_resume(self) -> None:
+        """Restore what is left to be restored where there was no round, at the first of which the loop does it."""
+        if self._checkpoint is not None:
+            self._load_rng_state(str(self._checkpoint.folder))
+
+    def _finalize_training(
+        self, trial: Any, num_train_samples: int, start_time: float
+    ) -> Any:  # Any: as in the parent
+        """Give `train_loss` as the mean over all rounds of the run, those before a resume included."""
+        total = self._total_loss_scalar + self._tr_loss.item()
+        self._mean_loss = total / max(self.state.global_step, 0.001)
+        try:
+            output = super()._finalize_training(trial, num_train_samples, start_time)  # type: ignore[no-untyped-call]
+            return output._replace(training_loss=self._mean_loss)
+        finally:
+            self._mean_loss = None
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log; of newer versions of transformers `train_loss` would be the mean of the rounds since a resume."""
+        if self._mean_loss is not None and "train_loss" in logs:
+            logs["train_loss"] = self._mean_loss
+        super().log(logs, start_time)
+
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """The last thing that the stock loop restores, just before the first round."""
         if self._checkpoint is None:
@@ -182,8 +229,7 @@ class CheckpointingTrainer(Trainer, Parts):
         state: Any = self._checkpoint.document("state")  # Any: plain JSON
         run: Any = self._checkpoint.document("run")
         self._tr_loss.fill_(state["loss"])
-        # Those rounds belong into the next log entry, but not into `train_loss`, which is the mean of this call's own.
-        self._total_loss_scalar = -float(state["loss"])
+        self._total_loss_scalar = state["total_loss"]
         self._globalstep_last_logged = state["last_logged"]
         rank = self.args.process_index
         if rank < run["processes"]:
@@ -191,3 +237,31 @@ class CheckpointingTrainer(Trainer, Parts):
                 self._checkpoint.tensors(f"random-{rank}"), self._checkpoint.document(f"random-{rank}")
             )
         self._checkpoint = None
+        if state["epoch_end_due"]:
+            # The checkpoint is of the epoch's last round, and what ends an epoch comes after it.
+            self._control.in_epoch = True
+            self.control = self.callback_handler.on_epoch_end(self.args, self.state, self.control)
+            grad_norm, rate = state["last_step"]
+            epoch = self.state.epoch or 0.0
+            self._maybe_log_save_evaluate(
+                self._tr_loss, grad_norm, self.model, None, epoch, None, time.time(), learning_rate=rate
+            )
+
+    def _maybe_log_save_evaluate(  # noqa: PLR0913  # as in the parent
+        self,
+        tr_loss: torch.Tensor,
+        grad_norm: torch.Tensor | float | None,
+        model: nn.Module,
+        trial: Any,  # Any: as in the parent
+        epoch: float,
+        ignore_keys_for_eval: list[str] | None,
+        start_time: float,
+        learning_rate: float | None = None,
+    ) -> None:
+        """At the end of a round and of an epoch; nothing at that of an epoch which a signal broke off."""
+        self._last_step = (None if grad_norm is None else float(grad_norm), learning_rate)
+        if self._control.breaks_off:
+            self.control.should_log = self.control.should_evaluate = self.control.should_save = False
+        super()._maybe_log_save_evaluate(
+            tr_loss, grad_norm, model, trial, epoch, ignore_keys_for_eval, start_time, learning_rate
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,11 +19,18 @@ __all__ = ["RunControl", "StopSignal"]
 
 logger = logging.getLogger(__name__)
 
+_SECOND = {  # what a signal does when it comes again
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGHUP: signal.SIG_IGN,
+}
+
 
 class StopSignal:
-    """SIGTERM and SIGINT as a wish: the round at hand is finished, a checkpoint written, and then the signal obeyed.
+    """SIGTERM, SIGINT and SIGHUP as a wish: finish the round, write a checkpoint, then obey the signal.
 
-    A second signal is obeyed at once.
+    A second SIGTERM or SIGINT is obeyed at once. A second SIGHUP is not: of a terminal that closes, the kernel and the
+    shell may send one each. Where SIGHUP is ignored from the start (`nohup`) it stays so.
     """
 
     def __init__(self) -> None:
@@ -33,11 +41,13 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
+        if number == signal.SIGHUP:
+            _leave_terminal()
+        again = "" if number == signal.SIGHUP else " Send it again to stop at once."
         logger.warning(
-            "%s: finishing the round, then saving a checkpoint. Send it again to stop at once.",
-            signal.Signals(number).name,
+            "%s: finishing the round, then saving a checkpoint.%s", signal.Signals(number).name, again
         )
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+        signal.signal(number, _SECOND[number])
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -46,7 +56,8 @@ class StopSignal:
             yield
             return
         self.number = None
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+        before = {number: signal.signal(number, self._note) for number in _SECOND.keys() - ignored}
         try:
             yield
         finally:
@@ -58,12 +69,23 @@ class StopSignal:
 
         Raises:
             KeyboardInterrupt: After SIGINT.
-            SystemExit: After SIGTERM, with the exit status 143.
+            SystemExit: After SIGTERM and SIGHUP, with the exit status 143 or 129.
         """
         if self.number == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.number == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
+        if self.number is not None:
+            raise SystemExit(128 + self.number)
+
+
+def _leave_terminal() -> None:
+    """Write nowhere from now on, if the terminal has hung up: an error at a log entry would cost the checkpoint."""
+    for stream in (1, 2):
+        try:
+            os.write(stream, b"")
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)
 
 
 class RunControl(TrainerCallback):
@@ -74,16 +96,26 @@ class RunControl(TrainerCallback):
 
     Attributes:
         stopping: Whether a process was asked to stop; set by the trainer after each round.
+        in_epoch: Whether a round was made since the last end of an epoch.
+        breaks_off: Whether the end of an epoch that the loop has come to is to be none: rounds of the epoch were broken
+            off by a signal, or there were none.
     """
 
     def __init__(self, loader: RoundLoader) -> None:
         self.loader = loader
         self.stopping = False
+        self.breaks_off = False
+        self.in_epoch = False
+
+    def epoch_end_due(self) -> bool:
+        """Whether the last round was the last of its epoch, and what follows at an epoch's end has not begun."""
+        return self.in_epoch and (not self.loader.plan.number % len(self.loader) or self._over())
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> TrainerControl:
         """Set the epoch (a resumed loop would count from its own start), and end the run when no task is left."""
+        self.in_epoch, self.breaks_off = True, False
         state.epoch = self.loader.plan.number / len(self.loader)
         if self._over() and state.global_step < state.max_steps:
             control.should_log = True
@@ -99,7 +131,12 @@ class RunControl(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Where a callback ended the epoch, leave out the rest of it, as the stock loop leaves out its batches."""
+        """Where a callback ended the epoch, leave out the rest of it, as the stock loop leaves out its batches.
+
+        After a signal there is nothing to be done at the end of the epoch: the resume does it where the epoch is over.
+        """
+        self.breaks_off = self.stopping or not self.in_epoch
+        self.in_epoch = False
         if control.should_epoch_stop:
             self.loader.end_epoch()
 

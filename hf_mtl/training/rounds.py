@@ -145,11 +145,17 @@ class RoundPlan:
             for name, source in sources.items()
         }
         self._horizon = max_rounds or max(own.steps for own in settings.values())
-        chosen = mixture_from(mixture, list(sources))
-        self.rounds, self.planned = planned_rounds(
-            lambda: Participation(chosen), self._mixture_facts(sources), stop, max_rounds
-        )
-        self._participation = Participation(chosen)
+        self._stop, self._max_rounds = stop, max_rounds
+        self._participation = Participation(mixture_from(mixture, list(sources)))
+        self.rounds, self.planned = self._planned_from_here()
+        self._asked_for = {
+            "mixture": repr(self._participation.mixture),
+            "stop": stop.value,
+            "max_rounds": max_rounds,
+            "steps": {name: task.planned_steps for name, task in self._facts.items()},
+            "rounds": self.rounds,
+            "planned": self.planned,
+        }
         self.log = MixtureLog(self._facts, self.planned)
 
     def _mixture_facts(self, names: Iterable[str]) -> MixtureFacts:
@@ -158,6 +164,21 @@ class RoundPlan:
             for name in names
         }
         return MixtureFacts(self.number, self._horizon, facts)
+
+    def _planned_from_here(self) -> tuple[int, dict[str, int]]:
+        """The rounds of the whole run and each task's steps in it; tasks that left early make no more."""
+        mixture, state = self._participation.mixture, self._participation.state_dict()
+
+        def participation() -> Participation:
+            as_here = Participation(mixture)
+            as_here.load_state_dict(state)
+            return as_here
+
+        staying = [name for name in self.sources if name not in self.stopped]
+        rounds, planned = planned_rounds(
+            participation, self._mixture_facts(staying), self._stop, self._max_rounds
+        )
+        return rounds, self.steps | planned
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -169,7 +190,7 @@ class RoundPlan:
         active = self.active
         if not active or self.number >= self.rounds:
             return None
-        names = self._participation.next(self._mixture_facts(active))
+        names = self._present(active)
         chunks: list[Chunk] = []
         label_counts, tokens, rows = {}, {}, {}
         for name in names:
@@ -184,10 +205,23 @@ class RoundPlan:
         self.number += 1
         return Round(self.number - 1, groups, label_counts, tokens, rows, self.cut.layout)
 
+    def _present(self, active: Collection[str]) -> tuple[str, ...]:
+        """Who takes part in the coming round.
+
+        The mixture is asked about the tasks that the plan asked it about, those among them that have just made their
+        last step too: its answer for the others may depend on them. Where tasks leave early a round may turn out
+        to be of such tasks alone; then it is asked about the active ones.
+        """
+        staying = {name: self._facts[name].after(self.steps[name]) for name in self.sources}
+        asked = [name for name in self._stop.active(staying) if name not in self.stopped]
+        names = self._participation.next(self._mixture_facts(asked))
+        present = tuple(name for name in names if name in active)
+        return present or self._participation.next(self._mixture_facts(active))
+
     def skip_to(self, number: int) -> None:
         """Leave out the rounds before `number`, and the stored rows that they would have had; streams just go on."""
         while self.number < min(number, self.rounds) and (active := self.active):
-            for name in self._participation.next(self._mixture_facts(active)):
+            for name in self._present(active):
                 self.steps[name] += 1
             self.number += 1
 
@@ -201,21 +235,31 @@ class RoundPlan:
             "participation": self._participation.state_dict(),
             "log": self.log.state_dict(),
             "sources": {name: source.state_dict() for name, source in self.sources.items()},
+            "asked_for": self._asked_for,
+            "rounds": self.rounds,
+            "planned": dict(self.planned),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a run stood. Tasks that were not in it start at their first step."""
+        """Go on where a run stood. Tasks that were not in it start at their first step.
+
+        A run that was asked for the same keeps its plan, which a task that has left early since then does not change;
+        otherwise what is left is planned anew.
+        """
         self.number = state["number"]
         self.steps |= {name: steps for name, steps in state["steps"].items() if name in self.sources}
         self.stopped = set(state["stopped"]) & set(self.sources)
         self.losses = {name: loss for name, loss in state["losses"].items() if name in self.sources}
         self._participation.load_state_dict(state["participation"])
-        self.log.load_state_dict(state["log"])
         for name, source in self.sources.items():
             if name in state["sources"]:
                 source.load_state_dict(state["sources"][name])
-        longest = max((self.planned[name] - self.steps[name] for name in self.active), default=0)
-        self.rounds = max(self.rounds, self.number + longest)  # a task may have been added
+        if state["asked_for"] == self._asked_for:
+            self.rounds, self.planned = state["rounds"], dict(state["planned"])
+        else:
+            self.rounds, self.planned = self._planned_from_here()
+        self.log = MixtureLog(self._facts, self.planned)
+        self.log.load_state_dict(state["log"])
 
 
 class RoundLoader:

@@ -320,14 +320,13 @@ class MultiTaskTrainer(LoopingTrainer):
 
         Args:
             resume_from_checkpoint: A checkpoint's folder, or True for the last whole one in `output_dir`.
-            trial: As in the parent.
-            ignore_keys_for_eval: As in the parent.
+            trial, ignore_keys_for_eval: As in the parent.
 
         Raises:
             CheckpointError: If there is no whole checkpoint, or what the run was given has changed so that a resume has
                 no meaning.
             KeyboardInterrupt: After SIGINT, once a checkpoint is written.
-            SystemExit: After SIGTERM, in the same way.
+            SystemExit: After SIGTERM or SIGHUP, in the same way.
         """
         self._checkpoint = None
         self.task_optimizers = {}
@@ -337,7 +336,7 @@ class MultiTaskTrainer(LoopingTrainer):
         with (
             self._own_folder(),
             self._signal.listening(),
-            rounds_as_batches(self.args),
+            rounds_as_batches(self.args, resumes=bool(resume_from_checkpoint)),
             passing_casts(self.model),
         ):
             folder = self.resume_folder(resume_from_checkpoint)
@@ -380,6 +379,7 @@ class MultiTaskTrainer(LoopingTrainer):
         self, trial: Any, num_train_samples: int, start_time: float
     ) -> Any:  # Any: as in the parent
         """Tell what the mixture came to, and restore good and, where that is asked for, best weights."""
+        self.finish_resume()
         self.put_back_failing()
         summary: Any = self.plan.log.summary()  # Any: plain JSON
         for name, own in summary["tasks"].items() if self.args.mixture != "all" else ():

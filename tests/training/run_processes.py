@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -89,9 +90,7 @@ def train(job: Job) -> None:
     except SystemExit as error:
         (job.notes / f"status-{rank}").write_text(str(error.code))
         raise
-    # The mean loss of a resumed run is that of its own rounds.
-    log = [{key: value for key, value in entry.items() if key != "train_loss"} for entry in logged(trainer)]
-    torch.save({"state": state_of(trainer), "log": log}, job.notes / f"end-{rank}")
+    torch.save({"state": state_of(trainer), "log": logged(trainer)}, job.notes / f"end-{rank}")
 
 
 def run(text: str) -> str:
@@ -157,7 +156,6 @@ def start(job: Job, *, processes: int = 1) -> subprocess.Popen[str]:
     file = job.notes / "job.json"
     file.write_text(json.dumps(asdict(job)))
     program = [__file__, str(file)]
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "training")])
     with (job.notes / "printed").open("w") as printed:
         return subprocess.Popen(
             torchrun(*program, processes=processes) if processes > 1 else [sys.executable, *program],
@@ -165,8 +163,24 @@ def start(job: Job, *, processes: int = 1) -> subprocess.Popen[str]:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+            env=_environment(),
         )
+
+
+def start_in_terminal(job: Job) -> tuple[int, int]:
+    """Start a run in a terminal of its own; returns the process and the terminal's other end."""
+    job.notes.mkdir(exist_ok=True)
+    file = job.notes / "job.json"
+    file.write_text(json.dumps(asdict(job)))
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(sys.executable, [sys.executable, __file__, str(file)], _environment())
+    return process, terminal
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "training")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 if __name__ == "__main__":

@@ -284,6 +284,22 @@ def test_unknown_stop_rule() -> None:
         StopRule("one")
 
 
+def test_a_mixture_shows_its_options_and_no_address() -> None:
+    """By it a resume sees whether the mixture is another one."""
+    specs = [
+        "all",
+        {"kind": "temperature", "temperature": 3.0},
+        {"kind": "rates", "rates": {"a": 1, "b": 0.5}},
+    ]
+    shown = [repr(mixture_from(spec, ("a", "b"))) for spec in specs]  # type: ignore[arg-type]  # a list of both
+    assert shown == [
+        "All()",
+        "Temperature(cap=None, unit='examples', temperature=3.0)",
+        "Rates({'a': 1.0, 'b': 0.5})",
+    ]
+    assert repr(Hook(lambda facts: {})) == "Hook()"
+
+
 # --- participation
 
 

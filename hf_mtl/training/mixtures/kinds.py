@@ -107,6 +107,10 @@ class Rates(Mixture):
             raise ConfigError(problems)
         self._rates = {name: float(rate) for name, rate in rates.items()}
 
+    def __repr__(self) -> str:
+        """Return the rates too."""
+        return f"Rates({self._rates})"
+
     def rates(self, facts: MixtureFacts) -> dict[str, float]:
         """Return the given rates of the active tasks."""
         return {name: self._rates[name] for name in facts.tasks if name in self._rates}

@@ -75,7 +75,8 @@ class Mixture(ABC):
     A rate is the share of the rounds in which a task takes part, as long as the rates stay as they are: 1 is
     every round, 0.25 every fourth. Rates are kept by counting, not by drawing (`Participation`), so a mixture
     has no seed. To write one, derive from this class and give `rates`; a mixture that remembers anything from
-    round to round also gives the two `state_dict` methods.
+    round to round also gives the two `state_dict` methods, and one with options a `repr` that shows them (a dataclass
+    has it): by it a resume sees that the mixture is another one, and plans the rest of the run anew.
 
     Attributes:
         steady: Whether the rates only change when a task reaches its planned steps, leaves or comes. It makes
@@ -93,6 +94,10 @@ class Mixture(ABC):
     """
 
     steady: ClassVar[bool] = False
+
+    def __repr__(self) -> str:
+        """Return the class and the options; no address, so that equal mixtures of two runs look alike."""
+        return f"{type(self).__name__}()"
 
     @abstractmethod
     def rates(self, facts: MixtureFacts) -> Mapping[str, float]:

@@ -42,9 +42,9 @@ class StopRule(StrEnum):
         return {name: task for name, task in tasks.items() if self is not StopRule.ONCE or not task.done}
 
     def ended(self, tasks: Mapping[str, TaskFacts]) -> bool:
-        """Return whether the run is over, given all its tasks, those that have left included."""
+        """Return whether the run is over, given all its tasks, those that have left included; of none it is."""
         enough = any if self is StopRule.FIRST_EXHAUSTED else all
-        return enough(task.done for task in tasks.values())
+        return not tasks or enough(task.done for task in tasks.values())
 
 
 def planned_rounds(
