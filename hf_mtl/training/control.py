@@ -6,8 +6,9 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -19,11 +20,15 @@ __all__ = ["RunControl", "StopSignal"]
 
 logger = logging.getLogger(__name__)
 
-_SECOND = {  # what a signal does when it comes again
+_HANGUP = signal.SIGHUP if sys.platform != "win32" else None
+
+# What a signal does when it comes again.
+_SECOND: dict[int, Callable[[int, FrameType | None], object] | signal.Handlers] = {
     signal.SIGTERM: signal.SIG_DFL,
     signal.SIGINT: signal.default_int_handler,
-    signal.SIGHUP: signal.SIG_IGN,
 }
+if _HANGUP is not None:
+    _SECOND[_HANGUP] = signal.SIG_IGN
 
 
 class StopSignal:
@@ -41,9 +46,9 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        if number == signal.SIGHUP:
+        if number == _HANGUP:
             _leave_terminal()
-        again = "" if number == signal.SIGHUP else " Send it again to stop at once."
+        again = "" if number == _HANGUP else " Send it again to stop at once."
         logger.warning(
             "%s: finishing the round, then saving a checkpoint.%s", signal.Signals(number).name, again
         )
@@ -56,8 +61,8 @@ class StopSignal:
             yield
             return
         self.number = None
-        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
-        before = {number: signal.signal(number, self._note) for number in _SECOND.keys() - ignored}
+        heard = [n for n in _SECOND if n != _HANGUP or signal.getsignal(n) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._note) for number in heard}
         try:
             yield
         finally:

@@ -320,7 +320,8 @@ class MultiTaskTrainer(LoopingTrainer):
 
         Args:
             resume_from_checkpoint: A checkpoint's folder, or True for the last whole one in `output_dir`.
-            trial, ignore_keys_for_eval: As in the parent.
+            trial: As in the parent.
+            ignore_keys_for_eval: As in the parent.
 
         Raises:
             CheckpointError: If there is no whole checkpoint, or what the run was given has changed so that a resume has
@@ -384,14 +385,13 @@ class MultiTaskTrainer(LoopingTrainer):
         summary: Any = self.plan.log.summary()  # Any: plain JSON
         for name, own in summary["tasks"].items() if self.args.mixture != "all" else ():
             logger.info(
-                "task %r made %d steps: %.1f %% of the examples (planned %.1f), %.1f %% of the tokens "
-                "(planned %.1f)",
+                "task %r made %d steps: %.1f %% of the examples (planned %.1f), %.1f %% of the tokens (planned %.1f)",
                 name, own["steps"], *(100 * own[key] for key in SHARES),
             )  # fmt: skip
         self.callback_handler.remove_callback(self._control)
         if self.args.load_best_model_at_end and self.state.best_model_checkpoint is None:
             self._load_best_model()  # the parent asks for it only where it knows of a checkpoint
-        return super()._finalize_training(trial, num_train_samples, start_time)  # type: ignore[no-untyped-call]
+        return super()._finalize_training(trial, num_train_samples, start_time)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log; entries about training get every task's loss, learning rate and gradient norm."""
