@@ -188,9 +188,15 @@ def _edit_index(folder: Path, **changes: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_newer_format(two: Path) -> None:
-    _edit_index(two / "checkpoint-2", format_version=7, hf_mtl_version="9.0")
-    wanted = "has format 7; this hf_mtl reads up to 1. Upgrade hf-mtl .*written by 9.0"
+@pytest.mark.parametrize(
+    ("version", "wanted"),
+    [
+        (7, "has format 7; this hf_mtl reads up to 2. Upgrade hf-mtl .*written by 9.0"),
+        (1, r"has format 1; this hf_mtl resumes from format 2. Finish .*wrote it \(9.0\), or start anew"),
+    ],
+)
+def test_other_formats(two: Path, version: int, wanted: str) -> None:
+    _edit_index(two / "checkpoint-2", format_version=version, hf_mtl_version="9.0")
     with pytest.raises(CheckpointError, match=wanted):
         read_checkpoint(two / "checkpoint-2")
     with pytest.raises(CheckpointError, match=wanted):

@@ -16,7 +16,7 @@ from hf_mtl.errors import CheckpointDamagedError, CheckpointError
 __all__ = ["FORMAT_VERSION", "INDEX_FILE", "FileEntry", "Index", "files_in"]
 
 INDEX_FILE = "checkpoint.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no last good weights, and no plan of what is left
 
 _KIND = "hf_mtl checkpoint"
 
@@ -75,7 +75,7 @@ class Index:
 
         Raises:
             CheckpointDamagedError: If it is not an index.
-            CheckpointError: If its format is newer, or it names files outside the folder.
+            CheckpointError: If its format is newer or older, or it names files outside the folder.
             OSError: If it cannot be read.
         """
         file = folder / INDEX_FILE
@@ -88,6 +88,12 @@ class Index:
                 raise CheckpointError(
                     f"{file} has format {version}; this hf_mtl reads up to {FORMAT_VERSION}. Upgrade hf-mtl "
                     f"(the checkpoint was written by {content.get('hf_mtl_version')})."
+                )
+            if version < FORMAT_VERSION:
+                raise CheckpointError(
+                    f"{file} has format {version}; this hf_mtl resumes from format {FORMAT_VERSION}. Finish the run "
+                    f"with the version that wrote it ({content.get('hf_mtl_version')}), or start anew: the adapters "
+                    f"under {folder / 'adapters'} can be loaded as a suite."
                 )
             if content.pop("sha256") != _digest(content):
                 raise ValueError("its own digest is another")
