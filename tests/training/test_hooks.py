@@ -198,8 +198,8 @@ def test_overridden_hooks_of_the_parent_still_exist() -> None:
         "MeasuringTrainer": {"evaluate", "predict", "save_model"},
         "PushingTrainer": {"_finish_current_push", "_push_from_checkpoint", "init_hf_repo", "push_to_hub"},
         "CheckpointingTrainer": {
-            "_load_best_model", "_load_from_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state",
-            "_save_checkpoint",
+            "_finalize_training", "_load_best_model", "_load_from_checkpoint", "_load_optimizer_and_scheduler",
+            "_load_rng_state", "_maybe_log_save_evaluate", "_save_checkpoint", "log",
         },
     }  # fmt: skip
 
@@ -219,5 +219,6 @@ def test_private_attributes_of_the_parent_that_we_use_still_exist() -> None:
         "_tr_loss",
     }
     assert {name for name in ours & _stock() if name not in vars(MultiTaskTrainer)} == {
-        "_finish_current_push", "_get_output_dir", "_load_best_model", "_push_from_checkpoint",
+        "_finish_current_push", "_get_output_dir", "_load_best_model", "_load_rng_state", "_maybe_log_save_evaluate",
+        "_push_from_checkpoint",
     }  # fmt: skip

@@ -77,5 +77,6 @@ def test_the_row_that_broke_a_loss_is_named(tiny_llama: Path, tmp_path: Path) ->
     assert len(list(trainer.round_plan().next().micro_batches)) > 1  # type: ignore[union-attr]
     trainer.train()
     assert [(i["task"], i["rows"], i["problem"]) for i in trainer.containment.incidents] == [
-        ("broken", [2], "its loss is inf")
+        ("broken", [2], "its loss is inf"),
+        ("broken", [], "the run ends, and its latest loss or gradient is not finite"),
     ]
