@@ -205,6 +205,19 @@ def test_nothing_to_act_on_is_told(
     assert "'pcgrad' acts on parameters that several tasks share, and this suite has none" in caplog.text
 
 
+@pytest.mark.parametrize("sharing", ["private", "shared+private"])
+@pytest.mark.parametrize("cosines", [True, False])
+def test_cosines_without_shared_parameters_are_reported(
+    tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, sharing: str, cosines: bool
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="hf_mtl.training"):
+        _rounds(trainer_of(tiny_llama, tmp_path, sharing=sharing, gradient_cosines=cosines))
+    reported = [
+        record for record in caplog.records if "gradient_cosines=True measures nothing" in record.message
+    ]
+    assert len(reported) == (cosines and sharing == "private")
+
+
 def test_weights_of_unknown_tasks_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'d'"):
         trainer_of(tiny_llama, tmp_path, objective={"name": "static", "weights": {"a": 1.0, "d": 2.0}})
