@@ -59,6 +59,13 @@ def test_output_and_gradients_equal_the_segments_in_double(dtype: torch.dtype, t
     assert {gradient.dtype for gradient in actual[3:]} == {torch.float32}
 
 
+def test_dropout_in_every_term() -> None:
+    terms = [term for term in _terms(torch.float32) if term.mask_LI is not None]
+    x, y = _random(TOKENS, D_IN, seed=D_IN).float(), torch.zeros(TOKENS, D_OUT)
+    expected, actual = segment_delta(y.clone(), x, terms), grouped_delta(y.clone(), x, terms)
+    assert expected.any() and (actual - expected).norm() <= 1e-6 * expected.norm()
+
+
 def test_an_expanded_gradient_is_taken() -> None:
     """`sum()` hands back a gradient without strides, which the operator itself refuses."""
     y, x, terms = torch.zeros(TOKENS, D_OUT), torch.ones(TOKENS, D_IN), _terms(torch.float32)

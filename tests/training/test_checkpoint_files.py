@@ -203,10 +203,11 @@ def test_also_must_not_write_what_is_written_anyway(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_also_must_not_write_links(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["elsewhere", __file__])
+def test_also_must_not_write_links(tmp_path: Path, target: str) -> None:
     with pytest.raises(CheckpointError, match="plain files and folders only"):
         write_checkpoint(
-            tmp_path / "checkpoint-1", {}, {}, also=lambda folder: (folder / "link").symlink_to("elsewhere")
+            tmp_path / "checkpoint-1", {}, {}, also=lambda folder: (folder / "link").symlink_to(target)
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -22,6 +22,7 @@ from hf_mtl.training.checkpoints import (
     write_checkpoint,
 )
 from hf_mtl.training.checkpoints.locks import LOCK_FILE
+from hf_mtl.training.checkpoints.run_folder import asides
 
 
 def _wait_for(file: Path) -> None:
@@ -117,6 +118,12 @@ def test_rotation_keeps_the_newest_whole_one_and_what_is_not_ours(tmp_path: Path
     assert rotate_checkpoints(tmp_path, 1, []) == [tmp_path / "checkpoint-1", tmp_path / "checkpoint-2"]
     assert _left(tmp_path) == ["0", "3", "4"]
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-3"
+
+
+def test_a_file_is_no_folder_set_aside(tmp_path: Path) -> None:
+    (tmp_path / ".checkpoint-5.partial-1f0c3a9e").touch()
+    (tmp_path / ".checkpoint-6.partial-1f0c3a9e").mkdir()
+    assert asides(tmp_path, "partial") == [tmp_path / ".checkpoint-6.partial-1f0c3a9e"]
 
 
 def test_tidying_up_brings_back_what_was_being_replaced(tmp_path: Path) -> None:
