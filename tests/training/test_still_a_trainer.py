@@ -134,6 +134,17 @@ def test_a_broken_row_of_a_stream_is_left_out(
     assert trainer.plan.log.summary()["tasks"]["stream"]["examples"] == 39  # type: ignore[index]
 
 
+def test_other_rows_are_measured_after_the_tasks_own(tiny_llama: Path, tmp_path: Path) -> None:
+    suite = tasks()
+    trainer = trainer_of(tiny_llama, tmp_path, suite)
+    whole, again = trainer.evaluate(), trainer.evaluate()
+    held_out = suite["verbs"].eval
+    assert held_out is not None
+    parts = [trainer.evaluate({"verbs": held_out.select([row])}) for row in range(2)]
+    key = "eval_verbs/loss"
+    assert whole[key] == again[key] and len({whole[key], parts[0][key], parts[1][key]}) == 3
+
+
 def test_one_process_trains_the_model_itself(tiny_llama: Path, tmp_path: Path) -> None:
     trainer = trainer_of(tiny_llama, tmp_path, tasks(), max_steps=1)
     trainer.train()
