@@ -89,5 +89,6 @@ def test_sharded_bases(folder: Path, process_group: None) -> None:
 
 
 def test_one_device_by_a_map(folder: Path) -> None:
-    RoutedModel(_loaded(folder, device_map="cpu"))
-    RoutedModel(_loaded(folder, device_map={"": "cpu"}))
+    for device_map in ("cpu", {"": "cpu"}):
+        model = RoutedModel(_loaded(folder, device_map=device_map))
+        assert {parameter.device for parameter in model.base.parameters()} == {torch.device("cpu")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,10 @@ from hf_mtl.models import load_base
 from hf_mtl.versions import checkpointing_argument
 from runs import Poison, logged, rows, tasks, trainer_of, weights
 
+pytestmark = pytest.mark.usefixtures("ordinary_algorithms_afterwards")
+
 EXACT: dict[str, Any] = {"full_determinism": True, "logging_steps": 10}
 ROUNDS = [10, pytest.param(50, marks=pytest.mark.slow)]
-
-
-@pytest.fixture(autouse=True)
-def ordinary_algorithms_afterwards() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
 
 
 def _suite(**changes: dict[str, Any]) -> dict[str, Task]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,16 +27,9 @@ from hf_mtl.models import identify
 from hf_mtl.training import verify_isolation
 from runs import ARGUMENTS, tasks, trainer_of, weights
 
+pytestmark = pytest.mark.usefixtures("ordinary_algorithms_afterwards")
+
 END = 0  # of the tiny Llama's tokenizer, which pads with it too
-
-
-@pytest.fixture(autouse=True)
-def ordinary_algorithms_afterwards() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
 
 
 def _two(**changes: Any) -> dict[str, Task]:

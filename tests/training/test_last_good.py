@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,10 @@ from hf_mtl import MultiTaskTrainer, Task
 from hf_mtl.errors import TrainingError
 from runs import state_of, tasks, trainer_of, weights
 
+pytestmark = pytest.mark.usefixtures("ordinary_algorithms_afterwards")
+
 EXACT: dict[str, Any] = {"full_determinism": True, "warmup_steps": 0, "max_steps": 8, "logging_steps": 10}
 TOO_FAST: dict[str, Any] = {"learning_rate": 1e30, "max_grad_norm": 0.0}
-
-
-@pytest.fixture(autouse=True)
-def ordinary_algorithms_afterwards() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
 
 
 class _Watch(TrainerCallback):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,7 @@ from hf_mtl.training.verdict import limits_of
 from hf_mtl.training.verification import _precision
 from runs import ARGUMENTS, tasks
 
-
-@pytest.fixture(autouse=True)
-def ordinary_algorithms_afterwards() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("ordinary_algorithms_afterwards")
 
 
 def _verify(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from forked_writer import ForkedWriter
 
 
@@ -23,3 +24,13 @@ def runner() -> Iterator[ForkedWriter]:
     server = ForkedWriter(str(Path(__file__).with_name("run_processes.py")))
     yield server
     server.close()
+
+
+@pytest.fixture
+def ordinary_algorithms_afterwards() -> Iterator[None]:
+    """One thread, for results that are equal to the bit; what `full_determinism` sets is taken back."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
