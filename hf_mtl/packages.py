@@ -35,7 +35,7 @@ class Package:
     def problem(self, what: str) -> str | None:
         """Why `what` cannot work here, with what to install; None where the package can be imported.
 
-        It is imported, not looked for: one that is there and broken is told as well.
+        It is imported, not looked for: one that is there and broken is reported as well.
         """
         package = self.module.partition(".")[0]
         try:

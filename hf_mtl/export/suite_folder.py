@@ -29,7 +29,7 @@ def save_suite(
 ) -> Manifest:
     """Write every route as a PEFT folder, then the manifest.
 
-    A route that is a stack of LoRAs is folded into one. A stack that does not fold is told, and its adapters are
+    A route that is a stack of LoRAs is folded into one. A stack that does not fold is logged, and its adapters are
     written one by one.
 
     Args:

@@ -12,7 +12,7 @@ from hf_mtl.tasks import Kind, TaskForm
 
 __all__ = ["answer_mixed_rows", "answer_rows", "answer_texts"]
 
-_MOST_TOLD = 20  # of many bad rows, so many are told
+_MOST_TOLD = 20  # of many bad rows, so many are listed
 Answer = dict[str, Any]  # Any: plain JSON
 
 

@@ -36,7 +36,7 @@ def run_heads(
         Each query with what was found for it, as soon as all its sequences have been run.
     """
     asked = {own.number: (own, own.sequences()) for own in queries}
-    # The sequences are told apart by numbers of their own: a query may have several.
+    # The sequences are distinguished by numbers of their own: a query may have several.
     flat = [(number, sequence) for number, (_, sequences) in asked.items() for sequence in sequences]
     chunks = [
         chunk

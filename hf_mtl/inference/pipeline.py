@@ -136,7 +136,7 @@ class MultiTaskPipeline:
         """Answer inputs.
 
         Args:
-            inputs: `(task, input)` or `(task, input, options)`; what inputs and options a kind takes is told in
+            inputs: `(task, input)` or `(task, input, options)`; what inputs and options a kind takes is described in
                 `docs/inference.md`. A list is checked as a whole before anything is run; of any other iterable,
                 some hundred inputs are read, checked and answered at a time.
             token_budget: Most tokens of a pass; default that of the pipeline.
@@ -146,7 +146,7 @@ class MultiTaskPipeline:
             The results in the order of the inputs: a list for a list, else an iterator.
 
         Raises:
-            DataError: If inputs cannot be used: each is told with its number, counted from 1, its task and what was
+            DataError: If inputs cannot be used: each is listed with its number, counted from 1, its task and what was
                 expected.
         """
         budget = self.token_budget if token_budget is None else token_budget

@@ -11,7 +11,7 @@ from hf_mtl.tasks import Context, Kind, Query, check_query, sequence_of
 
 __all__ = ["Answerer", "Asked", "asked_of"]
 
-_MOST_TOLD = 20  # of many bad inputs, so many are told
+_MOST_TOLD = 20  # of many bad inputs, so many are listed
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def asked_of(inputs: Iterable[tuple[int, object]], tasks: Mapping[str, Answerer]
         tasks: The tasks by name.
 
     Raises:
-        DataError: If any cannot be used; each is told with its number, its task and what was expected.
+        DataError: If any cannot be used; each is listed with its number, its task and what was expected.
     """
     asked: list[Asked] = []
     problems: list[str] = []

@@ -27,7 +27,7 @@ def requests_of(
         queries: The queries, each with a prompt.
 
     Raises:
-        ConfigError: If settings do not go together; all such queries are told.
+        ConfigError: If settings do not go together; all such queries are listed.
     """
     requests: list[GenerationRequest] = []
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""The options of named metrics: what each accepts, so that a wrong one is told when the task is declared."""
+"""The options of named metrics: what each accepts, so that a wrong one is reported when the task is declared."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def expected_and_found(detail: ErrorDetails) -> str:
 
 
 def unknown_key(key: str, choices: Iterable[str]) -> str:
-    """Return the message for a key that is none of `choices`."""
+    """Return the message for a key that is not one of `choices`."""
     choices = list(choices)
     hint = did_you_mean(key, choices)
     return f"unknown key {key!r}.{hint}" + (

@@ -1,6 +1,6 @@
 """What a recipe may say: the keys, their types and their defaults. Nothing heavy is imported here.
 
-Every key has a default, also those that a recipe must give: what is missing is told by `checks`, together with
+Every key has a default, also those that a recipe must give: what is missing is reported by `checks`, together with
 everything else that is wrong.
 
     >>> recipe = Recipe(model=ModelSpec(id="HuggingFaceTB/SmolLM2-135M-Instruct"), output_dir="runs/quickstart")

@@ -248,7 +248,7 @@ def _linked(source: str, target: str) -> str:
 
 
 def _tell_failure(job: Future[None]) -> None:
-    """A run does not end because the Hub is away; but it is told."""
+    """A run does not end because the Hub is away; but it is logged."""
     error = job.exception()
     if isinstance(error, HfMtlError):
         logger.warning("A push in the background failed, and the run goes on: %s", error)

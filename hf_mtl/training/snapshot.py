@@ -135,7 +135,7 @@ def snapshot(parts: Parts, *, run: Json, more: Json) -> tuple[Tensors, Json]:
 
 
 def check_run(saved: Json, now: Json, *, where: str) -> None:
-    """Compare what a run was given with what it is given now; differences that are well defined are told in the log.
+    """Compare what a run was given with what it is given now; differences that are well defined are logged.
 
     Raises:
         CheckpointError: With all differences that a resume cannot make sense of.

@@ -65,7 +65,7 @@ BAD = [
     Bad(
         TEXT,
         {"label": "god"},
-        r"the label 'god' is none of the labels \['bad', 'fine', 'good'\]. Did you mean 'good'\?",
+        r"the label 'god' is not one of the labels \['bad', 'fine', 'good'\]. Did you mean 'good'\?",
     ),
     Bad(
         TEXT,
@@ -82,7 +82,7 @@ BAD = [
     Bad(
         TEXT,
         {"label": ["bad", "god"]},
-        "the label 'god' is none of the labels .* Did you mean 'good'",
+        "the label 'god' is not one of the labels .* Did you mean 'good'",
         options=MULTI,
         good={"label": ["bad"]},
     ),
@@ -112,7 +112,7 @@ BAD = [
         {"tags": ["bad"]},
         r"there are 2 words but 1 tags; expected one tag per word. Words: \['a', 'play'\]; tags: \['bad'\]",
     ),
-    Bad(TAGS, {"tags": ["bad", "god"]}, r"the tag of word 1 \('play'\) 'god' is none of the labels .* Did you mean"),
+    Bad(TAGS, {"tags": ["bad", "god"]}, r"the tag of word 1 \('play'\) 'god' is not one of the labels .* Did you mean"),
     Bad(TAGS, {"tags": [0, 7]}, r"the tag of word 1 \('play'\) 7 is out of range", good={"tags": [0, 1]}),
     Bad(TAGS, {"tokens": ["a", " "]}, "word 1 of the tokens is ' '; expected text that is not blank"),
     Bad(TAGS, {"tokens": [], "tags": []}, "the tokens are empty; expected at least one word"),
@@ -135,7 +135,7 @@ BAD = [
     ),
     Bad("causal-lm", {"completion": ""}, "the completion '' becomes no token at all"),
     Bad("label-scoring", {"completion": "god"},
-        r"the completion 'god' is none of the labels' completions \['bad', 'fine', 'good'\]. Did you mean 'good'"),
+        r"the completion 'god' is not one of the labels' completions \['bad', 'fine', 'good'\]. Did you mean 'good'"),
     Bad("label-scoring", {"prompt": "a " * 10}, "the completion .bad. was cut off at max_length=12",
         {"max_length": 12}),
 ]  # fmt: skip

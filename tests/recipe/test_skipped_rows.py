@@ -74,9 +74,7 @@ def test_validate_and_preview(folder: Path) -> None:
     refused, skipped = check_rows(raising), check_rows(recipe)
     assert len(refused.problems) == 9 and not refused.skipped
     assert len(skipped.skipped) == 9 and not skipped.problems
-    place = (
-        f"task 'words', train, row 6 of {folder / 'words.jsonl'}: the completion ' ' is none of the labels'"
-    )
+    place = f"task 'words', train, row 6 of {folder / 'words.jsonl'}: the completion ' ' is not one of the labels'"
     assert refused.problems[0].startswith(place) and skipped.skipped[0].startswith(place)
     called = CliRunner().invoke(app, ["validate", "skip.yaml"])
     assert called.exit_code == 0 and f"skip.yaml: will be skipped: {place}" in called.output

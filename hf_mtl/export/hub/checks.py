@@ -53,7 +53,7 @@ def check_places(
         What the repositories hold, by name; None of those that are not there.
 
     Raises:
-        ConfigError: If a name is taken by something else; all such are told.
+        ConfigError: If a name is taken by something else; all such are listed.
     """
     states = {place.repo: hub.state(place.repo, revision) for place in places}
     problems = [

@@ -81,7 +81,7 @@ def push_suite(
             the suite, whose manifest names theirs with their commits.
         private: Whether repositories that are made now are private; default as the account has it.
         token: Default the one that `hf auth login` or `HF_TOKEN` left.
-        console: Where each repository is told; default nowhere.
+        console: Where each repository is reported; default nowhere.
 
     Raises:
         CheckpointError: If the folder is no whole suite.

@@ -21,7 +21,7 @@ class GeometricMean(Scalarizer):
     have weights of 1; they are not scaled to the sum T, which would no longer be the gradient of any mean.
 
     Args:
-        epsilon: The smallest loss that is told apart from 0; it bounds the weights.
+        epsilon: The smallest loss that is distinguished from 0; it bounds the weights.
 
     Raises:
         ConfigError: If it is not above 0.

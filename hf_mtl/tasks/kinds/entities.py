@@ -1,6 +1,6 @@
 """Tags of tokens as entities of a sentence, in the forms and by the rules of `transformers`' token classification.
 
-Without an aggregation, every token is told with its tag. `"simple"` joins neighbours of one tag; `"first"`, `"max"` and
+Without an aggregation, every token comes with its tag. `"simple"` joins neighbours of one tag; `"first"`, `"max"` and
 `"average"` first settle on one tag for each word: that of its first token, that of its surest one, or that of the mean
 of their probabilities.
 """

@@ -51,7 +51,7 @@ def label_number(value: object, declared: Declared, *, what: str) -> int:
         if value in labels:
             return labels.index(value)
         raise DataError(
-            f"the {what} {value!r} is none of the labels {_shown(labels)}.{did_you_mean(value, labels)}",
+            f"the {what} {value!r} is not one of the labels {_shown(labels)}.{did_you_mean(value, labels)}",
             reason="unknown label",
         )
     wanted = numbers if declared.numbers else f"one of {_shown(labels)}, or {numbers}"

@@ -67,7 +67,7 @@ def check_completion(row: Row, example: Example, context: Context) -> None:
     texts = completions_of(context)
     if text not in texts:
         raise DataError(
-            f"the completion {text!r} is none of the labels' completions {texts!r}.{did_you_mean(text, texts)}",
+            f"the completion {text!r} is not one of the labels' completions {texts!r}.{did_you_mean(text, texts)}",
             reason="unknown label",
         )
     if example.truncated:

@@ -117,7 +117,7 @@ class TokenClassification(Kind):
         return Answers(*flat)
 
     def query(self, given: object, options: Mapping[str, object], context: Context) -> Query:
-        """As in `Kind`: a sentence, a list of words, or a row; words are told as they stand, joined by blanks."""
+        """As in `Kind`: a sentence, a list of words, or a row; words are returned as they are, joined by blanks."""
         if isinstance(given, Mapping):
             given = by_role(given, ("tokens",), self.roles, context.declared.columns)["tokens"]
         ends = None

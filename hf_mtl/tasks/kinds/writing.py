@@ -1,4 +1,4 @@
-"""Prompts that are to be continued: what an input becomes, and how what is written is told.
+"""Prompts that are to be continued: what an input becomes, and how what is written is returned.
 
 The forms are those of `transformers`' text generation: `[{"generated_text": ...}]`, the prompt with what was written
 behind it; for a chat the messages with the answer behind them.

@@ -1,4 +1,4 @@
-"""What a mixture is asked and what it is told: the hook for mixtures of one's own, dynamic ones too."""
+"""What a mixture is asked and what it learns: the hook for mixtures of one's own, dynamic ones too."""
 
 from __future__ import annotations
 
