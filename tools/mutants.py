@@ -1,7 +1,8 @@
 """Break the core in small ways, one at a time, and see whether a test fails: `make mutants SAMPLE=150 SEED=0`.
 
-pytest-testmon knows which tests run the changed lines; in a copy of the tree they run until one fails. Where all pass,
-a test is missing, or the mutation changes nothing that a test could see: then it belongs into `equivalent.toml`.
+The tests that run the changed lines, as pytest-testmon knows them, run first, and then their whole files: of what the
+tests of a file share, testmon knows the first test alone. Where all pass, a test is missing, or the mutation changes
+nothing that a test could see: then it belongs into `equivalent.toml`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
-import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,10 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice, zip_longest
+from itertools import accumulate, chain, islice, zip_longest
 from pathlib import Path
-from queue import SimpleQueue
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -41,52 +41,31 @@ OTHERS = {
 MESSAGES = (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom, ast.Assert)
 UNSEEN = ("annotation", "returns", "decorator_list", "type_params", "bases")
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "build", "runs", "*_cache", "__pycache__")
-SELECTED = ("--testmon-nocollect", "--testmon-forceselect", "-x")  # a test that hangs fails by pytest-timeout
-NOTHING_TO_RUN = 5  # pytest's status
-SECONDS = (
-    150  # of the tests of one mutation, the fastest first; where none has failed by then, it has survived
-)
+SELECTED = (
+    "--testmon-nocollect",
+    "--testmon-forceselect",
+)  # the fastest first; one that hangs fails by pytest-timeout
+GREEN = (0, 5)  # pytest's status; 5: there was nothing to run
+SECONDS = 600  # for each of the two runs of a mutation; one that takes longer was not killed
+Piece = ast.expr | ast.stmt
 
 
-@dataclass(frozen=True)
-class Mutation(ast.NodeTransformer):
-    """In the file `path`, whose syntax tree is `tree`, `old` becomes `new`; `line` is the text in which it stands."""
+class Mutation(NamedTuple):
+    """What names a mutation while other lines of its file change, its kind, and the file with the fault."""
 
-    kind: str
     path: str
     line: str
-    tree: ast.Module
-    old: ast.AST
-    new: ast.AST
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What names it while other lines of the file change."""
-        return self.path, self.line, f"{ast.unparse(self.old)} -> {ast.unparse(self.new)}"
-
-    def rank(self, seed: int) -> str:
-        """Its place among those of its kind, which does not move with other lines."""
-        return hashlib.sha256(repr((seed, self.key)).encode()).hexdigest()
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        """Put the new piece where the old one stands, or back."""
-        other = {id(self.old): self.new, id(self.new): self.old}.get(id(node))
-        return self.generic_visit(node) if other is None else other
-
-    def mutated(self) -> str:
-        """The file's text with the fault."""
-        self.visit(self.tree)
-        text = ast.unparse(self.tree)
-        self.visit(self.tree)
-        return text
+    change: str
+    kind: str
+    text: bytes
 
 
-def with_fields(node: ast.AST, **fields: object) -> ast.AST:
+def with_fields(node: Piece, **fields: object) -> Piece:
     """A copy of a node with other fields."""
     return type(node)(**{**dict(ast.iter_fields(node)), **fields})
 
 
-def faults_of(node: ast.AST) -> Iterator[tuple[str, ast.AST, ast.AST]]:
+def faults_of(node: ast.AST) -> Iterator[tuple[str, Piece, Piece]]:
     """The kinds of fault that a node can have, with the piece that changes and what it becomes."""
     match node:
         case ast.Constant(value=bool(value)):
@@ -103,11 +82,10 @@ def faults_of(node: ast.AST) -> Iterator[tuple[str, ast.AST, ast.AST]]:
             yield "dropped call", node, ast.Pass()
         case ast.If(test=old) | ast.While(test=old) | ast.IfExp(test=old) | ast.comprehension(ifs=[old, *_]):
             yield "condition", old, ast.UnaryOp(ast.Not(), old)
-        case (
-            ast.Call(func=ast.Attribute(value=only), args=[], keywords=[])
-            | ast.Call(args=[only], keywords=[])
-        ):
-            yield "dropped call", node, only
+        case ast.Call(func=ast.Attribute(value=kept), args=[], keywords=[]):
+            yield "dropped call", node, kept
+        case ast.Call(args=[kept], keywords=[]) if not isinstance(kept, ast.Starred):
+            yield "dropped call", node, kept
         case ast.Call(args=[first, second, *others]):
             yield "swapped arguments", node, with_fields(node, args=[second, first, *others])
 
@@ -122,84 +100,74 @@ def pieces_of(node: ast.AST) -> Iterator[ast.AST]:
                 yield from pieces_of(child) if isinstance(child, ast.AST) else ()
 
 
+def mutations_of(path: Path) -> Iterator[Mutation]:
+    """All that a file can have."""
+    source = path.read_bytes()
+    lines = source.splitlines(keepends=True)
+    starts = list(accumulate(map(len, lines), initial=0))
+    for kind, old, new in chain.from_iterable(map(faults_of, pieces_of(ast.parse(source)))):
+        first = starts[old.lineno - 1] + old.col_offset
+        last = starts[(old.end_lineno or old.lineno) - 1] + (old.end_col_offset or 0)
+        put = f"({ast.unparse(new)})" if isinstance(new, ast.expr) else ast.unparse(new)
+        text = source[:first] + put.encode() + source[last:]
+        line = lines[old.lineno - 1].decode().strip()
+        yield Mutation(str(path), line, f"{ast.unparse(old)} -> {ast.unparse(new)}", kind, text)
+
+
 def sample_of(size: int, seed: int) -> list[Mutation]:
-    """Mutations of all rooms, as many of each kind."""
+    """Mutations of all rooms, as many of each kind; which ones does not move with other lines."""
     paths = {Path(f"hf_mtl/models/{name}.py") for name in FORWARD}.union(*map(Path("hf_mtl").glob, GLOBS))
-    kinds: dict[str, list[Mutation]] = defaultdict(list)
-    for path in sorted(paths):
-        text = path.read_text(encoding="utf-8")
-        tree, lines = ast.parse(text), text.splitlines()
-        for kind, old, new in chain.from_iterable(map(faults_of, pieces_of(tree))):
-            line = lines[getattr(old, "lineno", 1) - 1].strip()
-            kinds[kind].append(Mutation(kind, str(path), line, tree, old, new))
-    ranked = [sorted(found, key=lambda m: m.rank(seed)) for _, found in sorted(kinds.items())]
+    kinds: dict[str, dict[str, Mutation]] = defaultdict(dict)
+    for mutation in chain.from_iterable(map(mutations_of, sorted(paths))):
+        kinds[mutation.kind][hashlib.sha256(repr((seed, mutation[:3])).encode()).hexdigest()] = mutation
+    ranked = ([found[key] for key in sorted(found)] for _, found in sorted(kinds.items()))
     return list(islice(filter(None, chain.from_iterable(zip_longest(*ranked))), size))
 
 
-def outcome_of(trees: SimpleQueue[Path], pytest: list[str], mutation: Mutation, text: str) -> dict[str, str]:
-    """Break one of the copies of the tree, run the tests that see it, and mend the copy."""
-    tree = trees.get()
-    (tree / mutation.path).write_text(text, encoding="utf-8")
-    try:
-        run = subprocess.run([*pytest, *SELECTED], cwd=tree, capture_output=True, text=True, timeout=SECONDS)
-        code, lines = run.returncode, run.stdout.splitlines()
-    except subprocess.TimeoutExpired:
-        code, lines = 0, [f"nothing failed in {SECONDS} s"]
-    shutil.copy2(mutation.path, tree / mutation.path)
-    trees.put(tree)
-    names = dict(zip(("path", "line", "mutation"), mutation.key, strict=True))
-    outcome = "survived" if code in (0, NOTHING_TO_RUN) else "killed"
-    return {
-        "outcome": outcome,
-        **names,
-        "kind": mutation.kind,
-        "tests": lines[-1] if lines else run.stderr[-500:],
-    }
+def outcome_of(pytest: list[str], tests: list[str], mutation: Mutation) -> str:
+    """Break a copy of the tree, and run the tests that see it."""
+    with tempfile.TemporaryDirectory() as parent:
+        tree = Path(shutil.copytree(".", Path(parent, "tree"), ignore=LEFT_OUT))
+        (tree / mutation.path).write_bytes(mutation.text)
+        env = {**os.environ, "PYTHONPATH": str(tree)}  # for the processes that tests start
+        run = partial(subprocess.run, cwd=tree, env=env, capture_output=True, text=True, timeout=SECONDS)
+        try:
+            first = run([*pytest, "-rA", *SELECTED, *tests])
+            passed = (line.split() for line in first.stdout.splitlines() if line.startswith("PASSED "))
+            files = {name.split("::")[0] for _, name, *_ in passed}
+            files.update(map(str, Path("tests").rglob(f"test_{Path(mutation.path).stem}.py")))
+            survived = first.returncode in GREEN and run([*pytest, *sorted(files)]).returncode in GREEN
+        except subprocess.TimeoutExpired:
+            survived = True
+    return "survived" if survived else "killed"
 
 
 def main() -> int:
-    """Run a sample; each result is written as it comes. 1 if a twentieth or more survived."""
+    """Run a sample, and print and write what survived. 1 if it is a twentieth or more."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
     parser.add_argument("--sample", type=int, default=150, help="how many mutations")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
     parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--out", type=Path, default=Path("build/mutants"), help="where results go")
     parser.add_argument("tests", nargs="+", help="folders and files of tests")
     args = parser.parse_args()
-    pytest = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-m", "not slow and not gpu", *args.tests]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow and not gpu"]
     # What testmon knows stays in the tree: the next time only what changed since then runs here.
-    known = subprocess.run([*pytest, "--testmon", "--testmon-forceselect", "-n", str(args.workers)])
-    if known.returncode not in (0, NOTHING_TO_RUN):
-        return known.returncode
-    args.out.mkdir(parents=True, exist_ok=True)
-    listed = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text(encoding="utf-8"))
+    known = [*pytest, "--testmon", "--testmon-forceselect", "-n", str(args.workers), *args.tests]
+    if (code := subprocess.run(known).returncode) not in GREEN:
+        return code
+    listed = tomllib.loads(Path(__file__).with_name("equivalent.toml").read_text(encoding="utf-8"))
     equivalent = {(entry["path"], entry["line"], entry["mutation"]) for entry in listed["equivalent"]}
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    counts: Counter[tuple[str, str]] = Counter()
     sample = sample_of(args.sample, args.seed)
-    texts = [mutation.mutated() for mutation in sample]  # before threads read the trees
-    with (
-        tempfile.TemporaryDirectory() as parent,
-        (args.out / f"results-{args.sample}-{args.seed}.jsonl").open("w", encoding="utf-8") as file,
-        ThreadPoolExecutor(args.workers) as pool,
-    ):
-        trees: SimpleQueue[Path] = SimpleQueue()
-        for worker in range(args.workers):
-            shutil.copytree(".", tree := Path(parent, f"tree-{worker}"), ignore=LEFT_OUT)
-            trees.put(tree)
-        for result in pool.map(partial(outcome_of, trees, pytest), sample, texts):
-            if (result["path"], result["line"], result["mutation"]) in equivalent:
-                result["outcome"] = result["outcome"].replace("survived", "equivalent")
-            counts[result["path"].split("/")[1], result["outcome"]] += 1
-            file.write(json.dumps(result) + "\n")
-            file.flush()
-            if result["outcome"] == "survived":
-                console.print(*result.values(), sep="\n    ")
-    for (room, outcome), count in sorted(counts.items()):
-        console.print(f"{room:12} {outcome:12} {count:4}")
-    survived = sum(count for (_, outcome), count in counts.items() if outcome == "survived")
-    console.print(f"{survived} of {args.sample} survived")
-    return int(survived >= 0.05 * args.sample)
+    console, counts = Console(markup=False, highlight=False, soft_wrap=True), Counter[str]()
+    with ThreadPoolExecutor(args.workers) as pool:
+        outcomes = pool.map(partial(outcome_of, pytest, args.tests), sample)
+        for mutation, outcome in zip(sample, outcomes, strict=True):
+            outcome = "equivalent" if mutation[:3] in equivalent else outcome
+            counts[outcome] += 1
+            if outcome == "survived":
+                console.print(*mutation[:4], sep="\n    ")
+    console.print(*(f"{count} {outcome}" for outcome, count in sorted(counts.items())), sep=", ")
+    return int(counts["survived"] >= 0.05 * args.sample)
 
 
 if __name__ == "__main__":
