@@ -143,7 +143,7 @@ def outcome_of(pytest: list[str], tests: list[str], mutation: Mutation) -> str:
 
 
 def main() -> int:
-    """Run a sample, and print and write what survived. 1 if it is a twentieth or more."""
+    """Run a sample, and print what survived. 1 if it is a twentieth or more."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
     parser.add_argument("--sample", type=int, default=150, help="how many mutations")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
@@ -158,14 +158,14 @@ def main() -> int:
     listed = tomllib.loads(Path(__file__).with_name("equivalent.toml").read_text(encoding="utf-8"))
     equivalent = {(entry["path"], entry["line"], entry["mutation"]) for entry in listed["equivalent"]}
     sample = sample_of(args.sample, args.seed)
-    console, counts = Console(markup=False, highlight=False, soft_wrap=True), Counter[str]()
+    tried = [mutation for mutation in sample if mutation[:3] not in equivalent]
+    counts, console = Counter(equivalent=len(sample) - len(tried)), Console(markup=False, soft_wrap=True)
     with ThreadPoolExecutor(args.workers) as pool:
-        outcomes = pool.map(partial(outcome_of, pytest, args.tests), sample)
-        for mutation, outcome in zip(sample, outcomes, strict=True):
-            outcome = "equivalent" if mutation[:3] in equivalent else outcome
+        outcomes = pool.map(partial(outcome_of, pytest, args.tests), tried)
+        for mutation, outcome in zip(tried, outcomes, strict=True):
             counts[outcome] += 1
             if outcome == "survived":
-                console.print(*mutation[:4], sep="\n    ")
+                console.print(*mutation[:4], sep="\n    ", highlight=False)
     console.print(*(f"{count} {outcome}" for outcome, count in sorted(counts.items())), sep=", ")
     return int(counts["survived"] >= 0.05 * args.sample)
 

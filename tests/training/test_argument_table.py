@@ -165,6 +165,19 @@ def test_a_refused_field(tmp_path: Path, name: str, cls: type[TrainingArguments]
     assert {*_problems(args)} - {name} <= companions
 
 
+def test_a_refusal_gives_the_reason_first_and_then_what_to_do() -> None:
+    refused = [
+        own for table in (FIELDS, PARAMETERS, ACCELERATOR_FIELDS) for own in table.values()
+        if isinstance(own, Refused)
+    ]  # fmt: skip
+    verbs = {
+        "choose", "declare", "divide", "leave", "lower", "name", "pass", "read", "say", "select", "set", "start",
+        "take", "use", "write",
+    }  # fmt: skip
+    assert {own.instead.split()[0] for own in refused} <= verbs
+    assert verbs.isdisjoint(own.why.split()[0] for own in refused)
+
+
 def test_deepspeed(tmp_path: Path) -> None:
     """It is not installed here, and transformers itself wants it where the field is set."""
     args = TrainingArguments(str(tmp_path), **QUIET)

@@ -345,6 +345,7 @@ def test_a_round_is_never_empty() -> None:
             {"a": 1.0, "bb": 1.0},
             ["a rate for 'bb', which is no active task", "gives no rate for 'b', 'c'; every"],
         ),
+        ({"a": 1.5, "b": 1.0, "c": 0.0}, ["'a' the rate 1.5; expected a number in [0, 1]"]),
         (
             {"a": 1.1, "b": float("nan"), "c": -0.1},
             ["'a' the rate 1.1; expected a number in [0, 1]", "nan", "-0.1"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hf_mtl.errors import ConfigError, TrainingError
 from hf_mtl.models import load_base
 from hf_mtl.training import Verification, verify_isolation
 from hf_mtl.training.verdict import limits_of
-from hf_mtl.training.verification import _precision
+from hf_mtl.training.verification import _NOISE, _precision
 from runs import ARGUMENTS, tasks
 
 pytestmark = pytest.mark.usefixtures("ordinary_algorithms_afterwards")
@@ -157,6 +158,11 @@ def test_what_cannot_be_compared_is_refused(tiny_llama: Path, tmp_path: Path) ->
     only_eval = replace(tasks()["verbs"], train=None, eval=Dataset.from_list([{"text": "a", "label": "b"}]))
     with pytest.raises(ConfigError, match="at least one task"):
         _verify(tiny_llama, tmp_path, {"verbs": only_eval})
+
+
+def test_noise_begins_small_and_grows_in_small_steps_until_an_effect_is_plain() -> None:
+    assert _NOISE[0] == 0.05 and _NOISE[-1] > 4
+    assert [after / before for before, after in pairwise(_NOISE)] == pytest.approx([1.5] * 11)
 
 
 def test_limits() -> None:
