@@ -68,7 +68,7 @@ lock: ## Write constraints.txt and constraints/lowest.txt anew: the newest that 
 SAMPLE = 150
 SEED = 0
 WORKERS = 2
-MUTANTS_TESTS = hf_mtl $(addprefix tests/,adapters cards data/test_packing.py data/test_padding.py hub/test_trainer.py inference \
+MUTANTS_TESTS = hf_mtl $(addprefix tests/,adapters cards data/test_packing.py data/test_padding.py hub/test_pushing.py inference \
 	kinds models objectives sharing training)
 
 mutants: install ## Break the core in small ways and list what no test sees; SAMPLE, SEED, WORKERS

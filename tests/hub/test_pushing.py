@@ -1,4 +1,7 @@
-"""The trainer's own pushes: `push_to_hub` and the strategies, with their meaning in transformers."""
+"""The trainer's own pushes: `push_to_hub` and the strategies, with their meaning in transformers.
+
+Every test trains in a process of its own, and so all but one are slow.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ from hub_control import HubClient, HubControl
 from hub_store import READER, WRITER
 
 from hf_mtl.recipe.arguments import argument_problems
-
-pytestmark = pytest.mark.slow  # every test trains in a process of its own
 
 REPO = "ada/out"
 ADAPTERS = {
@@ -48,6 +49,7 @@ def test_a_push_by_hand(
     assert _no_stage(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "checkpoints", "messages"),
     [
@@ -111,6 +113,7 @@ def test_a_run_goes_on_from_the_hub(
     )
 
 
+@pytest.mark.slow
 def test_a_push_under_way_is_not_disturbed(
     hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +140,7 @@ def test_a_push_under_way_is_not_disturbed(
     assert hub.commits(REPO) == ["Training in progress, step 2"]
 
 
+@pytest.mark.slow
 def test_a_branch(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path) -> None:
     hub.ask("put", {"repo": REPO, "files": {}})
     hub.ask("branch", {"repo": REPO, "branch": "trial"})
@@ -152,6 +156,7 @@ def test_a_branch(hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path
     )
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_found_before_training(
     hub: HubControl, client: HubClient, tiny_llama: Path, tmp_path: Path
 ) -> None:
