@@ -134,9 +134,9 @@ def outcome_of(pytest: list[str], tests: list[str], mutation: Mutation) -> str:
         try:
             first = run([*pytest, "-rA", *SELECTED, *tests])
             passed = (line.split() for line in first.stdout.splitlines() if line.startswith("PASSED "))
-            files = {name.split("::")[0] for _, name, *_ in passed}
-            files.update(map(str, Path("tests").rglob(f"test_{Path(mutation.path).stem}.py")))
-            survived = first.returncode in GREEN and not (files and run([*pytest, *sorted(files)]).returncode)
+            files = sorted({name.split("::")[0] for _, name, *_ in passed})
+            files = [*map(str, Path("tests").rglob(f"test_{Path(mutation.path).stem}.py")), *files]
+            survived = first.returncode in GREEN and not (files and run([*pytest, *files]).returncode)
         except subprocess.TimeoutExpired:
             survived = True
     return "survived" if survived else "killed"
