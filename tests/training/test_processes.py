@@ -1,9 +1,11 @@
-"""Two processes make what one makes of the same global batches, in float64 to 1e-10."""
+"""Two processes make what one makes of the same global batches, in float64 to 1e-10; and their sums, by hand."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,32 @@ from forked_writer import ROOT
 from process_cases import CASES, POISONED, run_case
 from torchrun import torchrun
 
-pytestmark = pytest.mark.slow
+import hf_mtl
 
 TOLERANCE = 1e-10
 LOSS = 1e-6  # training losses are summed in fp32, as everywhere
+
+
+# The module alone, since its package takes ten times as long to import.
+SCRIPT = """
+import importlib.util, json, sys
+import torch
+
+rank, meeting, file = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+spec = importlib.util.spec_from_file_location("processes", file)
+processes = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(processes)
+alone = processes.gathered("alone"), processes.several()
+torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+buffers = [torch.tensor([1.0, 2.0]) * (rank + 1), torch.tensor([10.0]) * (rank + 1)]
+sums = processes.sum_over_processes(buffers, {"one": torch.tensor(0.5 + rank), "two": torch.tensor(rank)})
+processes.wait()
+print(json.dumps([
+    alone, processes.several(), [buffer.tolist() for buffer in buffers], {key: float(own) for key, own in sums.items()},
+    processes.gathered({"rank": rank}),
+]))
+torch.distributed.destroy_process_group()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +77,7 @@ def _same_log(one: list[dict[str, float]], two: list[dict[str, float]]) -> None:
             assert second[key] == pytest.approx(value, rel=tolerance, nan_ok=True), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_make_what_one_makes(
     tiny_llama: Path, tmp_path: Path, of_two: list[dict[str, Any]], case: str
@@ -68,6 +93,7 @@ def test_two_processes_make_what_one_makes(
     assert one["updates"] == first["updates"] == second["updates"]
 
 
+@pytest.mark.slow
 def test_a_row_that_one_process_has(of_two: list[dict[str, Any]]) -> None:
     """So the other one has no gradient of `verbs` of its own, and yet makes the same update."""
     first, second = (ends["one row"]["computed"] for ends in of_two)
@@ -78,6 +104,7 @@ def test_a_row_that_one_process_has(of_two: list[dict[str, Any]]) -> None:
     assert any("mlp" in names for names in both)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["nan", "nan, shared", "an aggregator, nan"])
 def test_a_nan_in_one_process_is_skipped_by_both(of_two: list[dict[str, Any]], case: str) -> None:
     first, second = (ends[case] for ends in of_two)
@@ -87,3 +114,28 @@ def test_a_nan_in_one_process_is_skipped_by_both(of_two: list[dict[str, Any]], c
     assert "mlp" in first["computed"][POISONED] and "mlp" in second["computed"][POISONED]
     assert 0 < len(incident["rows"]) < 4  # of four: the process without a NaN had the others
     assert first["updates"]["mlp"] == 11 and first["updates"]["verbs"] == 12
+
+
+def test_two_processes_add_up_and_tell_each_other(tmp_path: Path) -> None:
+    file = str(Path(hf_mtl.__file__).parent / "training" / "processes.py")
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(rank), str(tmp_path / "meeting"), file],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        printed = [process.communicate(timeout=120)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    for own in printed:
+        assert json.loads(own.splitlines()[-1]) == [
+            [["alone"], False],
+            True,
+            [[3.0, 6.0], [30.0]],
+            {"one": 2.0, "two": 1.0},
+            [{"rank": 0}, {"rank": 1}],
+        ]
