@@ -10,7 +10,6 @@ import logging
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.training.owners import Group
 from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.state import State
 
 __all__ = ["BestRound", "BestWeights", "Record"]
 
@@ -169,14 +169,15 @@ class BestWeights:
         shared = "" if len(named) == 1 else "best mean over tasks that share parameters; "
         return shared + ", ".join(named)
 
-    def state_dict(self) -> dict[str, Any]:  # Any: plain JSON
-        """The records and best rounds, as JSON; the weights are saved as tensors."""
+    def state_dict(self) -> State:
+        """The records, the best rounds, and the weights by owner."""
         return {
             "records": {name: asdict(record) for name, record in self.records.items()},
             "rounds": [{"tasks": list(group.tasks), **asdict(best)} for group, best in self.rounds.items()],
+            "weights": self.weights,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any], weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Go on where `state_dict` was called.
 
         A group goes on with its best round if it consists of the same tasks as then, and its weights were kept if they
@@ -188,9 +189,9 @@ class BestWeights:
         saved = {frozenset(own["tasks"]): own for own in state["rounds"]}
         for group in self.groups:
             own = saved.get(frozenset(group.tasks))
-            if own is not None and (not self.keep or weights.keys() >= set(group.owners)):
+            if own is not None and (not self.keep or state["weights"].keys() >= set(group.owners)):
                 self.rounds[group] = BestRound(own["round"], own["mean"], own["figures"])
-                self.weights |= {owner: dict(weights[owner]) for owner in group.owners if self.keep}
+                self.weights |= {owner: dict(state["weights"][owner]) for owner in group.owners if self.keep}
             elif own is None and any(tasks & set(group.tasks) for tasks in saved):
                 what = "share parameters now, and other tasks did before; their"
                 if len(group.tasks) == 1:

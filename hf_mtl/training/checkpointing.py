@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -31,20 +33,17 @@ from hf_mtl.training.checkpoints import (
 )
 from hf_mtl.training.containment import Containment
 from hf_mtl.training.control import RunControl
+from hf_mtl.training.last_good import LastGood
 from hf_mtl.training.meter import TaskMeter
 from hf_mtl.training.mixtures import StopRule
-from hf_mtl.training.new_tasks import check_new_tasks
-from hf_mtl.training.processes import gathered, wait
-from hf_mtl.training.random_state import capture_random_state, restore_random_state
-from hf_mtl.training.snapshot import (
-    Parts,
-    check_run,
-    restore_optimizers,
-    restore_state,
-    restore_weights,
-    run_document,
-    snapshot,
-)
+from hf_mtl.training.optimization import TaskOptimizer
+from hf_mtl.training.owners import Owners
+from hf_mtl.training.processes import wait
+from hf_mtl.training.resuming import check_new_tasks, check_run
+from hf_mtl.training.rounds import RoundLoader, RoundPlan
+from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.sources import RowSource
+from hf_mtl.training.state import Registry
 from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["CheckpointingTrainer"]
@@ -53,17 +52,23 @@ logger = logging.getLogger(__name__)
 
 
 @stock_without_tasks
-class CheckpointingTrainer(Trainer, Parts):
+class CheckpointingTrainer(Trainer):
     """Abstract: a trainer whose checkpoints are whole or absent, and hold all that its future depends on."""
 
     # Until the constructor says otherwise there are no tasks, and this is a stock Trainer.
     suite: TaskSuite = MappingProxyType({})  # type: ignore[assignment]
     model: RoutedModel
     args: MultiTaskTrainingArguments
+    owners: Owners
+    sources: Mapping[str, RowSource]
+    task_settings: dict[str, TaskSettings]
+    plan: RoundPlan
+    loader: RoundLoader
+    task_optimizers: dict[str, TaskOptimizer]
+    good: LastGood
     _checkpoint: Checkpoint | None = None  # while a resume is under way
     _mean_loss: float | None = None  # of all rounds, while a run is being ended
     _control: RunControl
-    _last_step: tuple[float | None, float | None] = (None, None)  # its gradient norm and learning rate
 
     def begin_records(self) -> None:
         """Forget what an earlier call of `train` remembered of its tasks: figures, strikes, best weights."""
@@ -82,6 +87,11 @@ class CheckpointingTrainer(Trainer, Parts):
         )
         groups = self.owners.groups(self.suite.names)
         self.best = BestWeights(self.task_settings, groups, keep=self.args.load_best_model_at_end)
+        self.registry = Registry()  # a subclass adds what it carries on itself in `create_optimizer`
+        self.registry.add({
+            "weights": self.owners, "meter": self.meter, "objective": self.shared_objective, "cosines": self.cosines,
+            "containment": self.containment, "best": self.best,
+        })  # fmt: skip
 
     def resume_folder(self, asked: str | bool | None) -> str | None:
         """The folder to resume from.
@@ -102,26 +112,14 @@ class CheckpointingTrainer(Trainer, Parts):
             )
         return str(found)
 
-    def restore_run(self) -> None:
-        """After a resume: check what the run is given, and go to its place in the rounds.
+    def round_plan(self) -> RoundPlan:
+        """All rounds of this run, from the first."""
+        raise NotImplementedError
 
-        Raises:
-            CheckpointError: If the run is given something else, so that going on would have no meaning.
-        """
-        if self._checkpoint is not None:
-            saved: Any = self._checkpoint.document("run")  # Any: plain JSON
-            where = str(self._checkpoint.folder)
-            check_run(saved, self._run_document(), where=where)
-            restore_state(self, self._checkpoint)
-            state: Any = self._checkpoint.document("state")
-            check_new_tasks(
-                self.plan,
-                self.task_settings,
-                state["plan"]["planned"],
-                max_steps=self.args.max_steps,
-                stop=StopRule(self.args.stop_rule),
-                where=where,
-            )
+    def begin_plan(self) -> None:
+        """Make the plan of this run, as a part of it."""
+        self.plan = self.round_plan()
+        self.registry.add({"plan": self.plan})
 
     @property
     def data_seed(self) -> int:
@@ -129,33 +127,35 @@ class CheckpointingTrainer(Trainer, Parts):
         return self.args.seed if self.args.data_seed is None else self.args.data_seed
 
     def _run_document(self) -> dict[str, Any]:
-        return run_document(
-            self,
-            fingerprint=self.model.identity.fingerprint,
-            seed=self.data_seed,
-            processes=self.args.world_size,
-        )
+        """What this run is given, as far as a resume must know it."""
+        tasks = {
+            name: {
+                "settings": asdict(self.task_settings[name]),
+                "rows": source.fingerprint(),
+                "count": source.rows,
+                "kind": repr(self.suite[name].own_kind),
+                "labels": list(self.suite[name].declared.labels or ()),
+            }
+            for name, source in self.sources.items()
+        }
+        given = {
+            "base": self.model.identity.fingerprint,
+            "seed": self.data_seed,
+            "processes": self.args.world_size,
+        }
+        return given | {"tasks": tasks}
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # Any: as in the parent
         """Write a checkpoint, whole or not at all, and delete what `save_total_limit` has no room for."""
         self.store_flos()
         if self.control.should_epoch_stop:  # a resume goes on where this run does
             self.loader.end_epoch()
-        random = gathered(capture_random_state())
+        tensors, state = self.registry.state()
         run_dir = Path(self._get_output_dir(trial=trial))
         folder = run_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         self._note_best_checkpoint(run_dir, folder)
         if self.args.should_save:
-            more = {
-                "loss": self._tr_loss.item(),
-                "total_loss": self._total_loss_scalar,
-                "last_logged": self._globalstep_last_logged,
-                "epoch_end_due": self._control.epoch_end_due(),
-                "last_step": list(self._last_step),
-            }
-            tensors, documents = snapshot(self, run=self._run_document(), more=more)
-            for rank, (streams, document) in enumerate(random):
-                tensors[f"random-{rank}"], documents[f"random-{rank}"] = streams, document
+            documents = {"run": self._run_document(), "state": state}
             write_checkpoint(folder, tensors, documents, also=self._save_public)
             if self.args.push_to_hub:
                 self._push_from_checkpoint(str(folder))
@@ -191,18 +191,30 @@ class CheckpointingTrainer(Trainer, Parts):
         save_suite(self.model, folder / "adapters", names=[*self.suite, *others], processor=None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        """Check a checkpoint and take its weights over; the rest follows when rounds and optimizers are there."""
+        """Check what the run is given, and restore all parts that there are before the loop begins.
+
+        The plan is among them, for the loop, the optimizers and their schedules are made by it.
+
+        Raises:
+            CheckpointError: If the run is given something else, so that going on would have no meaning.
+        """
         self._checkpoint = read_checkpoint(Path(resume_from_checkpoint))
-        restore_weights(self, self._checkpoint, where=resume_from_checkpoint)
+        saved: Any = self._checkpoint.document("run")  # Any: plain JSON
+        state: Any = self._checkpoint.document("state")
+        check_run(saved, self._run_document(), where=resume_from_checkpoint)
+        self.begin_plan()
+        self.registry.restore(self._checkpoint)
+        check_new_tasks(
+            self.plan,
+            self.task_settings,
+            state["plan"]["planned"],
+            max_steps=self.args.max_steps,
+            stop=StopRule(self.args.stop_rule),
+            where=resume_from_checkpoint,
+        )
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if self._checkpoint is not None:
-            restore_optimizers(self, self._checkpoint)
-
-    def finish_resume(self) -> None:
-        """Restore what is left to be restored where there was no round, at the first of which the loop does it."""
-        if self._checkpoint is not None:
-            self._load_rng_state(str(self._checkpoint.folder))
+        """Nothing here: each owner's optimizer and schedule are a part like others."""
 
     def _finalize_training(
         self, trial: Any, num_train_samples: int, start_time: float
@@ -223,25 +235,15 @@ class CheckpointingTrainer(Trainer, Parts):
         super().log(logs, start_time)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """The last thing that the stock loop restores, just before the first round."""
+        """Just before the first round, restore the other parts. The loop has made its sums of losses anew by now."""
         if self._checkpoint is None:
             return
-        state: Any = self._checkpoint.document("state")  # Any: plain JSON
-        run: Any = self._checkpoint.document("run")
-        self._tr_loss.fill_(state["loss"])
-        self._total_loss_scalar = state["total_loss"]
-        self._globalstep_last_logged = state["last_logged"]
-        rank = self.args.process_index
-        if rank < run["processes"]:
-            restore_random_state(
-                self._checkpoint.tensors(f"random-{rank}"), self._checkpoint.document(f"random-{rank}")
-            )
+        self.registry.restore(self._checkpoint)
         self._checkpoint = None
-        if state["epoch_end_due"]:
+        if self._control.in_epoch:
             # The checkpoint is of the epoch's last round, and what ends an epoch comes after it.
-            self._control.in_epoch = True
             self.control = self.callback_handler.on_epoch_end(self.args, self.state, self.control)
-            grad_norm, rate = state["last_step"]
+            grad_norm, rate = self._control.last_step
             epoch = self.state.epoch or 0.0
             self._maybe_log_save_evaluate(
                 self._tr_loss, grad_norm, self.model, None, epoch, None, time.time(), learning_rate=rate
@@ -259,7 +261,7 @@ class CheckpointingTrainer(Trainer, Parts):
         learning_rate: float | None = None,
     ) -> None:
         """At the end of a round and of an epoch; nothing at that of an epoch which a signal broke off."""
-        self._last_step = (None if grad_norm is None else float(grad_norm), learning_rate)
+        self._control.last_step = (None if grad_norm is None else float(grad_norm), learning_rate)
         if self._control.breaks_off:
             self.control.should_log = self.control.should_evaluate = self.control.should_save = False
         super()._maybe_log_save_evaluate(

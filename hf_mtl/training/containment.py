@@ -11,15 +11,13 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from hf_mtl.errors import TrainingError
 
 __all__ = ["Containment"]
 
 logger = logging.getLogger(__name__)
-
-Reaction = Literal["skip", "report", "raise"]
 
 _WINDOW = 64  # norms that the running median is taken over
 _FEWEST = 16  # norms before a spike can be told

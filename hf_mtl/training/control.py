@@ -8,15 +8,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from hf_mtl.training.rounds import RoundLoader
+from hf_mtl.training.state import State
 
-__all__ = ["RunControl", "StopSignal"]
+__all__ = ["LoopState", "RunControl", "StopSignal"]
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,7 @@ class RunControl(TrainerCallback):
     Attributes:
         stopping: Whether a process was asked to stop; set by the trainer after each round.
         in_epoch: Whether a round was made since the last end of an epoch.
+        last_step: The gradient norm and the learning rate of the latest round.
         breaks_off: Whether the end of an epoch that the loop has come to is to be none: rounds of the epoch were broken
             off by a signal, or there were none.
     """
@@ -111,6 +114,7 @@ class RunControl(TrainerCallback):
         self.stopping = False
         self.breaks_off = False
         self.in_epoch = False
+        self.last_step: Sequence[float | None] = (None, None)
 
     def epoch_end_due(self) -> bool:
         """Whether the last round was the last of its epoch, and what follows at an epoch's end has not begun."""
@@ -155,3 +159,28 @@ class RunControl(TrainerCallback):
     def _over(self) -> bool:
         plan = self.loader.plan
         return not plan.active or plan.number >= plan.rounds
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """What the stock loop begins anew at a resume, as a part of a run: sums of losses, and an end of an epoch."""
+
+    trainer: Trainer
+    control: RunControl
+
+    def state_dict(self) -> State:
+        """The sums, and the end of the epoch with what it is to log."""
+        return {
+            "loss": self.trainer._tr_loss.item(),
+            "total_loss": self.trainer._total_loss_scalar,
+            "last_logged": self.trainer._globalstep_last_logged,
+            "epoch_end_due": self.control.epoch_end_due(),
+            "last_step": list(self.control.last_step),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on where `state_dict` was called."""
+        self.trainer._tr_loss.fill_(state["loss"])
+        self.trainer._total_loss_scalar = state["total_loss"]
+        self.trainer._globalstep_last_logged = state["last_logged"]
+        self.control.in_epoch, self.control.last_step = state["epoch_end_due"], state["last_step"]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hf_mtl.training.optimization import TaskOptimizer
+from hf_mtl.training.state import State
 
 __all__ = ["LastGood"]
 
@@ -142,40 +142,24 @@ class LastGood:
         """Whether all tasks have gone bad, and none has good weights that it learned."""
         return set(tasks) <= self.out | self.failing and not self.learned & set(tasks)
 
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """By owner, the copies, for a checkpoint."""
-        tensors: dict[str, dict[str, Tensor]] = {}
-        for owner, copies in self._weights.items():
-            tensors[owner] = {f"weights:{i}": copy for i, copy in enumerate(copies)}
-            for i, moments in enumerate(self._moments.get(owner, [])):
-                tensors[owner] |= {f"{key}:{i}": value for key, value in moments.items()}
-        return tensors
-
-    def state_dict(self) -> dict[str, Any]:  # Any: plain JSON
-        """All else, as JSON."""
+    def state_dict(self) -> State:
+        """The copies by owner and flat buffer, and all else."""
         sets = {"learned": self.learned, "failing": self.failing, "out": self.out}
         return {
+            "weights": dict(self._weights),
+            "moments": dict(self._moments),
             "updates": dict(self._updates),
             "steps": dict(self.steps),
             **{key: sorted(value) for key, value in sets.items()},
         }
 
-    def load(self, state: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Go on where `state_dict` and `tensors` were called. Owners and tasks that are gone are left out."""
-        for owner, copies in tensors.items():
-            if owner not in self._optimizers:
-                continue
-            flats = self._optimizers[owner].flats
-            split = [
-                {key.rpartition(":")[0]: t for key, t in copies.items() if key.endswith(f":{i}")}
-                for i in range(len(flats))
-            ]
-            self._weights[owner] = [
-                own.pop("weights").to(flat.flat.device, copy=True)
-                for own, flat in zip(split, flats, strict=True)
-            ]
+    def load_state_dict(self, state: State) -> None:
+        """Go on where `state_dict` was called. Owners and tasks that are gone are left out."""
+        for owner in [name for name in self._optimizers if name in state["weights"]]:
+            copies = zip(state["weights"][owner], self._optimizers[owner].flats, strict=True)
+            self._weights[owner] = [copy.to(flat.flat.device, copy=True) for copy, flat in copies]
             if owner in self._users:
-                self._moments[owner] = split
+                self._moments[owner] = state["moments"][owner]
             self._updates[owner] = state["updates"][owner]
         tasks = {*self._optimizers, *(task for users in self._users.values() for task in users)}
         self.steps = {name: step for name, step in state["steps"].items() if name in tasks}

@@ -11,7 +11,7 @@ import torch
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.models.probes import Finding
-from hf_mtl.training.control import RunControl
+from hf_mtl.training.control import LoopState, RunControl
 from hf_mtl.training.isolation import check_isolation
 from hf_mtl.training.measuring import MeasuringTrainer
 from hf_mtl.training.mixtures import StopRule
@@ -61,10 +61,11 @@ class LoopingTrainer(MeasuringTrainer):
         """
         if len(self.sources) > 1:
             self.isolation = check_isolation(self.model, self.sources.values(), self.args)
-        self.plan = self.round_plan()
-        self.restore_run()
+        if self._checkpoint is None:  # else the plan has been restored
+            self.begin_plan()
         self.loader = RoundLoader(self.plan, epochs=self._epochs())
         self._control = RunControl(self.loader)
+        self.registry.add({"loop": LoopState(self, self._control)})
         self.callback_handler.remove_callback(RunControl)  # of a run that ended by an exception
         # Before all others, so that they see the epoch as it is.
         self.callback_handler.callbacks.insert(0, self._control)

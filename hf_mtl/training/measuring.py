@@ -33,7 +33,7 @@ class MeasuringTrainer(PushingTrainer):
     """Abstract: a trainer whose tasks are measured in shared passes."""
 
     sources: Mapping[str, RowSource]
-    _evaluator: Evaluator | None
+    _evaluator: Evaluator | None = None
 
     def evaluate(
         self,

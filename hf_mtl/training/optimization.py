@@ -17,6 +17,7 @@ from transformers import get_scheduler
 
 from hf_mtl.training.flat import FlatParameters
 from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.state import State
 
 __all__ = ["SuiteOptimizer", "SuiteSchedule", "TaskOptimizer"]
 
@@ -131,6 +132,16 @@ class TaskOptimizer:
                 else:
                     continue
                 self.optimizer.state[flat.flat][key] = value
+
+    def state_dict(self) -> State:
+        """The optimizer's state, the updates so far (the place in the schedule), and the latest learning rate."""
+        return {"tensors": self.state_tensors(), "updates": self.steps, "learning_rate": self.learning_rate}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on where `state_dict` was called."""
+        self.load_state_tensors(state["tensors"])
+        self.rewind(state["updates"])
+        self.learning_rate = state["learning_rate"]
 
     def copied_state(self) -> list[dict[str, Tensor]]:
         """A copy of the optimizer's state of each flat buffer."""

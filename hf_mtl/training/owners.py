@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.models import RoutedModel
+from hf_mtl.training.state import State
 
 __all__ = ["Group", "Owners", "adapter_of", "owners_of"]
 
@@ -69,6 +71,31 @@ class Owners:
             )
             for union in dict.fromkeys(together.values())
         )
+
+    def state_dict(self) -> State:
+        """The weights, by owner and name."""
+        return {owner: dict(own) for owner, own in self.parameters.items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take the weights over; owners that the state lacks keep theirs.
+
+        Raises:
+            CheckpointError: If an owner has other parameters than the saved one; then nothing has been changed.
+        """
+        pairs: list[tuple[Tensor, Tensor]] = []
+        for owner, parameters in self.parameters.items():
+            own = state.get(owner, parameters)
+            shapes, saved = ({key: list(t.shape) for key, t in named.items()} for named in (parameters, own))
+            if shapes != saved:
+                differ = [key for key in {**shapes, **saved} if shapes.get(key) != saved.get(key)]
+                raise CheckpointError(
+                    f"the adapter of {owner!r} is another one than the checkpoint's; they differ in "
+                    f"{listing(differ[:4])}. Set its config back, or give the task a new name to start it anew."
+                )
+            pairs += [(parameter, own[key]) for key, parameter in parameters.items()]
+        with torch.no_grad():
+            for parameter, tensor in pairs:
+                parameter.copy_(tensor)
 
 
 def owners_of(model: RoutedModel, tasks: Collection[str]) -> Owners:

@@ -18,12 +18,31 @@ import torch
 from torch import Tensor
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.training.processes import gathered
+from hf_mtl.training.state import State
 
-__all__ = ["capture_random_state", "restore_random_state"]
+__all__ = ["RandomStreams", "capture_random_state", "restore_random_state"]
 
 logger = logging.getLogger(__name__)
 
 _NUMPY_GENERATOR = "MT19937"  # of numpy's global stream, unless somebody sets another
+
+
+class RandomStreams:
+    """The random streams of all processes, as a part of a run in the process `rank`."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = str(rank)
+
+    def state_dict(self) -> State:
+        """The streams by process; all processes must ask for them."""
+        streams = enumerate(gathered(capture_random_state()))
+        return {str(rank): {"streams": tensors, "rest": rest} for rank, (tensors, rest) in streams}
+
+    def load_state_dict(self, state: State) -> None:
+        """Set this process's streams, unless there were fewer processes."""
+        if self._rank in state:
+            restore_random_state(state[self._rank]["streams"], state[self._rank]["rest"])
 
 
 def capture_random_state() -> tuple[dict[str, Tensor], dict[str, object]]:

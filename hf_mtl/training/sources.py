@@ -213,7 +213,8 @@ class StreamedRows(RowSource):
 
     def restart(self) -> None:
         """As in `RowSource`."""
-        self.load_state_dict({"stream": {"epoch": 0, "rows": 0}, "read": 0})
+        start = {"epoch": 0, "rows": 0}
+        self.load_state_dict({"stream": start, "read": 0, "ends": (), "place": {}, "skipped": {}})
 
     def fingerprint(self) -> None:
         """A stream is not recognised: it is read on from where it was."""
@@ -232,13 +233,10 @@ class StreamedRows(RowSource):
         """As in `RowSource`; the epoch's rows so far are read once more and passed by."""
         self._stream.load_state_dict(state["stream"])
         self._read = state["read"]
-        # Checkpoints of older versions do not say where the epoch began.
-        self._place = _Place(
-            **state.get("place", {"epoch": state["stream"]["epoch"], "began": state["read"]})
-        )
-        self.skipped.load_state_dict(state.get("skipped", {}))
+        self._place = _Place(**state["place"])
+        self.skipped.load_state_dict(state["skipped"])
         if self._ends is not None:
-            self._ends.add_ids(state.get("ends", ()))
+            self._ends.add_ids(state["ends"])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from hf_mtl.adapters import renew_casts
 from hf_mtl.errors import ConfigError
-from hf_mtl.evaluation import Evaluator
 from hf_mtl.export import MANIFEST_FILE
 from hf_mtl.keywords import collecting_keywords
 from hf_mtl.models import RoutedModel, place_suite
@@ -56,9 +55,11 @@ from hf_mtl.training.precision import forward_pass, passing_casts, refuse_scalin
 from hf_mtl.training.processes import Replica, wait
 from hf_mtl.training.progress import ProgressDisplay
 from hf_mtl.training.pushing import remove_stages
+from hf_mtl.training.random_state import RandomStreams
 from hf_mtl.training.rounds import Round
 from hf_mtl.training.settings import defaults_of_shared
 from hf_mtl.training.soft import SoftSharing
+from hf_mtl.training.state import Named
 from hf_mtl.training.step import RoundStep
 from hf_mtl.training.stock import stock_without_tasks
 from hf_mtl.training.task_gradients import TaskGradients
@@ -165,7 +166,6 @@ class MultiTaskTrainer(LoopingTrainer):
         self.sources, self.task_settings = row_sources(self.suite, routed, processor, args)
         self.owners = owners_of(routed, self.suite.names)
         self.task_optimizers: dict[str, TaskOptimizer] = {}
-        self._evaluator: Evaluator | None = None
         self._soft: SoftSharing | None = None
         self._signal = StopSignal()
         evaluated = {name: task.eval for name, task in self.suite.items() if task.eval is not None}
@@ -238,12 +238,12 @@ class MultiTaskTrainer(LoopingTrainer):
             cls, options = self.get_optimizer_cls_and_kwargs(settings.arguments(self.args))
             factory = partial(cls, **options)
             self.task_optimizers[owner] = TaskOptimizer(parameters, settings, factory, spared)
-        self.suite_optimizer = SuiteOptimizer(self.task_optimizers)
-        self.optimizer = self.suite_optimizer
+        self.optimizer = self.suite_optimizer = SuiteOptimizer(self.task_optimizers)
         self.good = LastGood(self.task_optimizers, self.owners.users)
-        self._soft = (
-            SoftSharing(self.model, self.suite.names, self.sharing) if self.sharing.strength else None
-        )
+        streams = RandomStreams(self.args.process_index)  # last, for restoring others may draw
+        self.registry.add({"optimizer": Named(self.task_optimizers), "good": self.good, "random": streams})
+        if self.sharing.strength:
+            self._soft = SoftSharing(self.model, self.suite.names, self.sharing)
         self._round_step = RoundStep(
             self.model,
             self.suite,
@@ -380,7 +380,7 @@ class MultiTaskTrainer(LoopingTrainer):
         self, trial: Any, num_train_samples: int, start_time: float
     ) -> Any:  # Any: as in the parent
         """Tell what the mixture came to, and restore good and, where that is asked for, best weights."""
-        self.finish_resume()
+        self._load_rng_state(None)  # where there was no round, at the first of which the loop does it
         self.put_back_failing()
         summary: Any = self.plan.log.summary()  # Any: plain JSON
         for name, own in summary["tasks"].items() if self.args.mixture != "all" else ():

@@ -15,6 +15,7 @@ from hf_mtl.errors import ConfigError
 from hf_mtl.training.best import BestWeights
 from hf_mtl.training.owners import Group
 from hf_mtl.training.settings import TaskSettings
+from hf_mtl.training.state import State, joined, split
 
 FALLING = TaskSettings(2, 10, 1e-2, "linear", 2.0, 0.1, 1.0, patience=2)
 RISING = replace(FALLING, metric="accuracy", greater_is_better=True)
@@ -42,10 +43,15 @@ def _followed(*, resume_after: int | None = None) -> tuple[BestWeights, dict[str
         found = {name: {"loss": loss, "accuracy": accuracy} for name in settings}
         assert best.evaluated(found, parameters, number) == stopped
         if number == resume_after:
-            state, weights = json.loads(json.dumps(best.state_dict())), best.weights
+            state = _read_again(best)
             best = BestWeights(settings, _alone(settings), keep=True)
-            best.load_state_dict(state, weights)
+            best.load_state_dict(state)
     return best, parameters
+
+
+def _read_again(best: BestWeights) -> State:
+    values, tensors = split(best.state_dict())
+    return joined(json.loads(json.dumps(values)), tensors)
 
 
 @pytest.mark.parametrize("resume_after", [None, 0, 1, 2, 3])
@@ -97,9 +103,9 @@ def test_tasks_that_share_parameters_have_one_best_round(resume_after: int | Non
         best.evaluated({"falling": {"loss": loss}, "rising": {"accuracy": accuracy}}, parameters, number)
         means.append(best.rounds[BOUND].mean)
         if number == resume_after:
-            state, weights = json.loads(json.dumps(best.state_dict())), best.weights
+            state = _read_again(best)
             best = _bound(BOUND)
-            best.load_state_dict(state, weights)
+            best.load_state_dict(state)
     assert means == [TOGETHER[0][2], TOGETHER[1][2], *[TOGETHER[2][2]] * 3]
     assert best.rounds[BOUND].round == 2 and best.rounds[BOUND].figures == {"falling": 2.25, "rising": 0.5}
     assert [best.records[name].round for name in ("falling", "rising")] == [3, 0]
@@ -114,7 +120,7 @@ def test_a_group_of_other_tasks_starts_anew(caplog: pytest.LogCaptureFixture, ke
     before.evaluated({"falling": {"loss": 1.0}, "rising": {"accuracy": 1.0}}, parameters, 1)
     for group in (Group(("falling", "rising"), ("falling", "rising", "shared/s")), *_alone(["falling"])):
         after = _bound(group)
-        after.load_state_dict(before.state_dict(), before.weights)
+        after.load_state_dict(before.state_dict())
         assert after.rounds == {} and after.weights == {} and after.records == before.records
     assert [record.message for record in caplog.records] == [
         "resume: 'falling', 'rising' share parameters now, and other tasks did before; their best round starts anew.",
@@ -127,7 +133,7 @@ def test_weights_that_were_not_kept_cannot_be_restored(caplog: pytest.LogCapture
     before, after = _bound(BOUND, keep=False), _bound(BOUND)
     figures = {"falling": {"loss": 1.0}, "rising": {"accuracy": 1.0}}
     before.evaluated(figures, parameters, 1)
-    after.load_state_dict(before.state_dict(), before.weights)
+    after.load_state_dict(before.state_dict())
     assert after.rounds == {}
     after.evaluated(figures | {"rising": {"accuracy": math.nan}}, parameters, 2)
     after.restore(parameters)

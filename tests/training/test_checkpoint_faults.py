@@ -191,8 +191,8 @@ def _edit_index(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("version", "wanted"),
     [
-        (7, "has format 7; this hf_mtl reads up to 2. Upgrade hf-mtl .*written by 9.0"),
-        (1, r"has format 1; this hf_mtl resumes from format 2. Finish .*wrote it \(9.0\), or start anew"),
+        (7, "has format 7; this hf_mtl reads up to 3. Upgrade hf-mtl .*written by 9.0"),
+        (1, r"has format 1; this hf_mtl resumes from format 3. Finish .*wrote it \(9.0\), or start anew"),
     ],
 )
 def test_other_formats(two: Path, version: int, wanted: str) -> None:

@@ -14,6 +14,7 @@ from transformers import Trainer
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_mtl.errors import ConfigError
+from hf_mtl.training.control import LoopState
 from hf_mtl.training.hooks import CALLED, FOR_THE_USER, NOT_CALLED
 from runs import ARGUMENTS, tasks
 
@@ -208,10 +209,10 @@ def test_private_attributes_of_the_parent_that_we_use_still_exist() -> None:
     """What our classes read or set of the parent's own, in the places where the parent sets it."""
 
     def private(cls: type) -> set[str]:
-        return set(re.findall(r"\bself\.(_[a-z]\w*)", inspect.getsource(cls)))
+        return set(re.findall(r"\bself\.(?:trainer\.)?(_[a-z]\w*)", inspect.getsource(cls)))
 
     parent = set(re.findall(r"\bself\.(_[a-z]\w*)(?:: [^=\n]+)? [-+]?= ", inspect.getsource(Trainer)))
-    ours = set().union(*map(private, OUR_CLASSES))
+    ours = set().union(*map(private, [*OUR_CLASSES, LoopState]))
     assert ours & parent == {
         "_created_lr_scheduler",
         "_globalstep_last_logged",

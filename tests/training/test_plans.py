@@ -13,7 +13,7 @@ from random_plans import Ran, Run, random_run, went, with_new_task
 
 from hf_mtl.errors import CheckpointError
 from hf_mtl.training.mixtures import Mixture, MixtureFacts, StopRule
-from hf_mtl.training.new_tasks import check_new_tasks
+from hf_mtl.training.resuming import check_new_tasks
 from hf_mtl.training.rounds import RoundPlan
 
 QUICK, ALL = range(200), range(200, 2000)

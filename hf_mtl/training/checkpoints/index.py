@@ -16,7 +16,7 @@ from hf_mtl.errors import CheckpointDamagedError, CheckpointError
 __all__ = ["FORMAT_VERSION", "INDEX_FILE", "FileEntry", "Index", "files_in"]
 
 INDEX_FILE = "checkpoint.json"
-FORMAT_VERSION = 2  # 1 had no last good weights, and no plan of what is left
+FORMAT_VERSION = 3  # 1 had no last good weights, and no plan of what is left; 2 no parts by name
 
 _KIND = "hf_mtl checkpoint"
 
