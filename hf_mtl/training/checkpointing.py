@@ -89,7 +89,7 @@ class CheckpointingTrainer(Trainer):
         self.best = BestWeights(self.task_settings, groups, keep=self.args.load_best_model_at_end)
         self.registry = Registry()  # a subclass adds what it carries on itself in `create_optimizer`
         self.registry.add({
-            "weights": self.owners, "meter": self.meter, "objective": self.shared_objective, "cosines": self.cosines,
+            "meter": self.meter, "objective": self.shared_objective, "cosines": self.cosines,
             "containment": self.containment, "best": self.best,
         })  # fmt: skip
 
@@ -117,9 +117,9 @@ class CheckpointingTrainer(Trainer):
         raise NotImplementedError
 
     def begin_plan(self) -> None:
-        """Make the plan of this run, as a part of it."""
+        """Make the plan of this run, as a part of it; weights come after it, where no other part has refused."""
         self.plan = self.round_plan()
-        self.registry.add({"plan": self.plan})
+        self.registry.add({"plan": self.plan, "weights": self.owners})
 
     @property
     def data_seed(self) -> int:

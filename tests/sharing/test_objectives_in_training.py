@@ -166,8 +166,11 @@ def test_a_resumed_run_ends_with_the_same_bits(tiny_llama: Path, tmp_path: Path,
 def test_another_objective_cannot_take_over_a_state(tiny_llama: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 3}
     trainer_of(tiny_llama, tmp_path, objective="gradnorm", **settings).train()
+    other = trainer_of(tiny_llama, tmp_path, objective="dwa", **settings)
+    start = {key: p.detach().clone() for key, p in other.owners.parameters["shared/shared"].items()}
     with pytest.raises(CheckpointError, match=r"made with the objective 'gradnorm', this run has 'dwa'"):
-        trainer_of(tiny_llama, tmp_path, objective="dwa", **settings).train(resume_from_checkpoint=True)
+        other.train(resume_from_checkpoint=True)
+    assert all(torch.equal(p, start[key]) for key, p in other.owners.parameters["shared/shared"].items())
 
 
 @pytest.mark.parametrize(

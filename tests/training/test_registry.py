@@ -18,7 +18,7 @@ from hf_mtl.training.checkpoints import read_checkpoint, write_checkpoint
 from hf_mtl.training.state import Registry, State, Stateful
 
 PARTS = (
-    "weights", "meter", "objective", "cosines", "containment", "best", "plan", "loop", "optimizer", "good", "random",
+    "meter", "objective", "cosines", "containment", "best", "plan", "weights", "loop", "optimizer", "good", "random",
 )  # fmt: skip
 
 # What changes in a run and does not go on: by path, why not.
