@@ -151,6 +151,7 @@ def serve(jobs: Mapping[str, Callable[..., str]]) -> None:
             text = ""
         os.close(reader)
         _say({"status": os.waitstatus_to_exitcode(status), "text": text})
+    os._exit(0)  # nothing is left to be done, and Python takes seconds to take itself apart
 
 
 def _say(value: object) -> None:
@@ -200,7 +201,7 @@ class ForkedWriter:
     def close(self) -> None:
         assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.close()
-        self._server.wait(timeout=20)
+        self._server.wait(timeout=60)
         self._server.stdout.close()
 
 

@@ -173,7 +173,11 @@ class BestWeights:
         """The records, the best rounds, and the weights by owner."""
         return {
             "records": {name: asdict(record) for name, record in self.records.items()},
-            "rounds": [{"tasks": list(group.tasks), **asdict(best)} for group, best in self.rounds.items()],
+            "rounds": [
+                {"tasks": list(group.tasks), **asdict(self.rounds[group])}
+                for group in self.groups
+                if group in self.rounds
+            ],
             "weights": self.weights,
         }
 

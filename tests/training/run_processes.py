@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 import time
@@ -16,11 +17,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import everything
 import torch
 from forked_writer import ROOT, ForkedWriter, serve
 from torchrun import torchrun
 from transformers import TrainerCallback
 
+from hf_mtl import MultiTaskTrainer
 from hf_mtl.training.checkpoints import last_checkpoint, read_checkpoint
 from runs import logged, state_of, tasks, trainer_of
 
@@ -39,19 +42,21 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Job:
-    """A run of the three tasks.
+    """A run of the three tasks, or of those of `everything`.
 
     Args:
         model: The base's folder.
         out: The run's folder.
         resume: Whether to go on from the last checkpoint; if there is none, the run starts.
         changes: Training arguments.
+        sharing: A key of `everything.SHARING`; empty for the three tasks.
     """
 
     model: str
     out: str
     resume: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
+    sharing: str = ""
 
     @property
     def notes(self) -> Path:
@@ -75,13 +80,23 @@ class _Progress(TrainerCallback):
         self._note(state.global_step)
 
 
+def _trainer(job: Job) -> MultiTaskTrainer:
+    folders = Path(job.model), Path(job.out)
+    if not job.sharing:
+        return trainer_of(*folders, tasks(), **(SETTINGS | job.changes))
+    settings = SETTINGS | everything.SETTINGS | {"sharing": everything.SHARING[job.sharing]}
+    trainer = trainer_of(*folders, everything.suite(job.sharing), **(settings | job.changes))
+    everything.poison(trainer)
+    return trainer
+
+
 def train(job: Job) -> None:
     """Train to the end, and note with what."""
     torch.set_num_threads(1)
     rank = os.environ.get("RANK", "0")
     job.notes.mkdir(exist_ok=True)
     (job.notes / f"pid-{rank}").write_text(str(os.getpid()))
-    trainer = trainer_of(Path(job.model), Path(job.out), tasks(), **(SETTINGS | job.changes))
+    trainer = _trainer(job)
     if rank == "0":
         trainer.add_callback(_Progress(job.notes / "round"))
     resume = job.resume and last_checkpoint(Path(job.out)) is not None
@@ -90,27 +105,50 @@ def train(job: Job) -> None:
     except SystemExit as error:
         (job.notes / f"status-{rank}").write_text(str(error.code))
         raise
-    torch.save({"state": state_of(trainer), "log": logged(trainer)}, job.notes / f"end-{rank}")
+    end = {"state": state_of(trainer), "log": logged(trainer), "mixture": trainer.plan.log.summary()["tasks"]}
+    torch.save(end, job.notes / f"end-{rank}")
 
 
-def run(text: str) -> str:
+def run(text: str, environment: dict[str, str]) -> str:
     """What the server's children do; what they print goes into a file, for the server's answers are on its output."""
     job = Job(**json.loads(text))
     job.notes.mkdir(exist_ok=True)
-    with (job.notes / "printed").open("w") as printed:
+    os.environ.update(environment)
+    rank = environment.get("RANK", "0")
+    with (job.notes / ("printed" if rank == "0" else f"printed-{rank}")).open("w") as printed:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(printed.fileno(), stream.fileno())
     train(job)
     return "trained"
 
 
-def do(server: ForkedWriter, job: Job) -> tuple[int, str]:
-    """Let the server train to the end; returns the exit status and `trained`."""
-    return server.do("run", json.dumps(asdict(job)))
+def begin(job: Job, *servers: ForkedWriter) -> list[int]:
+    """Let each server start a process of the run, which is one of several if they are; returns their numbers."""
+    job.notes.mkdir(exist_ok=True)
+    (job.notes / "round").unlink(missing_ok=True)
+    together = {} if len(servers) == 1 else {"WORLD_SIZE": str(len(servers)), **_meeting_point()}
+    return [
+        server.start(
+            "run", json.dumps(asdict(job)), together and {**together, "RANK": str(i), "LOCAL_RANK": str(i)}
+        )
+        for i, server in enumerate(servers)
+    ]
+
+
+def _meeting_point() -> dict[str, str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+
+
+def do(job: Job, *servers: ForkedWriter) -> bool:
+    """Train to the end; returns whether all processes did."""
+    begin(job, *servers)
+    return [server.end() for server in servers] == [(0, "trained")] * len(servers)
 
 
 def end_of(job: Job, rank: int = 0) -> dict[str, Any]:
-    """All that a run ended with: the tensors that `train` noted and those of the last checkpoint, and the log."""
+    """All that a run ended with: what `train` noted, and what the last checkpoint holds, but for the clock."""
     noted = torch.load(job.notes / f"end-{rank}", weights_only=True)
     last = last_checkpoint(Path(job.out))
     assert last is not None
@@ -118,17 +156,30 @@ def end_of(job: Job, rank: int = 0) -> dict[str, Any]:
     for file in last.glob("*.safetensors"):
         own = checkpoint.tensors(file.stem)
         noted["state"] |= {f"{last.name}/{file.stem} {key}": value for key, value in own.items()}
-    return dict(noted)
+    for stem in ("run", "state"):
+        document: Any = checkpoint.document(stem)
+        document.get("meter", {}).pop("seconds", None)
+        noted |= {f"{stem} {key}": value for key, value in document.items()}
+    return {**noted, "checkpoint": last.name}
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """The tensors and log entries that are not the same bits."""
+    """The tensors, log entries and other values that are not the same bits."""
     first, second = one["state"], other["state"]
     found = sorted(first.keys() ^ second.keys())
     found += [key for key in first.keys() & second.keys() if not torch.equal(first[key], second[key])]
     if len(one["log"]) != len(other["log"]):
         found.append(f"{len(one['log'])} log entries and {len(other['log'])}")
-    return found + [f"log {a} and {b}" for a, b in zip(one["log"], other["log"], strict=False) if a != b]
+    found += [
+        f"log {a} and {b}" for a, b in zip(one["log"], other["log"], strict=False) if _text(a) != _text(b)
+    ]
+    others = (one.keys() | other.keys()) - {"state", "log"}
+    return found + [key for key in sorted(others) if _text(one.get(key)) != _text(other.get(key))]
+
+
+def _text(value: object) -> str:
+    """The value as text, in which NaN is equal to itself, and every float has all its digits."""
+    return json.dumps(value, sort_keys=True)
 
 
 def round_of(job: Job) -> int | None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from forked_writer import ForkedWriter
-from run_processes import Job, await_round
+from run_processes import Job, await_round, begin
 from small_disk import disk_of
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
@@ -140,7 +138,7 @@ def test_a_second_call_of_train_remembers_nothing_of_the_first(tiny_llama: Path,
 
 def test_two_runs_in_one_folder(tiny_llama: Path, tmp_path: Path, runner: ForkedWriter) -> None:
     job = Job(str(tiny_llama), str(tmp_path / "run"))
-    process = runner.start("run", json.dumps(asdict(job)))
+    [process] = begin(job, runner)
     await_round(job, 1)
     os.kill(process, signal.SIGSTOP)  # so that it has the folder for as long as this takes
     trainer = trainer_of(tiny_llama, tmp_path / "run", tasks(), **SAVING)

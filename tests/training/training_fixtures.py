@@ -21,6 +21,16 @@ def writer() -> Iterator[ForkedWriter]:
 @pytest.fixture(scope="session")
 def runner() -> Iterator[ForkedWriter]:
     """A process that trains in children, which may be killed."""
+    yield from _runner()
+
+
+@pytest.fixture(scope="session")
+def second_runner() -> Iterator[ForkedWriter]:
+    """The same again, for the second process of a run."""
+    yield from _runner()
+
+
+def _runner() -> Iterator[ForkedWriter]:
     server = ForkedWriter(str(Path(__file__).with_name("run_processes.py")))
     yield server
     server.close()
