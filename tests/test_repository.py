@@ -155,10 +155,14 @@ def test_forms_of_issues(name: str) -> None:
     assert any(part.get("validations", {}).get("required") for part in form["body"])
 
 
-@pytest.mark.parametrize("name", ["SECURITY.md", "CONTRIBUTING.md", ".github/PULL_REQUEST_TEMPLATE.md"])
+@pytest.mark.parametrize(
+    "name", ["SECURITY.md", "CONTRIBUTING.md", ".github/PULL_REQUEST_TEMPLATE.md", "docs/promises.md"]
+)
 def test_pages_name_files_and_targets_that_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)", text):
         assert link.startswith("https://") or (ROOT / name).parent.joinpath(link).exists(), link
     for target in re.findall(r"`make ([a-z-]+)", text):
         assert target in _targets(), target
+    for place, test in re.findall(r"`(tests/[\w/]+/)?(test_\w+\.py)`", text):
+        assert list(ROOT.glob(f"{place or 'tests/**/'}{test}")), test
