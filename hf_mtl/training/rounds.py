@@ -144,7 +144,8 @@ class RoundPlan:
             )
             for name, source in sources.items()
         }
-        self._horizon = max_rounds or max(own.steps for own in settings.values())
+        self._longest = max(own.steps for own in settings.values())
+        self._horizon = max_rounds or self._longest
         self._stop, self._max_rounds = stop, max_rounds
         self._participation = Participation(mixture_from(mixture, list(sources)))
         self.rounds, self.planned = self._planned_from_here()
@@ -163,7 +164,7 @@ class RoundPlan:
             name: replace(self._facts[name], steps_done=self.steps[name], loss=self.losses.get(name))
             for name in names
         }
-        return MixtureFacts(self.number, self._horizon, facts)
+        return MixtureFacts(self.number, self._horizon, facts, self._longest)
 
     def _planned_from_here(self) -> tuple[int, dict[str, int]]:
         """The rounds of the whole run and each task's steps in it; tasks that left early make no more."""

@@ -246,9 +246,10 @@ class Annealed(_BySize):
     rows_i ** a, and a falls from 1 to 0.2. Here a = 1 / temperature, and the temperature is what is linear; the
     defaults have the paper's two ends.
 
-    The way is as many rounds long as the longest of the active tasks has planned steps, so it depends on nothing that
-    only the plan of the run could tell. In rounds after that the temperature stays at `end`; a run that stops at the
-    first exhausted task may stop on the way.
+    The way is as many rounds long as the longest task has planned steps, also if that task stops early: so it depends
+    on nothing that only the plan of the run could tell, and where one task stops, no other gets fewer steps than
+    planned. In rounds after that the temperature stays at `end`; a run that stops at the first exhausted task may stop
+    on the way.
 
     Args:
         start: Temperature of the first round, above 0.
@@ -268,8 +269,8 @@ class Annealed(_BySize):
         return [*numbers, *super()._problems()]
 
     def _temperature(self, facts: MixtureFacts) -> float:
-        # The longest task cannot leave before the way is over, so its leaving never moves the temperature.
-        last = max((task.planned_steps for task in facts.tasks.values()), default=1) - 1
+        active = max((task.planned_steps for task in facts.tasks.values()), default=1)
+        last = (facts.longest or active) - 1
         way = min(facts.round / last, 1.0) if last > 0 else 0.0
         return self.start + (self.end - self.start) * way
 

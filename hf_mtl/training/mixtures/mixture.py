@@ -62,11 +62,13 @@ class MixtureFacts:
         round: The coming round, counted from 0.
         rounds: Rounds of the whole run as far as the caller knows them; 0 while the run is being planned.
         tasks: The active tasks, those that can take part, in the order of the suite.
+        longest: The most steps that a task of the run is to make, those included that have left; 0 if it is not known.
     """
 
     round: int
     rounds: int
     tasks: Mapping[str, TaskFacts]
+    longest: int = 0
 
 
 class Mixture(ABC):

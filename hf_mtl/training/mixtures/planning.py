@@ -99,7 +99,7 @@ def _simulated(
     last = number + MAX_PLANNED_ROUNDS if max_rounds is None else max_rounds
     while number < last and not _ended(participation.mixture, stop_rule, tasks):
         active = stop_rule.active(tasks)
-        rates = participation.rates(MixtureFacts(number, facts.rounds, active))
+        rates = participation.rates(MixtureFacts(number, facts.rounds, active, facts.longest))
         left = {name: task.planned_steps - task.steps_done for name, task in active.items()}
         most = last - number if participation.mixture.steady else 1
         passed, made = _stretch(participation, rates, left, most)
