@@ -18,8 +18,9 @@ The names below are loaded at first use, so that importing the package costs not
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from hf_mtl.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hf_mtl.data import Chat, PromptCompletion, read_rows
@@ -41,28 +42,6 @@ if TYPE_CHECKING:
     from hf_mtl.training import MultiTaskTrainer, MultiTaskTrainingArguments
 
 __version__ = "0.1.0"
-
-_HOMES = {
-    "CausalLM": "hf_mtl.tasks",
-    "Chat": "hf_mtl.data",
-    "HfMtlError": "hf_mtl.errors",
-    "ImageClassification": "hf_mtl.tasks",
-    "LabelScoring": "hf_mtl.tasks",
-    "MultiTaskPipeline": "hf_mtl.inference",
-    "MultiTaskTrainer": "hf_mtl.training",
-    "MultiTaskTrainingArguments": "hf_mtl.training",
-    "PromptCompletion": "hf_mtl.data",
-    "QuestionAnswering": "hf_mtl.tasks",
-    "Regression": "hf_mtl.tasks",
-    "RoutedModel": "hf_mtl.models",
-    "Seq2SeqLM": "hf_mtl.tasks",
-    "Task": "hf_mtl.tasks",
-    "TaskSuite": "hf_mtl.tasks",
-    "TextClassification": "hf_mtl.tasks",
-    "TokenClassification": "hf_mtl.tasks",
-    "load_base": "hf_mtl.models",
-    "read_rows": "hf_mtl.data",
-}
 
 __all__ = [
     "CausalLM",
@@ -87,10 +66,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hf_mtl' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "tasks": (
+            "CausalLM ImageClassification LabelScoring QuestionAnswering Regression Seq2SeqLM Task "
+            "TaskSuite TextClassification TokenClassification"
+        ),
+        "data": "Chat PromptCompletion read_rows",
+        "errors": "HfMtlError",
+        "inference": "MultiTaskPipeline",
+        "training": "MultiTaskTrainer MultiTaskTrainingArguments",
+        "models": "RoutedModel load_base",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,7 @@ Whoever needs one asks before the work begins, so that none is found missing beh
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import dataclass
 
 from hf_mtl.errors import ConfigError
@@ -26,18 +27,26 @@ class Package:
         module: What is imported.
         install: What pip is to install.
         name: What the package is called where its module is called otherwise.
+        comes_along: Whether it is installed with hf_mtl, and so missing only from a broken installation.
     """
 
     module: str
     install: str
     name: str | None = None
+    comes_along: bool = False
 
-    def problem(self, what: str) -> str | None:
+    def problem(self, what: str, *, quick: bool = False) -> str | None:
         """Why `what` cannot work here, with what to install; None where the package can be imported.
 
         It is imported, not looked for: one that is there and broken is reported as well.
+
+        Args:
+            what: What needs it.
+            quick: Of a package that comes along, look whether it is there, which does not take its seconds.
         """
         package = self.module.partition(".")[0]
+        if quick and self.comes_along and importlib.util.find_spec(package) is not None:
+            return None
         try:
             for module in (package, self.module):
                 importlib.import_module(module)

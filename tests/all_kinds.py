@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl.data import Sequence
 from hf_mtl.models import RoutedModel
-from hf_mtl.models.architectures import architecture_of
+from hf_mtl.models.layouts import architecture_of
 
 __all__ = ["ABSENT", "BARE", "adapters_for", "mixed_model", "mixed_sequences"]
 

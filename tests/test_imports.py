@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -55,6 +57,18 @@ def test_public_name_exists_and_is_explained(name: str) -> None:
 def test_public_names_are_listed() -> None:
     assert sorted(hf_mtl.__all__) == sorted(set(hf_mtl.__all__))
     assert set(hf_mtl.__all__) <= set(dir(hf_mtl))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "hf_mtl").rglob("__init__.py")), ids=lambda path: path.parent.name
+)
+def test_names_of_a_package_are_no_modules(path: Path) -> None:
+    """Also those that are loaded at first use: no module of the package takes a name's place."""
+    package = importlib.import_module(".".join(path.parent.relative_to(ROOT).parts))
+    for module in path.parent.glob("*.py"):
+        if module.stem not in ("__init__", "__main__"):
+            importlib.import_module(f"{package.__name__}.{module.stem}")
+    assert not [name for name in package.__all__ if isinstance(getattr(package, name), ModuleType)]
 
 
 def test_unknown_name() -> None:

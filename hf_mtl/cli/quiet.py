@@ -23,16 +23,16 @@ class _Notices(logging.Handler):
 
 
 def be_quiet() -> None:
-    """Switch bars and notices off for the rest of the process, and show our own. Imports transformers and datasets.
+    """Switch bars and notices off for the rest of the process, and show our own. Imports transformers.
 
     Our notices (how batches are laid out, which task stops and why) go to the standard error output.
     """
-    # Read when huggingface_hub is imported, and it comes with both.
+    # Read when huggingface_hub and datasets are imported; the first comes with transformers.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger(_CHATTY).setLevel(logging.ERROR)
     for renamed in PEFT_NOTICES:
         warnings.filterwarnings("ignore", message=renamed, category=FutureWarning)
-    import datasets
     import transformers
 
     own = logging.getLogger("hf_mtl")
@@ -41,4 +41,7 @@ def be_quiet() -> None:
         own.addHandler(_Notices())
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
+    if "datasets" in sys.modules:
+        import datasets
+
+        datasets.disable_progress_bars()

@@ -21,7 +21,6 @@ from rich.console import Console
 
 from hf_mtl.data.archives import extract
 from hf_mtl.data.catalogue import ASSETS, Asset, PackageFile
-from hf_mtl.data.conversions import CONVERSIONS as _CONVERSIONS
 from hf_mtl.data.download import PublishedFile, download, locate, shown
 from hf_mtl.data.package_index import locate_npm, locate_sdist
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
@@ -115,6 +114,8 @@ def _is_whole(folder: Path) -> bool:
 
 def _build(name: str, asset: Asset, target: Path) -> None:
     """Fetch, extract and convert; called under the asset's lock."""
+    from hf_mtl.data.conversions import CONVERSIONS
+
     if problem := asset_problem(name):
         raise ConfigError(problem)
     _remove_leftovers(target)
@@ -125,7 +126,7 @@ def _build(name: str, asset: Asset, target: Path) -> None:
         if asset.file and archive:
             extract(archive, asset.file.members, source)
             _say(f"Converting {asset.file.names}, once: {asset.wait} ...")
-        _CONVERSIONS[asset.convert](source, converted)
+        CONVERSIONS[asset.convert](source, converted)
         _write_base_file(asset, converted)
         _sync(converted)
         converted.replace(target)

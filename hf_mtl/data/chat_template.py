@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from hf_mtl.data.conversation import Conversation, Message
 from hf_mtl.errors import ConfigError, DataError, listing
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["ChatTemplate", "option_problem"]
 
@@ -100,6 +101,8 @@ class ChatTemplate:
         `apply_chat_template` gives a mask of tokens instead, which ends at a turn that begins with a character
         without a token, and cuts the last character's tokens down to the first.
         """
+        from transformers.utils.chat_template_utils import render_jinja_template
+
         special = dict(self.tokenizer.special_tokens_map)
         with self._refusing(conversation.messages):
             rendered: Any = render_jinja_template(  # Any: its annotation is not what it returns

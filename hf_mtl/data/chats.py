@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from hf_mtl.data.chat_template import ChatTemplate
 from hf_mtl.data.conversation import Conversation, Message
 from hf_mtl.data.tokens import added_ids, common_start, first_learned, tokens_between, tokens_of
 from hf_mtl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["ChatEncoder", "LearnedSpans"]
 

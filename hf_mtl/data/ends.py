@@ -10,13 +10,14 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from transformers import PreTrainedTokenizerBase
-
-from hf_mtl.data.encoding import Example
+from hf_mtl.data.examples import Example
 from hf_mtl.data.tokens import added_ids
 from hf_mtl.errors import ConfigError, listing
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["EndFinder", "EndToken", "answer_text", "check_ends", "last_run"]
 

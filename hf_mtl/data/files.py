@@ -9,34 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from datasets import Dataset, IterableDataset, Value
 from datasets import load_dataset as _load_dataset
 from datasets.exceptions import DatasetGenerationError
 
-from hf_mtl.data.conll import looks_like_conll, read_conll
+from hf_mtl.data.conll import read_conll
 from hf_mtl.data.delimited import delimited_options
+from hf_mtl.data.file_formats import check_file, check_sample, format_of
 from hf_mtl.data.image_paths import with_images
 from hf_mtl.data.json_files import JsonRows, json_document, json_lines
 from hf_mtl.data.plain_text import read_texts
-from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.errors import DataError
 
-__all__ = ["FORMATS", "check_file", "format_of", "read_rows", "stream_rows"]
-
-FORMATS: Final[Mapping[str, str]] = {
-    ".jsonl": "json lines", ".ndjson": "json lines", ".json": "json", ".csv": "csv", ".tsv": "csv",
-    ".parquet": "parquet", ".arrow": "arrow", ".txt": "text", ".conll": "conll", ".conllu": "conll",
-    ".bio": "conll", ".iob": "conll", ".iob2": "conll",
-}  # fmt: skip
-"""By a file's ending, what it holds."""
-
-_ELSEWHERE: Final = {
-    ".gz": "unpack it first", ".zip": "unpack it first", ".zst": "unpack it first", ".bz2": "unpack it first",
-    ".xz": "unpack it first", ".xlsx": "save the sheet as CSV", ".xls": "save the sheet as CSV",
-    ".ods": "save the sheet as CSV", ".feather": "write it as Parquet", ".pkl": "write it as Parquet",
-    ".xml": "write its records as JSON lines",
-}  # fmt: skip
+__all__ = ["read_rows", "stream_rows"]
 
 
 def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
@@ -58,7 +45,7 @@ def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
     path = Path(path)
     check_file(path)
     format_ = format_of(path)
-    _check_sample(path, format_, sample_by)
+    check_sample(path, format_, sample_by)
     if format_ == "text":
         return _in_memory(read_texts(path, sample_by), path)
     if format_ == "conll":
@@ -78,7 +65,7 @@ def stream_rows(path: Path, *, sample_by: str | None = None) -> IterableDataset:
     """
     check_file(path)
     format_ = format_of(path)
-    _check_sample(path, format_, sample_by)
+    check_sample(path, format_, sample_by)
     if format_ in ("text", "conll", "json"):
         return read_rows(path, sample_by=sample_by).to_iterable_dataset()
     options = delimited_options(path) if format_ == "csv" else {}
@@ -90,38 +77,6 @@ def stream_rows(path: Path, *, sample_by: str | None = None) -> IterableDataset:
         raise DataError(
             f"{path}: its first rows cannot be streamed as {reader}: {error}. UTF-16 is read without streaming."
         ) from error
-
-
-def check_file(path: Path) -> None:
-    """Check that there is such a file, that its ending is known and that it is not empty.
-
-    Raises:
-        DataError: If not; files beside it with its ending are listed.
-    """
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
-        beside = f" Files beside it: {listing(near[:10])}.{did_you_mean(path.name, near)}" if near else ""
-        missing = "" if path.parent.is_dir() else f" There is no folder {str(path.parent)!r} either."
-        raise DataError(f"There is no data file {str(path)!r}.{beside}{missing}")
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        advice = f" ({_ELSEWHERE[suffix]})" if suffix in _ELSEWHERE else ""
-        raise DataError(f"{path}: unknown format {path.suffix!r}{advice}; readable are {listing(FORMATS)}.")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file holds no rows.")
-
-
-def format_of(path: Path) -> str:
-    """What a file of a known ending holds: one of the values of `FORMATS`."""
-    format_ = FORMATS[path.suffix.lower()]
-    return "conll" if format_ == "text" and looks_like_conll(path) else format_
-
-
-def _check_sample(path: Path, format_: str, sample_by: str | None) -> None:
-    if sample_by is not None and format_ != "text":
-        raise ConfigError(
-            f"{path}: sample_by={sample_by!r} is for plain text, and this file is {format_}; leave it out."
-        )
 
 
 def _json_rows(found: JsonRows, path: Path) -> Dataset:

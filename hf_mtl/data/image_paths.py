@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from datasets import Dataset, Features, Image, IterableDataset
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
 
-__all__ = ["with_images"]
+__all__ = ["SAMPLE", "are_images", "with_images"]
 
-AnyRows = TypeVar("AnyRows", Dataset, IterableDataset)
+AnyRows = TypeVar("AnyRows", "Dataset", "IterableDataset")
 
 _ENDINGS: Final = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-_SAMPLE: Final = 20
+SAMPLE: Final = 20  # values that are looked at
 
 
 def with_images(rows: AnyRows, folder: Path) -> AnyRows:
@@ -27,9 +28,11 @@ def with_images(rows: AnyRows, folder: Path) -> AnyRows:
         rows: The rows of a data file.
         folder: The folder of that file.
     """
-    sample = list(islice(rows.with_format(None), _SAMPLE))
+    from datasets import Features, Image
+
+    sample = list(islice(rows.with_format(None), SAMPLE))
     for column in _columns(sample):
-        if _are_images((row.get(column) for row in sample), folder):
+        if are_images((row.get(column) for row in sample), folder):
             said = {"column": column, "folder": str(folder)}
             features = (
                 None if rows.features is None else Features(rows.features | {column: Image(decode=False)})
@@ -42,7 +45,8 @@ def _columns(sample: Iterable[Mapping[str, object]]) -> list[str]:
     return list(dict.fromkeys(column for row in sample for column in row))
 
 
-def _are_images(values: Iterable[object], folder: Path) -> bool:
+def are_images(values: Iterable[object], folder: Path) -> bool:
+    """Whether the first values of a column are paths of images."""
     paths = [value for value in values if value is not None]
     return bool(paths) and all(
         isinstance(path, str) and path.lower().endswith(_ENDINGS) and (folder / path).is_file()

@@ -7,6 +7,7 @@ dates.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -92,12 +93,30 @@ def json_document(path: Path) -> JsonRows:
     return JsonRows(sorts.texts, rows, readable, field)
 
 
+class _Repeated(Exception):
+    """A key that an object has twice."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # Any: whatever JSON holds
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Repeated(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
+    return found
+
+
 def _objects(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in numbered_lines(path, encoding):
         if not line.strip():
             continue
         try:
-            row = json.loads(line.strip())
+            row = json.loads(line.strip(), object_pairs_hook=_object)
+        except _Repeated as error:
+            found = f"the key {error.key!r} is there twice in {line.strip()[:80]!r}; keep one."
+            raise DataError(f"{path}, line {number}: {found}") from None
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}): "

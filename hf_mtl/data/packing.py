@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from hf_mtl.data.encoding import IGNORED
+from hf_mtl.data.examples import IGNORED
 from hf_mtl.head_shapes import HeadShape
 
 __all__ = [

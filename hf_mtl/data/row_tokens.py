@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, NamedTuple
 
 from hf_mtl.data.chat_template import ChatTemplate
 from hf_mtl.data.chats import ChatEncoder, LearnedSpans
 from hf_mtl.data.conversation import Conversation, Message
-from hf_mtl.data.encoding import IGNORED, Encoded
+from hf_mtl.data.examples import IGNORED, Encoded
 from hf_mtl.data.rows import Row
 from hf_mtl.data.templates import Chat, PromptCompletion, RowTemplate, TextPair, render
 from hf_mtl.data.tokens import first_learned, tokens_of, whole_text
 from hf_mtl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Prompt", "RowTokens", "prompt_ids"]
 

@@ -26,7 +26,8 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
 from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, resolve_asset
-from hf_mtl.data.files import FORMATS, read_rows, stream_rows
+from hf_mtl.data.file_formats import FORMATS
+from hf_mtl.data.files import read_rows, stream_rows
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
 __all__ = ["load_rows"]

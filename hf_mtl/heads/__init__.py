@@ -12,7 +12,25 @@ their names and loads with that class:
 ('BertForSequenceClassification', ['classifier'])
 """
 
-from hf_mtl.heads.head import Head, Pool
-from hf_mtl.heads.stock import HeadSpec, StockHead, stock_head
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hf_mtl.heads.pool import Pool
+from hf_mtl.heads.spec import HeadSpec
+from hf_mtl.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hf_mtl.heads.head import Head
+    from hf_mtl.heads.stock import StockHead, stock_head
+
 
 __all__ = ["Head", "HeadSpec", "Pool", "StockHead", "stock_head"]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "head": "Head",
+        "stock": "StockHead stock_head",
+    },
+)

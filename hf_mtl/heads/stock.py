@@ -21,7 +21,7 @@ from transformers import (
 from hf_mtl.errors import ConfigError
 from hf_mtl.head_shapes import HeadShape
 
-__all__ = ["HeadSpec", "StockHead", "stock_head"]
+__all__ = ["StockHead", "stock_head"]
 
 _CLASSES = {
     HeadShape.SEQUENCE: AutoModelForSequenceClassification,
@@ -66,19 +66,6 @@ class StockHead:
         """Of PEFT's `modules_to_save`, what is not the head itself."""
         kept = [n for n in modules_to_save or () if n not in self.modules and n not in _IMPLIED]
         return kept or None
-
-
-@dataclass(frozen=True)
-class HeadSpec:
-    """Which head an adapter is to have.
-
-    Args:
-        shape: What it gives its outputs for.
-        outputs: The number of its outputs.
-    """
-
-    shape: HeadShape
-    outputs: int
 
 
 def stock_head(

@@ -13,7 +13,7 @@ from hf_mtl.packages import Package
 
 __all__ = ["AVERAGES", "SKLEARN", "accuracy", "f1", "matthews_correlation", "precision", "recall"]
 
-SKLEARN = Package("sklearn", "scikit-learn")
+SKLEARN = Package("sklearn", "scikit-learn", comes_along=True)
 AVERAGES = {
     "macro": "every class counts alike",
     "micro": "every row counts alike",

@@ -107,14 +107,17 @@ class Metric:
             raise ConfigError(problems)
         return replace(self, options={**self.options, **options})
 
-    def problems(self, *, labels: int | None = None, multi_label: bool = False) -> list[str]:
+    def problems(
+        self, *, labels: int | None = None, multi_label: bool = False, quick: bool = False
+    ) -> list[str]:
         """What keeps this metric from being computed, as far as it is known before there are predictions.
 
         Args:
             labels: How many labels the task has, if that is known.
             multi_label: Whether a row may have several labels.
+            quick: As in `Package.problem`.
         """
-        problems = self._package_problems()
+        problems = self._package_problems(quick=quick)
         if self.check is not None:
             problems += [
                 f"the metric {self.name!r}: {text}" for text in self.check(self.settings, labels, multi_label)
@@ -179,8 +182,9 @@ class Metric:
         if not len(predictions):
             raise DataError(f"the metric {self.name!r} needs at least one row, found none.")
 
-    def _package_problems(self) -> list[str]:
-        problem = None if self.package is None else self.package.problem(f"the metric {self.name!r}")
+    def _package_problems(self, *, quick: bool = False) -> list[str]:
+        what = f"the metric {self.name!r}"
+        problem = None if self.package is None else self.package.problem(what, quick=quick)
         return [] if problem is None else [problem]
 
     def _numbers(self, figures: Figures) -> dict[str, float]:

@@ -14,7 +14,7 @@ from hf_mtl.packages import Package
 
 __all__ = ["mae", "mse", "pearsonr", "spearmanr"]
 
-SCIPY = Package("scipy", "scipy")
+SCIPY = Package("scipy", "scipy", comes_along=True)
 _CONSTANT = 1e-12  # a variance below this share of the values' mean square is rounding
 
 

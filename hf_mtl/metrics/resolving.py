@@ -84,6 +84,7 @@ def problems(
     forms: Collection[Form] | None = None,
     labels: int | None = None,
     multi_label: bool = False,
+    quick: bool = False,
 ) -> list[str]:
     """All that is wrong with a metric for a task, as far as that shows before there are predictions.
 
@@ -92,6 +93,7 @@ def problems(
         forms: The forms that the task's kind offers; None does not ask.
         labels: How many labels the task has, if that is known.
         multi_label: Whether a row may have several labels.
+        quick: Of packages that are installed with hf_mtl, look whether they are there, and do not import them.
 
     Example:
         >>> problems("f1", forms=["labels"], labels=2)
@@ -103,7 +105,7 @@ def problems(
         found = resolve(metric)
     except ConfigError as error:
         return list(error.problems)
-    wrong = found.problems(labels=labels, multi_label=multi_label)
+    wrong = found.problems(labels=labels, multi_label=multi_label, quick=quick)
     if forms is not None and found.form is not None and found.form not in forms:
         fitting = listing(name for name, own in METRICS.items() if own.form in forms) or "your own only"
         given = " and ".join(sorted(forms)) or "none"

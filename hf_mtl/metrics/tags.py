@@ -136,7 +136,7 @@ seqeval = Metric(
         "overall_precision", "overall_recall", "overall_f1", "overall_accuracy", "<type>_precision", "<type>_recall",
         "<type>_f1", "<type>_number",
     ),
-    neutral=("*_number",), package=Package("seqeval", "seqeval"), check=_check,
+    neutral=("*_number",), package=Package("seqeval", "seqeval", comes_along=True), check=_check,
     description="entities whose type and both ends are right; accuracy is over tags",
     valid_options={"suffix": flag(), "scheme": one_of(None, *_SCHEMES), "mode": one_of(None, "strict")},
 )  # fmt: skip

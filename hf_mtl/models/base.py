@@ -32,12 +32,14 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import ConfigError, listing
+from hf_mtl.models.base_facts import BaseFacts
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.quantisation import quantisation_config, quantisation_note
 from hf_mtl.packages import PILLOW
 
 __all__ = [
     "BaseIdentity",
+    "facts_of",
     "identify",
     "load_base",
     "load_config",
@@ -146,6 +148,11 @@ def load_config(source: str | Path) -> PreTrainedConfig:
     except (OSError, ValueError) as error:
         raise ConfigError(f"No configuration could be loaded from {str(source)!r}: {error}") from error
     return config
+
+
+def facts_of(config: PreTrainedConfig) -> BaseFacts:
+    """What a configuration says about reading rows."""
+    return BaseFacts.of(config.to_dict(), images=reads_images(config), writes=writes_text(config))
 
 
 def writes_text(config: PreTrainedConfig) -> bool:

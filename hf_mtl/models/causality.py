@@ -41,7 +41,7 @@ def is_causal(
         architecture: Its row of the table.
         packed: From a packed batch to its logits `[N, V]`; where the base is packed, that pass is asked too.
     """
-    length = min(_LENGTH, positions_of(base.config, architecture) or _LENGTH)
+    length = min(_LENGTH, positions_of(base.config.to_dict(), architecture) or _LENGTH)
     same = min(_SAME, length - 1)
     one, other = _inputs(base, length, same)
     tolerance = _tolerance(base)

@@ -1,4 +1,4 @@
-"""A base without its weights: the configuration and the tokenizer, which are enough to read a task's rows.
+"""A base without its weights: what its configuration says and its tokenizer, which are enough to read a task's rows.
 
 >>> base = ConfiguredBase.load("HuggingFaceTB/SmolLM2-135M-Instruct")  # doctest: +SKIP
 >>> task.own_kind.examples(row, base.context(task.declared))           # doctest: +SKIP
@@ -9,13 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import PreTrainedConfig
-
-from hf_mtl.heads import Pool
-from hf_mtl.models.architectures import ARCHITECTURES, Architecture, image_of, pool_of, positions_of
-from hf_mtl.models.auxiliary_loss import refuse_auxiliary_loss
-from hf_mtl.models.base import load_config, load_processor, reads_images, writes_text
-from hf_mtl.models.placing import medium_problems
+from hf_mtl.models.base_facts import BaseFacts
+from hf_mtl.models.media import medium_problems
+from hf_mtl.models.text_assets import load_text_asset
 from hf_mtl.tasks import Context, Declared, Kind, Processor
 
 __all__ = ["ConfiguredBase"]
@@ -26,11 +22,11 @@ class ConfiguredBase:
     """What a run knows of its base before any weight is loaded.
 
     Args:
-        config: The base's configuration.
+        facts: What its configuration says.
         processor: The base's tokenizer or image processor.
     """
 
-    config: PreTrainedConfig
+    facts: BaseFacts
     processor: Processor
 
     @classmethod
@@ -40,22 +36,27 @@ class ConfiguredBase:
         Raises:
             ConfigError: If one of them is not there, or the base adds a loss of its own.
         """
+        found = load_text_asset(str(source))
+        if found is not None:
+            return cls(*found)
+        # The configurations of transformers bring torch with them.
+        from hf_mtl.models.auxiliary_loss import refuse_auxiliary_loss
+        from hf_mtl.models.base import facts_of, load_config, load_processor
+
         config = load_config(source)
         refuse_auxiliary_loss(config)
-        return cls(config, load_processor(source))
+        return cls(facts_of(config), load_processor(source))
 
     def problems(self, kind: Kind) -> list[str]:
         """What is wrong with the base for a kind, as far as its configuration says."""
-        model_type = self.config.model_type
+        facts = self.facts
         problems = medium_problems(
-            kind, images=reads_images(self.config), base=f"{model_type} model"
-        ) or kind.base_problems(
-            encoder_decoder=bool(self.config.is_encoder_decoder), decodes=writes_text(self.config)
-        )
-        if not problems and kind.shape is not None and self._pool is None:
+            kind, images=facts.images, base=f"{facts.model_type} model"
+        ) or kind.base_problems(encoder_decoder=facts.encoder_decoder, decodes=facts.writes)
+        if not problems and kind.shape is not None and facts.pool is None:
             problems = [
-                f"private heads are not supported on {model_type!r} bases; use a kind that the vocabulary head serves, "
-                f"such as causal-lm or label-scoring."
+                f"private heads are not supported on {facts.model_type!r} bases; use a kind that the vocabulary head "
+                f"serves, such as causal-lm or label-scoring."
             ]
         return problems
 
@@ -66,21 +67,13 @@ class ConfiguredBase:
             declared: What the task declares.
             virtual: The virtual tokens that the task's adapter puts before each sequence.
         """
-        longest = positions_of(self.config, self._architecture)
+        facts = self.facts
         return Context(
             declared,
             self.processor,
-            self._pool,
-            None if longest is None else longest - virtual,
-            encoder_decoder=bool(self.config.is_encoder_decoder),
-            vocabulary=None if reads_images(self.config) else self.config.to_dict().get("vocab_size"),
-            image=image_of(self.config, self._architecture),
+            facts.pool,
+            None if facts.longest is None else facts.longest - virtual,
+            encoder_decoder=facts.encoder_decoder,
+            vocabulary=facts.vocabulary,
+            image=facts.image,
         )
-
-    @property
-    def _architecture(self) -> Architecture:
-        return ARCHITECTURES.get(self.config.model_type, Architecture(packed=False))
-
-    @property
-    def _pool(self) -> Pool | None:
-        return pool_of(self.config, self._architecture)

@@ -9,11 +9,10 @@ fp32.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from hf_mtl.adapters import quantisation_scales
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["fingerprint"]
 
@@ -27,6 +26,10 @@ def fingerprint(model: nn.Module) -> str:
         model: The base, before anything is attached to it. Values are compared as fp32 rounded to bf16;
             quantised tensors by their stored bytes and scales, so a quantised copy has a fingerprint of its own.
     """
+    import torch
+
+    from hf_mtl.adapters import quantisation_scales
+
     digest = hashlib.sha256()
     for name, parameter in sorted([*model.named_parameters(), *quantisation_scales(model)]):
         flat = parameter.detach().reshape(-1)

@@ -88,7 +88,7 @@ class Heads(nn.Module):
         self._own_trunk = "" if base.base_model is base else f"{base.base_model_prefix}."
         self._images = base.main_input_name == "pixel_values"
         self._dtype = torch.promote_types(base.dtype, torch.float32)
-        self.pool: Pool | None = pool_of(base.config, architecture)
+        self.pool: Pool | None = pool_of(base.config.to_dict(), architecture)
         self.placed = nn.ModuleDict()
         # A function and not an attribute, so that the base does not become a part of its heads.
         self._set_pooler = partial(base.base_model.register_module, _POOLER)

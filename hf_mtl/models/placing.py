@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from peft import PeftConfig
 
-from hf_mtl.errors import ConfigError, listing
+from hf_mtl.errors import ConfigError
 from hf_mtl.heads import HeadSpec
-from hf_mtl.models.architectures import image_of, positions_of, vocabulary_of
+from hf_mtl.models.architectures import image_of, positions_of
+from hf_mtl.models.layouts import vocabulary_of
+from hf_mtl.models.media import medium_problems
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.models.writers import writing_problem
 from hf_mtl.tasks import (
-    KINDS,
     Context,
     Declared,
     Kind,
@@ -21,7 +22,7 @@ from hf_mtl.tasks import (
     TaskSuite,
 )
 
-__all__ = ["base_problems", "context_of", "context_on", "medium_problems", "place_suite", "place_task"]
+__all__ = ["base_problems", "context_of", "context_on", "place_suite", "place_task"]
 
 
 def place_suite(model: RoutedModel, suite: TaskSuite, sharing: Sharing, *, seed: int) -> None:
@@ -105,18 +106,6 @@ def base_problems(model: RoutedModel, kind: Kind) -> list[str]:
     return kind.base_problems(encoder_decoder=bool(model.config.is_encoder_decoder), decodes=decodes)
 
 
-def medium_problems(kind: Kind, *, images: bool, base: str) -> list[str]:
-    """What is wrong with a kind that reads images on a base that reads text, or the other way round."""
-    if kind.reads_images is images:
-        return []
-    reads = {True: "images", False: "text"}
-    fitting = sorted(name for name, other in KINDS.items() if ("image" in other.roles) is images)
-    return [
-        f"the kind {kind.name!r} reads {reads[kind.reads_images]}, and the base, a {base}, reads {reads[images]}. "
-        f"Choose another base, or one of the kinds {listing(fitting)}."
-    ]
-
-
 def _check_labels(model: RoutedModel, task: Task) -> None:
     """A head that was trained with other labels, or the same in another order, would answer wrongly."""
     trained = model.labels.get(task.name)
@@ -153,7 +142,7 @@ def context_on(model: RoutedModel, route: str, declared: Declared, processor: Pr
         declared: What its task declares.
         processor: The base's tokenizer or image processor.
     """
-    longest = positions_of(model.base.config, model.architecture)
+    longest = positions_of(model.base.config.to_dict(), model.architecture)
     virtual = model.virtual_tokens(route)
     return Context(
         declared,
@@ -162,5 +151,5 @@ def context_on(model: RoutedModel, route: str, declared: Declared, processor: Pr
         None if longest is None else longest - virtual,
         encoder_decoder=bool(model.config.is_encoder_decoder),
         vocabulary=vocabulary_of(model.base),
-        image=image_of(model.config, model.architecture),
+        image=image_of(model.config.to_dict(), model.architecture),
     )

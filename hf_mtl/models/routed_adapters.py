@@ -15,9 +15,10 @@ from hf_mtl.adapters import LayerUpdate, LoraUpdate, VirtualTokens, plan_adapter
 from hf_mtl.data import EndToken, derived_seed
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import HeadSpec
-from hf_mtl.models.architectures import Architecture, check_kind
+from hf_mtl.models.architectures import Architecture
 from hf_mtl.models.folding import fold
 from hf_mtl.models.heads import Heads, PlacedHead
+from hf_mtl.models.layouts import check_kind
 from hf_mtl.models.planned import PlannedAdapter
 from hf_mtl.models.routed_layers import RoutedLayers, file_keys
 from hf_mtl.models.routes import Routes
@@ -55,9 +56,8 @@ class RoutedAdapters(nn.Module):
         self._routes = Routes()
         self._layers = RoutedLayers(base)
         self._virtual = nn.ModuleDict()  # neutral name -> the adapter's virtual tokens, if it has such
-        self._heads = Heads(
-            base, architecture, task_type=task_type
-        )  # by neutral name, for the adapters that have one
+        # By neutral name, for the adapters that have one.
+        self._heads = Heads(base, architecture, task_type=task_type)
         self._scales = nn.ParameterList()  # the learned weights of routes
 
     @property

@@ -25,13 +25,13 @@ from hf_mtl.adapters import (
 from hf_mtl.data import PackedBatch, PaddedBatch, Segment, route_parts, without_labels_of
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.heads import Pool
-from hf_mtl.models.architectures import architecture_of, layout_of
 from hf_mtl.models.attention import PACKED, register_packed_attention
 from hf_mtl.models.base import BaseIdentity, identify, load_base
 from hf_mtl.models.base_pass import BaseOutput, BasePass
 from hf_mtl.models.causality import is_causal
 from hf_mtl.models.ends import stopping
 from hf_mtl.models.head_states import logits_of_routes, states_of_routes
+from hf_mtl.models.layouts import architecture_of, layout_of
 from hf_mtl.models.passes import packed_pass, padded_pass, pooler_pass
 from hf_mtl.models.rates import switch_dropout_off
 from hf_mtl.models.routed_adapters import RoutedAdapters

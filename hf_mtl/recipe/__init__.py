@@ -9,9 +9,9 @@ A recipe with several mistakes is answered by one `ConfigError` that lists them 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from hf_mtl.lazy import lazy_names
 from hf_mtl.recipe.loading import load_recipe, read_resolved, save_recipe
 from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec, TemplateSpec
 
@@ -48,24 +48,19 @@ __all__ = [
     "write_preview_page",
 ]
 
-_HEAVY = {
-    "Run": "factory",
-    "build": "factory",
-    "check_rows": "row_checks",
-    "collect_facts": "card_facts",
-    "compare_recipe": "comparing",
-    "make_cards": "cards",
-    "named_assets": "asset_names",
-    "preview_recipe": "previewing",
-    "run_recipe": "run",
-    "verify_recipe": "verifying",
-    "write_preview_page": "preview_page",
-}
-
-
-def __getattr__(name: str) -> object:
-    # Reading a recipe takes a fraction of a second; torch and transformers come with what runs it.
-    if name in _HEAVY:
-        module = importlib.import_module(f"hf_mtl.recipe.{_HEAVY[name]}")
-        return vars(module)[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Reading a recipe takes a fraction of a second; torch and transformers come with what runs it.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "factory": "Run build",
+        "row_checks": "check_rows",
+        "card_facts": "collect_facts",
+        "comparing": "compare_recipe",
+        "cards": "make_cards",
+        "asset_names": "named_assets",
+        "previewing": "preview_recipe",
+        "run": "run_recipe",
+        "verifying": "verify_recipe",
+        "preview_page": "write_preview_page",
+    },
+)

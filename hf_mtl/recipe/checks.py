@@ -13,6 +13,7 @@ from typing import NamedTuple
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.packages import BITSANDBYTES
 from hf_mtl.recipe.document import Document
+from hf_mtl.recipe.plain_settings import is_plain_training
 from hf_mtl.recipe.recognised import is_encoder_decoder
 from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, TaskSpec
 from hf_mtl.recipe.task_checks import TaskChecks
@@ -103,18 +104,24 @@ def _source_problem(source: str, hub_id: str, folder: Path) -> str:
 
 
 def _training_problems(recipe: Recipe, document: Document) -> list[str]:
+    optimizers = [recipe.defaults.optim, *(task.optim for task in recipe.tasks.values())]
+    if is_plain_training(recipe.training, optimizers):
+        return []
     from hf_mtl.recipe.arguments import argument_problems
 
     problems: list[str] = []
     argument_problems(
         recipe.training,
         lambda path, text: problems.append(document.problem(("training", *path), text)),
-        [recipe.defaults.optim, *(task.optim for task in recipe.tasks.values())],
+        optimizers,
     )
     return problems
 
 
 def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
+    usual = Recipe()
+    if (recipe.sharing, recipe.objective) == (usual.sharing, usual.objective):
+        return []  # they fit any tasks
     from hf_mtl.tasks import sharing_of, suite_objective
 
     found: list[str] = []

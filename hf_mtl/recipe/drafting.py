@@ -135,7 +135,7 @@ def _recognised(task: FoundTask, model: ConfiguredBase | None) -> tuple[Recognis
     for split, source in task.splits.items():
         if split != "train":
             source_rows(_rows_spec(source))  # a broken file is to be found now
-    found = recognise(rows, encoder_decoder=model is not None and bool(model.config.is_encoder_decoder))
+    found = recognise(rows, encoder_decoder=model is not None and model.facts.encoder_decoder)
     return found, len(rows) if isinstance(rows, Dataset) else 0
 
 
@@ -200,7 +200,7 @@ def _task(task: FoundTask, found: Recognised, rows: int, model: ConfiguredBase |
 
 
 def _source(source: Source, folder: Path) -> str | dict[str, object]:
-    from hf_mtl.data.files import format_of
+    from hf_mtl.data.file_formats import format_of
     from hf_mtl.data.plain_text import sampled_by
 
     path = _relative(source.path, folder)

@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import Dataset, IterableDataset
+from datasets import Dataset
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.arguments import training_arguments
-from hf_mtl.recipe.declared import kind_of_spec, metrics_of, template_of
-from hf_mtl.recipe.peft_configs import peft_config
 from hf_mtl.recipe.recognised import is_encoder_decoder, is_open, recognised
 from hf_mtl.recipe.rows import rows_of, source_rows
 from hf_mtl.recipe.schema import ModelSpec, Recipe, TaskSpec
-from hf_mtl.tasks import Task, TaskSuite
+from hf_mtl.recipe.task_building import build_task
+from hf_mtl.tasks import TaskSuite
 from hf_mtl.training import MultiTaskTrainingArguments
 
-__all__ = ["Run", "build", "build_task"]
+__all__ = ["Run", "build"]
 
 
 @dataclass(frozen=True)
@@ -83,38 +82,3 @@ def _recognised(name: str, spec: TaskSpec, model: ModelSpec) -> TaskSpec:
         return recognised(name, spec, source_rows(rows), encoder_decoder=encoder_decoder)
     except ConfigError as error:
         raise ConfigError([f"task {name!r}: {problem}" for problem in error.problems]) from error
-
-
-def build_task(
-    name: str, spec: TaskSpec, *, train: Dataset | IterableDataset | None, eval: Dataset | None
-) -> Task:
-    """Build the task `name` with the given rows."""
-    return Task(
-        name,
-        train=train,
-        eval=eval,
-        kind=None if spec.kind is None and spec.template is None else kind_of_spec(spec),
-        columns=spec.columns,
-        template=None if spec.template is None else template_of(spec.template),
-        labels=spec.labels,
-        adapter=peft_config(spec.adapter) if spec.adapter else None,
-        metrics=metrics_of(spec),
-        max_length=spec.max_length,
-        on_bad_row=spec.on_bad_row,
-        batch_size=spec.batch_size,
-        learning_rate=spec.learning_rate,
-        num_train_epochs=spec.num_train_epochs,
-        max_steps=spec.max_steps,
-        lr_scheduler_type=spec.lr_scheduler_type,
-        warmup_steps=spec.warmup_steps,
-        weight_decay=spec.weight_decay,
-        max_grad_norm=spec.max_grad_norm,
-        gradient_accumulation_steps=spec.gradient_accumulation_steps,
-        optim=spec.optim,
-        adam_beta1=spec.adam_beta1,
-        adam_beta2=spec.adam_beta2,
-        adam_epsilon=spec.adam_epsilon,
-        metric_for_best_model=spec.metric_for_best_model,
-        greater_is_better=spec.greater_is_better,
-        early_stopping_patience=spec.early_stopping_patience,
-    )

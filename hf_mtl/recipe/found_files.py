@@ -108,7 +108,7 @@ def _of_file(path: Path) -> tuple[Path, str, str, Source]:
 
 def _in_folder(folder: Path) -> Iterator[tuple[Path, str, str, Source]]:
     """The data files of a folder; of one that is a data set as a whole, its splits."""
-    from hf_mtl.data.files import FORMATS
+    from hf_mtl.data.file_formats import FORMATS
 
     saved = any((folder / name).is_file() for name in _SAVED)
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS)

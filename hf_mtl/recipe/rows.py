@@ -13,7 +13,17 @@ from hf_mtl.recipe.schema import ASSET_PREFIX, RowsSpec, TaskSpec
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
-__all__ = ["TaskRows", "is_at_hand", "read_split", "rows_of", "rows_with_path", "source_rows"]
+    from hf_mtl.data import RowTable
+
+__all__ = [
+    "TaskRows",
+    "is_at_hand",
+    "read_split",
+    "rows_of",
+    "rows_to_look_at",
+    "rows_with_path",
+    "source_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,25 @@ def read_split(rows: RowsSpec, most: int | None, spec: TaskSpec) -> Dataset | It
     if rows.max_examples is not None:
         found = max_examples(found, rows.max_examples, seed=None if rows.streaming else rows.seed)
     return found if most is None else max_examples(found, most)
+
+
+def rows_to_look_at(rows: RowsSpec, most: int | None, spec: TaskSpec) -> Dataset | IterableDataset | RowTable:
+    """As `read_split`; the whole of a plain file is read without `datasets`.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    from hf_mtl.data import read_plain_rows
+
+    path = Path(rows.source).expanduser()
+    whole = RowsSpec(source=rows.source, sample_by=rows.sample_by, seed=rows.seed)
+    if (
+        rows == whole
+        and path.is_file()
+        and (found := read_plain_rows(path, sample_by=rows.sample_by)) is not None
+    ):
+        return found if most is None else found.first(most)
+    return read_split(rows, most, spec)
 
 
 def source_rows(rows: RowsSpec) -> Dataset | IterableDataset:

@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets import Dataset, IterableDataset
-from huggingface_hub import try_to_load_from_cache
-
-from hf_mtl.data import Row, with_raw_images
+from hf_mtl.data import Row, RowTable
 from hf_mtl.data.assets import is_fetched
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import ConfiguredBase
-from hf_mtl.recipe.factory import build_task
-from hf_mtl.recipe.rows import is_at_hand, read_split
+from hf_mtl.recipe.rows import is_at_hand, rows_to_look_at
 from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, RowsSpec, TaskSpec
+from hf_mtl.recipe.task_building import build_task
 from hf_mtl.tasks import RowEncoder
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
 
 __all__ = ["SampledSplit", "SampledTask", "away", "open_base", "sampled_tasks", "spread"]
 
@@ -40,7 +41,7 @@ class SampledSplit:
     """
 
     name: str
-    rows: Dataset | IterableDataset
+    rows: Dataset | IterableDataset | RowTable
     spec: RowsSpec
 
     def place(self, number: int) -> str:
@@ -74,6 +75,8 @@ def away(recipe: Recipe) -> str | None:
         return None if fetched else f"{source} is not fetched (`hf-mtl recipes fetch` gets it)"
     if Path(source).expanduser().is_dir():
         return None
+    from huggingface_hub import try_to_load_from_cache
+
     cached = ("config.json", *_TOKENIZER_FILES)
     found = [isinstance(try_to_load_from_cache(source, file), str) for file in cached]
     return None if found[0] and any(found[1:]) else f"the tokenizer of {source} is on the Hub"
@@ -120,30 +123,40 @@ def _sampled(name: str, spec: TaskSpec, base: ConfiguredBase, *, fetch: bool) ->
         "test": (spec.test, spec.max_eval_rows),
     }
     splits = [
-        SampledSplit(split, read_split(rows, most, spec), rows)
+        SampledSplit(split, rows_to_look_at(rows, most, spec), rows)
         for split, (rows, most) in written.items()
         if rows is not None and (fetch or is_at_hand(rows))
     ]
     if not splits:
         return None
     rows = {split.name: split.rows for split in splits}
-    held_out = rows.get("eval")
+    # The adapter has been checked with the recipe, and only its virtual tokens have to do with rows.
     task = build_task(
         name,
-        spec,
+        spec.model_copy(update={"adapter": {}}),
         train=rows.get("train"),
-        eval=held_out if isinstance(held_out, Dataset) else None,
+        eval=_stored(rows.get("eval")),
     )
     if problems := base.problems(task.own_kind):
         raise ConfigError(problems)
-    settings = {} if task.adapter is None else vars(task.adapter)
-    virtual = int(settings.get("num_virtual_tokens") or 0)
+    number = spec.adapter.get("num_virtual_tokens")
+    virtual = number if isinstance(number, int) else 0
     return SampledTask(
         name, RowEncoder(task, base.context(task.declared, virtual=virtual), virtual), tuple(splits)
     )
 
 
-def spread(rows: Dataset | IterableDataset, *, first: int, more: int = 0) -> Iterator[tuple[int, Row]]:
+def _stored(rows: Dataset | IterableDataset | RowTable | None) -> Dataset | RowTable | None:
+    if rows is None or isinstance(rows, RowTable):
+        return rows
+    from datasets import Dataset
+
+    return rows if isinstance(rows, Dataset) else None
+
+
+def spread(
+    rows: Dataset | IterableDataset | RowTable, *, first: int, more: int = 0
+) -> Iterator[tuple[int, Row]]:
     """The first rows, and others at equal distances over the rest; of a stream the first ones only.
 
     Args:
@@ -151,10 +164,15 @@ def spread(rows: Dataset | IterableDataset, *, first: int, more: int = 0) -> Ite
         first: How many from the start.
         more: How many from the rest.
     """
-    rows = with_raw_images(rows)
-    if isinstance(rows, IterableDataset):
-        yield from enumerate(rows.take(first))
-        return
+    if not isinstance(rows, RowTable):
+        from datasets import IterableDataset
+
+        from hf_mtl.data import with_raw_images
+
+        rows = with_raw_images(rows)
+        if isinstance(rows, IterableDataset):
+            yield from enumerate(rows.take(first))
+            return
     rest = range(min(first, len(rows)), len(rows))
     others = sorted({rest[len(rest) * i // more] for i in range(more)}) if rest else []
     for number in [*range(min(first, len(rows))), *others]:

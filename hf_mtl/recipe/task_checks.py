@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.recipe.document import Document, KeyPath
+from hf_mtl.recipe.plain_settings import is_plain_lora
 from hf_mtl.recipe.schema import TaskSpec, merged_task
 
 if TYPE_CHECKING:
-    from datasets import Dataset, IterableDataset
-
     from hf_mtl.tasks import Kind
+    from hf_mtl.tasks.formats import Rows
 
 __all__ = ["TaskChecks"]
 
@@ -85,9 +85,9 @@ class TaskChecks:
                 self._report(problem, *(["kind"] if self._is_written("kind") else []))
             self.recognised = False
 
-    def _rows(self) -> dict[str, Dataset | IterableDataset]:
+    def _rows(self) -> dict[str, Rows]:
         """Return the rows of the splits that can be read without fetching anything."""
-        from hf_mtl.recipe.rows import is_at_hand, read_split, rows_with_path
+        from hf_mtl.recipe.rows import is_at_hand, rows_to_look_at, rows_with_path
 
         if not self._is_written("train") and not self._is_written("eval"):
             self._report("train and eval are missing: give the rows to learn from, or to measure on.")
@@ -108,12 +108,12 @@ class TaskChecks:
             if own == spec and not is_at_hand(own):
                 continue  # on the Hub, or a package that is yet to be fetched
             try:
-                rows[split] = read_split(own, most, task)
+                rows[split] = rows_to_look_at(own, most, task)
             except (DataError, ConfigError) as error:
                 self._report(str(error), split)
         return rows
 
-    def _check_kind(self, rows: dict[str, Dataset | IterableDataset]) -> None:
+    def _check_kind(self, rows: dict[str, Rows]) -> None:
         from hf_mtl.recipe.declared import kind_of_spec
 
         if not self.recognised:
@@ -129,7 +129,7 @@ class TaskChecks:
             return
         self._check_declaration(kind, rows)
 
-    def _check_declaration(self, kind: Kind, rows: dict[str, Dataset | IterableDataset]) -> None:
+    def _check_declaration(self, kind: Kind, rows: dict[str, Rows]) -> None:
         from hf_mtl.recipe.declared import template_of
         from hf_mtl.tasks import declare
 
@@ -177,7 +177,9 @@ class TaskChecks:
         except ConfigError as error:
             return self._report(str(error), "metrics")
         for metric in metrics:
-            wrong = problems(metric, forms=kind.forms, labels=labels, multi_label=kind.multi_label)
+            wrong = problems(
+                metric, forms=kind.forms, labels=labels, multi_label=kind.multi_label, quick=True
+            )
             if not wrong and resolve(metric).form == "labels" and labels is None and not awaited:
                 wrong = [
                     f"the metric {metric!r} ranks the task's labels, and labels are missing: add labels: [...]."
@@ -185,10 +187,8 @@ class TaskChecks:
             for problem in wrong:
                 self._report(problem, "metrics")
 
-    def _check_completions(self, labels: tuple[str, ...], rows: dict[str, Dataset | IterableDataset]) -> None:
+    def _check_completions(self, labels: tuple[str, ...], rows: dict[str, Rows]) -> None:
         """The completion's one field holds labels only, unless rows with others are skipped."""
-        from datasets import Dataset
-
         from hf_mtl.data import pattern_fields
 
         template = self.merged.template
@@ -196,31 +196,48 @@ class TaskChecks:
             return
         field = pattern_fields(template.completion, template.engine)[0]
         for split, table in rows.items():
-            values = set(table[field]) if isinstance(table, Dataset) else set()
-            if unknown := sorted({str(value) for value in values} - set(labels)):
+            if unknown := sorted({str(value) for value in _values(table, field)} - set(labels)):
                 text = f"rows of {split} have other values in {field!r}"
                 self._report(f"{text}: {listing(unknown[:10])}. Labels: {listing(labels)}.", "labels")
 
     def _check_schedule(self) -> None:
+        name = self.merged.lr_scheduler_type
+        if name is None:
+            return
         from transformers import SchedulerType
 
-        name, names = self.merged.lr_scheduler_type, [kind.value for kind in SchedulerType]
-        if name is not None and name not in names:
+        names = [kind.value for kind in SchedulerType]
+        if name not in names:
             text = f"unknown schedule {name!r}.{did_you_mean(name, names)} Valid: {listing(names)}."
             self._report(text, "lr_scheduler_type")
 
     def _check_optimizer(self) -> None:
+        name = self.merged.optim
+        if name is None:
+            return
         from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS as NAMES
 
-        name = self.merged.optim
-        if name is not None and name not in NAMES:
+        if name not in NAMES:
             text = f"unknown or unsupported optimizer {name!r}.{did_you_mean(name, NAMES)} Valid: {listing(NAMES)}."
             self._report(text, "optim")
 
     def _check_adapter(self) -> None:
+        if is_plain_lora(self.merged.adapter):
+            return
         from hf_mtl.recipe.peft_configs import adapter_problems
 
         def report(name: str, text: str) -> None:
             self._report(text, "adapter", *([name] if name else []))
 
         adapter_problems(self.merged.adapter, report)
+
+
+def _values(rows: Rows, column: str) -> set[object]:
+    """The different values of a column; none of a stream."""
+    from hf_mtl.data import RowTable
+
+    if isinstance(rows, RowTable):
+        return set(rows.column(column))
+    from datasets import Dataset
+
+    return set(rows[column]) if isinstance(rows, Dataset) else set()

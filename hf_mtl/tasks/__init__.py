@@ -8,10 +8,14 @@
 ('past tense',)
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hf_mtl.lazy import lazy_names
 from hf_mtl.tasks.declaring import declare
-from hf_mtl.tasks.encoding import EncodedSplit, RowEncoder, SplitFacts, encode_split, sequence_of
 from hf_mtl.tasks.form import TaskForm
-from hf_mtl.tasks.formats import Reading, Recognised, found_labels, recognise
+from hf_mtl.tasks.formats import Reading, found_labels
 from hf_mtl.tasks.kinds import (
     KINDS,
     Answers,
@@ -38,13 +42,19 @@ from hf_mtl.tasks.kinds import (
     register,
     row_tokens,
 )
-from hf_mtl.tasks.objectives import suite_objective
+from hf_mtl.tasks.row_encoder import RowEncoder, sequence_of
 from hf_mtl.tasks.seen import SeenPiece, SeenRow, SeenSequence, seen_row
 from hf_mtl.tasks.settling import Settled, settle
-from hf_mtl.tasks.sharing import Sharing, SharingPlan
-from hf_mtl.tasks.structures import STRUCTURES, sharing_of
 from hf_mtl.tasks.suite import TaskSuite
 from hf_mtl.tasks.task import Task
+
+if TYPE_CHECKING:
+    from hf_mtl.tasks.encoding import EncodedSplit, SplitFacts, encode_split
+    from hf_mtl.tasks.formats import Recognised, recognise
+    from hf_mtl.tasks.objectives import suite_objective
+    from hf_mtl.tasks.sharing import Sharing, SharingPlan
+    from hf_mtl.tasks.structures import STRUCTURES, sharing_of
+
 
 __all__ = [
     "KINDS",
@@ -96,3 +106,14 @@ __all__ = [
     "sharing_of",
     "suite_objective",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "encoding": "EncodedSplit SplitFacts encode_split",
+        "formats": "Recognised recognise",
+        "objectives": "suite_objective",
+        "sharing": "Sharing SharingPlan",
+        "structures": "STRUCTURES sharing_of",
+    },
+)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from datasets import ClassLabel, Dataset, LargeList, List
-
-from hf_mtl.data import Chat, PromptCompletion, RowTemplate, pattern_fields
+from hf_mtl.data import Chat, PromptCompletion, RowTable, RowTemplate, pattern_fields
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.metrics import Metric, MetricLike, resolve
 from hf_mtl.metrics import problems as metric_problems
@@ -77,14 +75,23 @@ def _labels_in(
 
 
 def measures(
-    kind: Kind, declared: Declared, given: Sequence[MetricLike]
+    kind: Kind, declared: Declared, given: Sequence[MetricLike], *, quick: bool = False
 ) -> tuple[tuple[Metric, ...], list[str]]:
-    """The metrics that were asked for, and what is wrong with them."""
+    """The metrics that were asked for, and what is wrong with them.
+
+    Args:
+        kind: The task's kind.
+        declared: What the task declares.
+        given: The metrics.
+        quick: As in `hf_mtl.metrics.problems`.
+    """
     metrics: list[Metric] = []
     problems: list[str] = []
     labels = None if declared.labels is None else len(declared.labels)
     for each in given:
-        wrong = metric_problems(each, forms=kind.forms, labels=labels, multi_label=kind.multi_label)
+        wrong = metric_problems(
+            each, forms=kind.forms, labels=labels, multi_label=kind.multi_label, quick=quick
+        )
         problems += wrong
         if not wrong:
             metric = resolve(each)
@@ -114,8 +121,13 @@ def _same_keys(metrics: Sequence[Metric]) -> list[str]:
 
 def _unreadable(splits: Sequence[Rows]) -> list[str]:
     """Stored rows with a column that takes a missing package to read, be it one that the task has no use for."""
+    stored = [rows for rows in splits if not isinstance(rows, RowTable)]
+    if not stored:
+        return []
+    from datasets import Dataset
+
     problems = []
-    for rows in splits:
+    for rows in stored:
         # A transform of the user's own is run when it is due, and not to try it.
         if isinstance(rows, Dataset) and len(rows) and rows.format["type"] is None:
             try:
@@ -173,12 +185,15 @@ def _feature_labels(
 ) -> tuple[str, ...] | None:
     """The names that the rows' own features say; None if they say none."""
     role = kind.label_role
-    if role is None:
+    declared = [rows.features for rows in splits if not isinstance(rows, RowTable) and rows.features]
+    if role is None or not declared:
         return None
+    from datasets import ClassLabel, LargeList, List
+
     column = columns.get(role, kind.roles[role].column)
     found = []
-    for rows in splits:
-        feature = (rows.features or {}).get(column)
+    for features in declared:
+        feature = features.get(column)
         if isinstance(feature, List | LargeList):
             feature = feature.feature
         if isinstance(feature, ClassLabel):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hf_mtl.data import Chat, EndToken, PromptCompletion
+from hf_mtl.data import Chat, PromptCompletion
 from hf_mtl.errors import ConfigError
 from hf_mtl.tasks.kinds import Declared, Kind, kind_of
 from hf_mtl.tasks.task import Task
+
+if TYPE_CHECKING:
+    from hf_mtl.data import EndToken
 
 __all__ = ["TaskForm"]
 
@@ -65,6 +68,8 @@ class TaskForm:
             KeyError: If a part is missing.
             TypeError: If a part is of another type.
         """
+        from hf_mtl.data import EndToken
+
         labels, template = content["labels"], content["template"]
         declared = Declared(
             columns={str(role): str(column) for role, column in dict(content["columns"]).items()},

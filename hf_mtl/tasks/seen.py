@@ -13,9 +13,9 @@ from difflib import SequenceMatcher
 from hf_mtl.data import IGNORED, Example, Row
 from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
-from hf_mtl.tasks.encoding import RowEncoder
 from hf_mtl.tasks.kinds import Context, Kind
 from hf_mtl.tasks.kinds.scores import label_names
+from hf_mtl.tasks.row_encoder import RowEncoder
 from hf_mtl.tasks.token_texts import token_texts
 
 __all__ = ["SeenPiece", "SeenRow", "SeenSequence", "seen_row"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_mtl.data import PromptCompletion, RowTemplate, pattern_fields
-from hf_mtl.tasks.formats import Rows, is_recognisable, recognise
+from hf_mtl.data import PromptCompletion, RowTable, RowTemplate, pattern_fields
+from hf_mtl.tasks.formats import Rows
 from hf_mtl.tasks.kinds import Kind, kind_of
 
 __all__ = ["Settled", "settle"]
@@ -62,6 +62,9 @@ def settle(
         or (kind is not None and _is_enough(kind_of(kind), rows, columns))
     ):
         return Settled("causal-lm" if kind is None else kind, columns, template, labels)
+    from hf_mtl.tasks.formats import is_recognisable, recognise
+
+    rows = rows.dataset() if isinstance(rows, RowTable) else rows
     name = None if kind is None else kind_of(kind).name
     if kind is not None and name is not None and not is_recognisable(rows, kind=name, columns=columns):
         return Settled(

@@ -6,19 +6,21 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from datasets import Dataset, IterableDataset
-from peft import LoraConfig, PeftConfig
-
-from hf_mtl.data import RowTemplate, as_rows
+from hf_mtl.data import RowTable, RowTemplate
 from hf_mtl.errors import ConfigError, DataError, listing
 from hf_mtl.keywords import explained_keywords
 from hf_mtl.metrics import Metric, MetricLike
+from hf_mtl.tasks.adapter_field import AdapterField
 from hf_mtl.tasks.declaring import declare, measures
 from hf_mtl.tasks.kinds import Declared, Kind, kind_of
 from hf_mtl.tasks.rows_field import RowsField
 from hf_mtl.tasks.settling import settle
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+    from peft import PeftConfig
 
 __all__ = ["UNNAMED", "Task"]
 
@@ -106,7 +108,7 @@ class Task:
     columns: Mapping[str, str] = field(default_factory=dict)
     template: RowTemplate | None = None
     labels: Sequence[str] | int | None = None
-    adapter: PeftConfig | None = None
+    adapter: AdapterField = AdapterField()  # noqa: RUF009  # holds no adapter itself
     metrics: Sequence[MetricLike] | None = None
     max_length: int | None = None
     on_bad_row: str = "raise"
@@ -132,9 +134,7 @@ class Task:
     has_default_adapter: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "has_default_adapter", self.adapter is None)
-        if self.adapter is None:
-            object.__setattr__(self, "adapter", LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
+        object.__setattr__(self, "has_default_adapter", vars(self)["adapter"] is None)
         problems = [*self._name_problems(), *self._number_problems()]
         if self.on_bad_row not in ON_BAD_ROW:
             problems.append(f"on_bad_row must be one of {listing(ON_BAD_ROW)}, found {self.on_bad_row!r}.")
@@ -175,8 +175,12 @@ class Task:
     def _read(self, split: str) -> list[str]:
         """Make a data set of the rows of a split; returns what is wrong with them."""
         given = vars(self)[split]
-        if given is None:
+        if given is None or isinstance(given, RowTable):
             return []
+        from datasets import IterableDataset
+
+        from hf_mtl.data import as_rows
+
         try:
             rows = as_rows(given)
         except ConfigError as error:
@@ -209,7 +213,8 @@ class Task:
             given = kind.default_metrics
         else:
             given = kind.usual_metrics(declared, self.train if self.eval is None else self.eval)
-        metrics, wrong = measures(kind, declared, given)
+        looked_at = any(isinstance(rows, RowTable) for rows in (self.train, self.eval))
+        metrics, wrong = measures(kind, declared, given, quick=looked_at)
         object.__setattr__(self, "measures", metrics)
         object.__setattr__(self, "metrics", tuple(given))
         return [*problems, *wrong]

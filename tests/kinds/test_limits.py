@@ -29,7 +29,7 @@ from hf_mtl.models import (
     load_processor,
     place_task,
 )
-from hf_mtl.models.base import load_config
+from hf_mtl.models.base import facts_of, load_config
 from hf_mtl.tasks import RowEncoder
 
 NEW = "<new>"
@@ -88,7 +88,7 @@ def test_a_token_that_was_added_to_the_tokenizer_alone(
         ours(folder, _task(name, eval=rows), dtype="float32")
     task = _task(name, train=rows.to_iterable_dataset())
     # What `validate` and `preview` know of the base.
-    context = ConfiguredBase(load_config(folder), processor_for(folder)).context(task.declared)
+    context = ConfiguredBase(facts_of(load_config(folder)), processor_for(folder)).context(task.declared)
     model = RoutedModel(load_base(folder)[0])
     place_task(model, task, seed=0)
     assert context_of(model, task, context.processor) == context

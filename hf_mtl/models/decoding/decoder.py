@@ -12,13 +12,14 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import BEYOND_VOCABULARY, PaddedLayout, check_ends, unknown_token
 from hf_mtl.errors import ConfigError, DataError
-from hf_mtl.models.architectures import positions_of, vocabulary_of
+from hf_mtl.models.architectures import positions_of
 from hf_mtl.models.decoding.packed import PackedRows
 from hf_mtl.models.decoding.padded import write_padded
 from hf_mtl.models.decoding.row import Row
 from hf_mtl.models.decoding.sampling import choose
 from hf_mtl.models.decoding.settings import Event, Generation, GenerationRequest
 from hf_mtl.models.ends import base_end_ids
+from hf_mtl.models.layouts import vocabulary_of
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.models.writers import writing_problem
 
@@ -70,7 +71,7 @@ class Decoder:
         self._end_ids = {*base_end_ids(model.base), tokenizer.eos_token_id} - {None}
         self._penalty = _penalty(model)
         self._vocabulary = vocabulary_of(model.base)
-        self._positions = positions_of(model.base.config, model.architecture)
+        self._positions = positions_of(model.base.config.to_dict(), model.architecture)
         self._packed = PackedRows(model) if model.architecture.packed else None
         self._waiting: deque[Row] = deque()
         self._count = 0

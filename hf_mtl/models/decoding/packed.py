@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hf_mtl.adapters import RoutedPass, Span, StackedLoras
 from hf_mtl.data import PackedBatch, Segment, chunk_per_route, pack
 from hf_mtl.data import Sequence as TokenSequence
-from hf_mtl.data.encoding import IGNORED
+from hf_mtl.data.examples import IGNORED
 from hf_mtl.models.decoding.cache import KeyValueCache
 from hf_mtl.models.decoding.row import Row
 from hf_mtl.models.routed_model import RoutedModel

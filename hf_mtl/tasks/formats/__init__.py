@@ -9,9 +9,26 @@ guessed: rows that can be read in two ways are refused with both.
 {'text': 'premise', 'text_pair': 'hypothesis', 'label': 'label'}
 """
 
-from hf_mtl.tasks.formats.columns import Columns, Rows, Sort
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hf_mtl.lazy import lazy_names
 from hf_mtl.tasks.formats.labels import found_labels
 from hf_mtl.tasks.formats.reading import Reading
-from hf_mtl.tasks.formats.recognising import Recognised, is_recognisable, recognise
+from hf_mtl.tasks.formats.rows import Rows
+
+if TYPE_CHECKING:
+    from hf_mtl.tasks.formats.columns import Columns, Sort
+    from hf_mtl.tasks.formats.recognising import Recognised, is_recognisable, recognise
+
 
 __all__ = ["Columns", "Reading", "Recognised", "Rows", "Sort", "found_labels", "is_recognisable", "recognise"]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "columns": "Columns Sort",
+        "recognising": "Recognised is_recognisable recognise",
+    },
+)

@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 from datasets import ClassLabel, Dataset, Image, IterableDataset, LargeList, List, Translation, Value
 
 from hf_mtl.data import with_raw_images
 
-__all__ = ["Columns", "Rows", "Sort"]
-
-Rows: TypeAlias = Dataset | IterableDataset
+__all__ = ["Columns", "Sort"]
 
 _SAMPLE: Final = 100
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,8})*")
@@ -65,7 +63,7 @@ class Columns:
     called: Mapping[str, str]
 
     @classmethod
-    def of(cls, rows: Rows, roles: Mapping[str, str]) -> Columns:
+    def of(cls, rows: Dataset | IterableDataset, roles: Mapping[str, str]) -> Columns:
         """The columns of rows.
 
         Args:
@@ -117,7 +115,7 @@ def _normal(name: str) -> str:
     return re.sub(r"_(\d+)$", r"\1", plain)
 
 
-def _sample(rows: Rows) -> list[Mapping[str, object]]:
+def _sample(rows: Dataset | IterableDataset) -> list[Mapping[str, object]]:
     if isinstance(rows, IterableDataset):
         return list(rows.take(_SAMPLE))
     return list(rows.with_format(None).select(range(min(_SAMPLE, len(rows)))))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeGuard
 
-from datasets import Dataset
-
-from hf_mtl.data import IGNORED
+from hf_mtl.data import IGNORED, RowTable
 from hf_mtl.errors import ConfigError
-from hf_mtl.tasks.formats.columns import Rows
+from hf_mtl.tasks.formats.rows import Rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 __all__ = ["found_labels"]
 
@@ -34,7 +36,7 @@ def found_labels(
     Raises:
         ConfigError: If a column of text holds so many different texts that they are no closed set.
     """
-    if not isinstance(rows, Dataset) or column not in rows.column_names:
+    if rows is None or not _is_stored(rows) or column not in rows.column_names:
         return None
     values, lengths = _values(rows, column)
     values -= {None, IGNORED}
@@ -57,11 +59,19 @@ def found_labels(
     return tuple(sorted(map(str, values)))
 
 
+def _is_stored(rows: Rows) -> TypeGuard[Dataset | RowTable]:
+    if isinstance(rows, RowTable):
+        return True
+    from datasets import Dataset
+
+    return isinstance(rows, Dataset)
+
+
 def _are_flags(values: set[object]) -> bool:
     return all(isinstance(value, float | bool) for value in values)
 
 
-def _values(rows: Dataset, column: str) -> tuple[set[object], set[int]]:
+def _values(rows: Dataset | RowTable, column: str) -> tuple[set[object], set[int]]:
     """The different values of a column, and the lengths of its lists if it holds lists."""
     found: set[object] = set()
     lengths: set[int] = set()
@@ -75,7 +85,10 @@ def _values(rows: Dataset, column: str) -> tuple[set[object], set[int]]:
     return found, lengths
 
 
-def _batches(rows: Dataset, column: str) -> Iterator[list[object]]:
+def _batches(rows: Dataset | RowTable, column: str) -> Iterator[list[object]]:
+    if isinstance(rows, RowTable):
+        yield rows.column(column)
+        return
     # Only this column is read: the others may be images, or go through a transform of the user's.
     for batch in rows.with_format(None).select_columns(column).iter(_BATCH):
         yield batch[column]

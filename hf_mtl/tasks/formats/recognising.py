@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
 from hf_mtl.data import PromptCompletion
 from hf_mtl.errors import ConfigError
-from hf_mtl.tasks.formats.columns import Columns, Rows, Sort
+from hf_mtl.tasks.formats.columns import Columns, Sort
 from hf_mtl.tasks.formats.heads import head_readings
 from hf_mtl.tasks.formats.labels import found_labels
 from hf_mtl.tasks.formats.reading import Reading
@@ -39,7 +39,7 @@ class Recognised:
 
 
 def recognise(
-    rows: Rows,
+    rows: Dataset | IterableDataset,
     *,
     kind: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -75,7 +75,7 @@ def recognise(
     return Recognised(reading, in_rows, _line(found, reading, in_rows))
 
 
-def is_recognisable(rows: Rows, *, kind: str, columns: Mapping[str, str]) -> bool:
+def is_recognisable(rows: Dataset | IterableDataset, *, kind: str, columns: Mapping[str, str]) -> bool:
     """Whether rows can be read in some way as a kind, with the columns that the task names."""
     return bool(_readings(Columns.of(rows, columns), kind, columns))
 
@@ -109,7 +109,9 @@ def _largest(readings: Sequence[Reading]) -> list[Reading]:
     return largest
 
 
-def _settled(reading: Reading, rows: Rows, kind: str | None, *, encoder_decoder: bool) -> Reading:
+def _settled(
+    reading: Reading, rows: Dataset | IterableDataset, kind: str | None, *, encoder_decoder: bool
+) -> Reading:
     if reading.kind in _WRITERS:
         return replace(reading, kind=kind or ("seq2seq-lm" if encoder_decoder else "causal-lm"))
     if reading.kind == "question-answering" and _some_unanswered(rows, reading.columns["answers"]):
@@ -117,7 +119,7 @@ def _settled(reading: Reading, rows: Rows, kind: str | None, *, encoder_decoder:
     return reading
 
 
-def _some_unanswered(rows: Rows, column: str) -> bool:
+def _some_unanswered(rows: Dataset | IterableDataset, column: str) -> bool:
     """Whether a question has no answer, as in SQuAD 2.0."""
     if not isinstance(rows, Dataset):
         return False
@@ -128,7 +130,7 @@ def _some_unanswered(rows: Rows, column: str) -> bool:
     )
 
 
-def _labels(rows: Rows, reading: Reading) -> tuple[str, ...] | int | None:
+def _labels(rows: Dataset | IterableDataset, reading: Reading) -> tuple[str, ...] | int | None:
     kind = kind_of(reading.spec)
     role = kind.label_role
     if role is None:

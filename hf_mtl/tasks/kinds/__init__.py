@@ -20,8 +20,9 @@ A kind of your own is one class, registered once:
 """
 
 from hf_mtl.tasks.kinds.causal_lm import CausalLM
+from hf_mtl.tasks.kinds.declared import Declared, Role
 from hf_mtl.tasks.kinds.image_classification import ImageClassification
-from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Processor, Role
+from hf_mtl.tasks.kinds.kind import Answers, Context, Kind, Labelled, Outcome, Processor
 from hf_mtl.tasks.kinds.label_scoring import LabelScoring
 from hf_mtl.tasks.kinds.language import LanguageModelling
 from hf_mtl.tasks.kinds.limits import check_examples, check_query

@@ -10,13 +10,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenizers.models import BPE, WordPiece
-from torch import Tensor, stack
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from hf_mtl.tasks.kinds.sentences import Sentence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["AGGREGATIONS", "entities_of"]
 
@@ -43,6 +45,8 @@ def _surest(pieces: Sequence[_Piece]) -> Tensor:
 
 
 def _mean(pieces: Sequence[_Piece]) -> Tensor:
+    from torch import stack
+
     return stack([piece.scores for piece in pieces]).mean(0)
 
 
@@ -115,6 +119,8 @@ def _pieces(
 
 def _marks_continuations(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a token's own text says that it goes on with a word, as WordPiece's `##` does."""
+    from transformers import PreTrainedTokenizerFast
+
     assert isinstance(tokenizer, PreTrainedTokenizerFast)  # checked where the sentence was tokenised
     model = tokenizer.backend_tokenizer.model
     return isinstance(model, BPE | WordPiece) and bool(model.continuing_subword_prefix)

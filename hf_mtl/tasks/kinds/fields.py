@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-from transformers import BatchEncoding
+from typing import TYPE_CHECKING
 
 from hf_mtl.data import IGNORED, Example, Row, fill_pattern, pattern_fields
 from hf_mtl.errors import DataError, did_you_mean, listing
-from hf_mtl.tasks.kinds.kind import Context, Role
+from hf_mtl.tasks.kinds.declared import Role
+from hf_mtl.tasks.kinds.kind import Context
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding
 
 __all__ = ["asked_texts", "by_role", "part", "text", "texts", "whole", "words"]
 

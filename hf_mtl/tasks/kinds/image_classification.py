@@ -9,23 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from torch import Tensor
-from transformers import BaseImageProcessor
-
-from hf_mtl.data import IGNORED, Example, Row, pixel_values
+from hf_mtl.data import IGNORED, Example, Row
 from hf_mtl.errors import ConfigError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.metrics import Form
 from hf_mtl.packages import PILLOW, Package
+from hf_mtl.tasks.kinds.declared import Declared, Role
 from hf_mtl.tasks.kinds.fields import by_role, part
-from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
+from hf_mtl.tasks.kinds.kind import Answers, Context, Kind, Labelled, Outcome
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number
 from hf_mtl.tasks.kinds.limits import check_pixels
 from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled
 from hf_mtl.tasks.kinds.scores import label_names, labels_with_scores
 from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems, scored_labels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["ImageClassification"]
 
@@ -110,6 +111,10 @@ class ImageClassification(Kind):
 
 
 def _pixels(value: object, context: Context) -> Tensor:
+    from transformers import BaseImageProcessor
+
+    from hf_mtl.data import pixel_values
+
     if not isinstance(context.processor, BaseImageProcessor):
         raise ConfigError(
             f"image-classification reads images, and the base comes with a {type(context.processor).__name__} in "

@@ -5,61 +5,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-import torch
-from datasets import Dataset, IterableDataset
-from torch import Tensor
-from transformers import BaseImageProcessor, PreTrainedTokenizerBase
 
-from hf_mtl.data import Example, PromptCompletion, Row, RowTemplate
-from hf_mtl.data import Sequence as TokenSequence
+from hf_mtl.data import Example, Row
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec, Pool
 from hf_mtl.metrics import Form
 from hf_mtl.packages import Package
+from hf_mtl.tasks.kinds.declared import Declared, Role
 from hf_mtl.tasks.kinds.query import Found, Option, Query
 
-__all__ = ["Answers", "Context", "Declared", "Kind", "Labelled", "Outcome", "Processor", "Role"]
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+    from torch import Tensor
+    from transformers import BaseImageProcessor, PreTrainedTokenizerBase
+
+    from hf_mtl.data import RowTable
+    from hf_mtl.data import Sequence as TokenSequence
+
+__all__ = ["Answers", "Context", "Kind", "Labelled", "Outcome", "Processor"]
 
 Remembered = TypeVar("Remembered")
-Processor = PreTrainedTokenizerBase | BaseImageProcessor
-
-
-@dataclass(frozen=True)
-class Role:
-    """A part that a kind's rows have.
-
-    Args:
-        column: The column that holds it, unless the task's `columns` say otherwise.
-        required: Whether every row must have it; one that is not is read only if the task's `columns` name it.
-        template: Whether a format string over several columns may stand for the column.
-    """
-
-    column: str
-    required: bool = True
-    template: bool = False
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What a task declares, as far as its kind must know it.
-
-    Args:
-        columns: By role, the column or the format string.
-        labels: The labels' names; None where the kind has none.
-        numbers: Whether the labels were declared as a number: then rows give numbers only.
-        template: How a row becomes text, for kinds that the vocabulary head serves.
-        max_length: Most tokens of a sequence; None for as many as the base takes.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] | None = None
-    numbers: bool = False
-    template: RowTemplate = PromptCompletion("{prompt}", "{completion}")
-    max_length: int | None = None
+Processor: TypeAlias = "PreTrainedTokenizerBase | BaseImageProcessor"
 
 
 @dataclass(frozen=True)
@@ -88,6 +58,8 @@ class Context:
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The base's tokenizer; a `ConfigError` if it reads images."""
+        from transformers import PreTrainedTokenizerBase
+
         if not isinstance(self.processor, PreTrainedTokenizerBase):
             raise ConfigError(
                 f"this kind reads text, and the base comes with a {type(self.processor).__name__} in the place of a "
@@ -133,6 +105,8 @@ class Labelled(NamedTuple):
 
     def values(self, like: Tensor) -> Tensor:
         """The targets as one tensor `[R, K]`, on the device and in the dtype of another."""
+        import torch
+
         return torch.tensor(self.targets, device=like.device, dtype=like.dtype)
 
 
@@ -186,7 +160,7 @@ class Kind(ABC):
         return self.metrics
 
     def usual_metrics(
-        self, declared: Declared, rows: Dataset | IterableDataset | None
+        self, declared: Declared, rows: Dataset | IterableDataset | RowTable | None
     ) -> tuple[str | Mapping[str, object], ...]:
         """What is measured of a task that names no metrics, in view of its eval rows (or, without such, train rows)."""
         return self.default_metrics

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-import torch
-
 from hf_mtl.data import Example, TextPair
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.kind import Context, Declared
+from hf_mtl.tasks.kinds.declared import Declared
+from hf_mtl.tasks.kinds.kind import Context
 from hf_mtl.tasks.kinds.language import LanguageModelling
 from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled
 from hf_mtl.tasks.kinds.ranking import completions_of, label_likelihoods
@@ -52,5 +51,7 @@ class LabelScoring(LanguageModelling):
         self, query: Query, found: Found, context: Context
     ) -> list[dict[str, Any]]:  # Any: texts and numbers
         """As in `Kind`: `[{"label", "score"}]`, the likelihoods of the labels' completions, which sum to 1."""
+        import torch
+
         likelihoods = torch.tensor(label_likelihoods(found.asked, found.logits, context), dtype=torch.float64)
         return labels_with_scores(context.labels, likelihoods.softmax(-1), query.options["top_k"])

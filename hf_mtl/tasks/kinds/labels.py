@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hf_mtl.data import IGNORED
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
-from hf_mtl.tasks.kinds.kind import Declared
+from hf_mtl.tasks.kinds.declared import Declared
 
 __all__ = ["class_weights", "is_missing", "label_number", "label_vector"]
 

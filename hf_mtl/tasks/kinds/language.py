@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
-
-from datasets import Dataset, IterableDataset
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hf_mtl.data import (
     Chat,
@@ -23,10 +20,10 @@ from hf_mtl.data import (
     answer_text,
     last_run,
 )
-from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome
+from hf_mtl.tasks.kinds.declared import Declared
+from hf_mtl.tasks.kinds.kind import Answers, Context, Kind, Labelled, Outcome
 from hf_mtl.tasks.kinds.open_answers import OPEN_METRICS, short_answers
 from hf_mtl.tasks.kinds.query import Found, Option, Query, settled
 from hf_mtl.tasks.kinds.ranking import (
@@ -37,6 +34,13 @@ from hf_mtl.tasks.kinds.ranking import (
 )
 from hf_mtl.tasks.kinds.single_label import ClassLoss
 from hf_mtl.tasks.kinds.writing import WRITING, prompt_of, row_tokens, told
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+    from torch import Tensor
+
+    from hf_mtl.data import RowTable
+    from hf_mtl.data import Sequence as TokenSequence
 
 __all__ = ["LanguageModelling", "Read"]
 
@@ -113,7 +117,7 @@ class LanguageModelling(Kind):
         return problems
 
     def usual_metrics(
-        self, declared: Declared, rows: Dataset | IterableDataset | None
+        self, declared: Declared, rows: Dataset | IterableDataset | RowTable | None
     ) -> tuple[str | Mapping[str, object], ...]:
         """As in `Kind`: exact matches where answers are short or of a closed set, else figures of single tokens."""
         closed = declared.labels is not None or short_answers(declared.template, rows)

@@ -7,8 +7,7 @@ of them ends in an IndexError or ValueError deep in the base, which names neithe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from hf_mtl.data import BEYOND_VOCABULARY, Example, unknown_token
 from hf_mtl.errors import DataError
@@ -16,6 +15,9 @@ from hf_mtl.tasks.kinds.kind import Context, Kind
 from hf_mtl.tasks.kinds.language import LanguageModelling
 from hf_mtl.tasks.kinds.query import Query
 from hf_mtl.tasks.kinds.ranking import candidates_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["check_examples", "check_pixels", "check_query"]
 

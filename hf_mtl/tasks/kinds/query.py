@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_mtl.data import Example
-from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import DataError, did_you_mean, listing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hf_mtl.data import Sequence as TokenSequence
 
 __all__ = ["TOP_K", "Found", "Option", "Query", "count", "one_of", "settled", "truth"]
 

@@ -10,23 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, final
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from hf_mtl.data import IGNORED, Example, Row
 from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.metrics import Form
+from hf_mtl.tasks.kinds.declared import Declared, Role
 from hf_mtl.tasks.kinds.fields import by_role, part, text
-from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
+from hf_mtl.tasks.kinds.kind import Answers, Context, Kind, Labelled, Outcome
 from hf_mtl.tasks.kinds.query import Found, Option, Query, count, settled, truth
 from hf_mtl.tasks.kinds.spans import spans_of
 from hf_mtl.tasks.kinds.windows import MOST_TOKENS, Window, borders, null_place, windows
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Candidate", "QuestionAnswering"]
 
@@ -114,6 +115,9 @@ class QuestionAnswering(Kind):
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[R]`."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         borders_R2 = labelled.values(wide).long()
         parts = wide.split(list(labelled.counts))

@@ -9,8 +9,7 @@ labels of one token, nothing extra is run at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from hf_mtl.data import (
     BEYOND_VOCABULARY,
@@ -22,10 +21,14 @@ from hf_mtl.data import (
     render,
     unknown_token,
 )
-from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import ConfigError, DataError, did_you_mean
 from hf_mtl.tasks.kinds.kind import Context
 from hf_mtl.tasks.kinds.writing import row_tokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hf_mtl.data import Sequence as TokenSequence
 
 __all__ = [
     "Tokens",

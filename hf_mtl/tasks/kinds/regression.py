@@ -9,20 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from hf_mtl.data import Example, Row
 from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.metrics import Form
+from hf_mtl.tasks.kinds.declared import Declared, Role
 from hf_mtl.tasks.kinds.fields import asked_texts, part, texts, whole
-from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
+from hf_mtl.tasks.kinds.kind import Answers, Context, Kind, Labelled, Outcome
 from hf_mtl.tasks.kinds.labels import is_missing
 from hf_mtl.tasks.kinds.query import Found, Query, settled
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Regression"]
 
@@ -69,6 +70,8 @@ class Regression(Kind):
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[R]`."""
+        import torch
+
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return (wide - labelled.values(wide)).square().sum(-1)
 

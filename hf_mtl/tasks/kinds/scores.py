@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from hf_mtl.tasks.kinds.declared import Declared
 
-from hf_mtl.tasks.kinds.kind import Declared
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["label_names", "labels_with_scores"]
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.metrics import Form
-from hf_mtl.tasks.kinds.kind import Answers, Declared, Outcome
+from hf_mtl.tasks.kinds.declared import Declared
+from hf_mtl.tasks.kinds.kind import Answers, Outcome
 from hf_mtl.tasks.kinds.labels import class_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["ClassLoss", "ClassWeights", "label_problems", "scored_labels"]
 
@@ -35,6 +36,9 @@ class ClassLoss:
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The losses `[N]` of logits `[N, C]`, in fp32 or wider; their mean is their sum over that of the weights."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         weight = None if self.weights is None else wide.new_tensor(self.weights)
         return cross_entropy(wide, targets, weight=weight, reduction="none", label_smoothing=self.smoothing)
@@ -67,6 +71,8 @@ def label_problems(declared: Declared, weights: ClassWeights, smoothing: float) 
 
 def scored_labels(form: Form, outcomes: Mapping[int, Sequence[Outcome]], gold: Mapping[int, int]) -> Answers:
     """Predicted classes, or the probabilities of all, beside the right ones."""
+    import torch
+
     logits = np.stack([outcomes[row][0].output for row in outcomes])
     references = [gold[row] for row in outcomes]
     if form == "labels":

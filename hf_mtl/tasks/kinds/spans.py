@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from hf_mtl.tasks.kinds.windows import Window
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["spans_of"]
 
@@ -72,6 +72,8 @@ def spans_of(
 
 def _probabilities(window: Window, logits_S2: Tensor, null: int) -> Tensor:
     """Of each token to be the first and the last one, `[S, 2]`; 0 for what is neither context nor "no answer"."""
+    import torch
+
     possible = torch.tensor([start >= 0 for start, _ in window.offsets])
     possible[null] = True
     return logits_S2.double().masked_fill(~possible[:, None], -math.inf).softmax(0)
@@ -83,6 +85,8 @@ def _best(
     options: Mapping[str, Any],  # Any: those of the kind
 ) -> Iterator[tuple[_Borders, float]]:
     """Characters and score of a window's likeliest spans."""
+    import torch
+
     inside = torch.tensor([start >= 0 for start, _ in window.offsets])
     first_S, last_S = (probabilities_S2 * inside[:, None]).unbind(-1)
     spans_SS = torch.outer(first_S, last_S).triu().tril(options["max_answer_len"] - 1)

@@ -13,23 +13,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hf_mtl.data import Example, Row
 from hf_mtl.errors import listing
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.metrics import Form
+from hf_mtl.tasks.kinds.declared import Declared, Role
 from hf_mtl.tasks.kinds.fields import asked_texts, part, texts, whole
-from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
+from hf_mtl.tasks.kinds.kind import Answers, Context, Kind, Labelled, Outcome
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number, label_vector
 from hf_mtl.tasks.kinds.query import TOP_K, Found, Option, Query, settled
 from hf_mtl.tasks.kinds.scores import label_names, labels_with_scores
 from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems, scored_labels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["TextClassification"]
 
@@ -98,6 +99,9 @@ class TextClassification(Kind):
 
     def losses(self, logits: Tensor, labelled: Labelled, declared: Declared) -> Tensor:
         """As in `Kind`: `[R]`."""
+        import torch
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
         if not self.multi_label:
             return self._loss(declared)(logits, labelled.values(logits)[:, 0].long())
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -110,6 +114,8 @@ class TextClassification(Kind):
         self, form: Form, outcomes: Mapping[int, Sequence[Outcome]], rows: Mapping[int, Row], context: Context
     ) -> Answers:
         """As in `Kind`."""
+        import torch
+
         gold = {row: self._label(rows[row], context.declared) or [] for row in outcomes}
         if not self.multi_label:
             return scored_labels(form, outcomes, {row: int(label[0]) for row, label in gold.items()})

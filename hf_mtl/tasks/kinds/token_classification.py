@@ -10,23 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, ClassVar, final
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from hf_mtl.data import IGNORED, Example, Row
-from hf_mtl.data import Sequence as TokenSequence
 from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.metrics import Form
+from hf_mtl.tasks.kinds.declared import Declared, Role
 from hf_mtl.tasks.kinds.entities import AGGREGATIONS, entities_of
 from hf_mtl.tasks.kinds.fields import by_role, part, text, words
-from hf_mtl.tasks.kinds.kind import Answers, Context, Declared, Kind, Labelled, Outcome, Role
+from hf_mtl.tasks.kinds.kind import Answers, Context, Kind, Labelled, Outcome
 from hf_mtl.tasks.kinds.labels import class_weights, is_missing, label_number
 from hf_mtl.tasks.kinds.query import Found, Option, Query, one_of, settled
 from hf_mtl.tasks.kinds.scores import label_names
 from hf_mtl.tasks.kinds.sentences import sentence_of
 from hf_mtl.tasks.kinds.single_label import ClassLoss, ClassWeights, label_problems
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hf_mtl.data import Sequence as TokenSequence
 
 __all__ = ["TokenClassification"]
 

@@ -1,0 +1,44 @@
+"""What a kind's rows have, and what a task declares of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hf_mtl.data import PromptCompletion, RowTemplate
+
+__all__ = ["Declared", "Role"]
+
+
+@dataclass(frozen=True)
+class Role:
+    """A part that a kind's rows have.
+
+    Args:
+        column: The column that holds it, unless the task's `columns` say otherwise.
+        required: Whether every row must have it; one that is not is read only if the task's `columns` name it.
+        template: Whether a format string over several columns may stand for the column.
+    """
+
+    column: str
+    required: bool = True
+    template: bool = False
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a task declares, as far as its kind must know it.
+
+    Args:
+        columns: By role, the column or the format string.
+        labels: The labels' names; None where the kind has none.
+        numbers: Whether the labels were declared as a number: then rows give numbers only.
+        template: How a row becomes text, for kinds that the vocabulary head serves.
+        max_length: Most tokens of a sequence; None for as many as the base takes.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    numbers: bool = False
+    template: RowTemplate = PromptCompletion("{prompt}", "{completion}")
+    max_length: int | None = None
