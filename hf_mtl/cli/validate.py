@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from hf_mtl.cli.collecting import rare_collections
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
 
@@ -20,10 +21,18 @@ def validate(
     ],
 ) -> None:
     """Check recipes, their data and a sample of each task's rows without training; every problem is listed."""
+    with rare_collections():
+        problems = _problems(recipes, Console())
+    if problems:
+        raise ConfigError(problems)
+
+
+def _problems(recipes: list[Path], console: Console) -> list[str]:
+    """What is wrong with the recipes; what is right, or was not looked at, is printed."""
     be_quiet()
     from hf_mtl.recipe import check_rows, load_recipe
 
-    console, problems = Console(), []
+    problems: list[str] = []
     for path in recipes:
         try:
             recipe = load_recipe(path)
@@ -39,8 +48,7 @@ def validate(
             _say(console, f"{path}: will be skipped: {note}")
         for note in checks.unchecked:
             _say(console, f"{path}: not checked: {note}")
-    if problems:
-        raise ConfigError(problems)
+    return problems
 
 
 def _say(console: Console, text: str) -> None:

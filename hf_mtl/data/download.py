@@ -13,12 +13,14 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from hf_mtl.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = ["PublishedFile", "check_sha256", "download", "locate", "shown"]
 
@@ -203,6 +205,8 @@ def _copy(
 
 
 def _progress() -> Progress:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)

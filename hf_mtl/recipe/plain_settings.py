@@ -66,11 +66,13 @@ PLAIN_ARGUMENTS: Final[Mapping[str, Check]] = MappingProxyType(
         "max_steps": _whole(1),
         "num_train_epochs": _above_zero,
         "per_device_train_batch_size": _whole(1),
+        "report_to": _one_of("none"),
         "save_steps": _whole(1),
         "save_strategy": _one_of("no", "steps", "epoch"),
         "save_total_limit": _whole(1),
         "seed": _whole(0),
         "token_budget": _whole(1024),  # a chunk has so many tokens at most
+        "use_cpu": _truth,
         "warmup_steps": _number(0),
         "weight_decay": _number(0),
     }

@@ -185,8 +185,10 @@ def _feature_labels(
 ) -> tuple[str, ...] | None:
     """The names that the rows' own features say; None if they say none."""
     role = kind.label_role
+    if role is None:
+        return None
     declared = [rows.features for rows in splits if not isinstance(rows, RowTable) and rows.features]
-    if role is None or not declared:
+    if not declared:
         return None
     from datasets import ClassLabel, LargeList, List
 

@@ -89,6 +89,14 @@ def test_documents_whose_columns_are_text(tmp_path: Path) -> None:
         assert found == (read_rows(path).to_list() if plain else None)
 
 
+def test_paths_of_images_are_left_to_datasets(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(jsonl({"image": "a.png", "label": "x"}), encoding="utf-8")
+    assert rows_of(path) == [{"image": "a.png", "label": "x"}]  # there is no such image
+    (tmp_path / "a.png").write_bytes(b"")
+    assert rows_of(path) is None
+
+
 def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": "x"}\n{"a": "x", "a": "y"}\n', encoding="utf-8")

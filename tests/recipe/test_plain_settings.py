@@ -20,8 +20,9 @@ from hf_mtl.tasks import sharing_of, suite_objective
 
 VALUES: tuple[object, ...] = (
     -1, 0, 1, 2, 3.0, 1024, 2**40, -0.5, 1e-300, 0.5, 0.999, 1.0, 1e300, float("inf"), float("nan"), True, False, "",
-    "1", "no", "steps", "epoch", "best", "required", "relaxed", "linear", "cosine", "constant", "constant_with_warmup",
-    "polynomial", "greedy", "LORA", "all-linear", "q_proj", ["q_proj"], ["q_proj", 1], [], None, {},
+    "1", "no", "none", "steps", "epoch", "best", "required", "relaxed", "linear", "cosine", "constant",
+    "constant_with_warmup", "polynomial", "greedy", "LORA", "all-linear", "q_proj", ["q_proj"], ["q_proj", 1], [],
+    None, {},
 )  # fmt: skip
 
 
