@@ -67,6 +67,7 @@ def test_the_quickstart_needs_none_of_them(cache: Path) -> None:
     assert loaded == ""
 
 
+@pytest.mark.slow  # it imports torch in a process of its own
 def test_transformers_still_finds_torch(cache: Path) -> None:
     assert len(validate(RECIPE, cache=cache, more=TORCH)) == 1
 

@@ -4,6 +4,7 @@ One module per family of formats gives `Reading`s; `recognise` takes the only on
 guessed: rows that can be read in two ways are refused with both.
 
 >>> from datasets import Dataset
+>>> from hf_mtl.tasks.formats import recognise
 >>> rows = Dataset.from_dict({"premise": ["a"], "hypothesis": ["b"], "label": ["no"]})
 >>> recognise(rows).reading.columns
 {'text': 'premise', 'text_pair': 'hypothesis', 'label': 'label'}
