@@ -17,12 +17,13 @@ from transformers import AutoTokenizer
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, RoutedModel, Task
 from hf_mtl.adapters import LayerUpdate, LoraUpdate
 from hf_mtl.errors import CheckpointError, ConfigError
-from hf_mtl.models import load_base, losses_of
+from hf_mtl.models import load_base, lora_layers, losses_of
 from hf_mtl.objectives import SharedGradients, objective_of
 from hf_mtl.relations import Relations
 from hf_mtl.training.combining import Combining
 
 NAMES = ("a", "b", "c")
+RELATIONS = {"a": {"b": 1.0, "c": 0.3}, "b": {"a": 1.0, "c": 0.2}, "c": {"a": 0.3, "b": 0.2}}
 STATEFUL = ("gradnorm", "dwa", "uncertainty", "random", "gradient_norm", "pcgrad")
 
 
@@ -144,6 +145,33 @@ def test_a_task_that_goes_bad_leaves_the_others_rows(tiny_llama: Path, tmp_path:
         assert (trainer.task_optimizers["b"].gradients() == []) is (case != "all")
     assert relative_error(ends["b is bad"], ends["without b"]) < 1e-12
     assert relative_error(ends["all"], ends["without b"]) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "relation"), [({}, 1 / 2), ({"tau": 1.0}, 1.0), ({"relations": RELATIONS}, 0.3)]
+)
+def test_nobody_is_drawn_to_an_adapter_that_is_not_finite(
+    tiny_llama: Path, tmp_path: Path, options: dict[str, Any], relation: float
+) -> None:
+    """The others are drawn to each other, by `strength / 4 sum_ij R_ij ||D_i - D_j||^2`."""
+    found = {}
+    for case, sharing in {"soft": {"name": "soft", "strength": 0.1, **options}, "private": "private"}.items():
+        trainer = trainer_of(tiny_llama, tmp_path / case, sharing=sharing, max_grad_norm=0.0)
+        step, round_ = _rounds(trainer), trainer.plan.next()
+        assert round_ is not None
+        next(iter(trainer.owners.parameters["b"].values())).data.fill_(torch.nan)
+        step.run(round_)
+        found[case] = {name: trainer.task_optimizers[name].gradients()[0].clone() for name in ("a", "c")}
+    penalty = torch.zeros((), dtype=torch.float64)
+    for updates in lora_layers(trainer.model, ["a", "c"]):
+        penalty = (
+            penalty + 0.1 / 2 * relation * (_change(updates["a"]) - _change(updates["c"])).square().sum()
+        )
+    for name in ("a", "c"):
+        flat = trainer.task_optimizers[name].flats[0]
+        expected = torch.autograd.grad(penalty, flat.parameters, retain_graph=True)
+        added = found["soft"][name] - found["private"][name]
+        assert relative_error(added, torch.cat([own.flatten() for own in expected])) < 1e-9
 
 
 @pytest.mark.parametrize("objective", STATEFUL)
