@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from datasets import Dataset, IterableDataset
@@ -33,7 +34,8 @@ def pixel_values(value: object, processor: BaseImageProcessor, *, channels: int 
 
     Args:
         value: A PIL image; an array or nested lists of whole numbers from 0 to 255, `[H, W]`, `[H, W, C]` or
-            `[C, H, W]`; or what `datasets.Image(decode=False)` gives, `{"bytes": ..., "path": ...}`.
+            `[C, H, W]`; or what `datasets.Image(decode=False)` gives, `{"bytes": ..., "path": ...}`, and with it
+            perhaps `"mode"`, a mode of Pillow's to convert it to.
         processor: What `AutoImageProcessor.from_pretrained` gave for the base.
         channels: How many channels the base reads (`config.num_channels`). Default: as many as the
             processor has means for; without means, whatever the image has.
@@ -65,12 +67,27 @@ def pixel_values(value: object, processor: BaseImageProcessor, *, channels: int 
 def with_raw_images(rows: Rows) -> Rows:
     """The same rows with images as bytes or paths: a corrupt one fails in `pixel_values`, and not while rows are read.
 
-    Columns of a fixed mode (`datasets.Image(mode=...)`) stay as they are.
+    With an image of a column of a fixed mode (`datasets.Image(mode=...)`) goes the mode, which it is converted to.
     """
-    for name, feature in (rows.features or {}).items():
-        if isinstance(feature, Images) and feature.decode and feature.mode is None:
-            rows = rows.cast_column(name, Images(decode=False))
-    return rows
+    decoded = {
+        name: feature
+        for name, feature in (rows.features or {}).items()
+        if isinstance(feature, Images) and feature.decode
+    }
+    for name in decoded:
+        rows = rows.cast_column(name, Images(decode=False))
+    if not (modes := {name: feature.mode for name, feature in decoded.items() if feature.mode is not None}):
+        return rows
+    add = partial(_add_modes, modes=modes)
+    return rows.with_transform(add) if isinstance(rows, Dataset) else rows.map(add, batched=True)
+
+
+def _add_modes(
+    batch: dict[str, list[Any]], modes: Mapping[str, str]
+) -> dict[str, list[Any]]:  # Any: of all columns
+    for name in modes.keys() & batch:
+        batch[name] = [None if raw is None else {**raw, "mode": modes[name]} for raw in batch[name]]
+    return batch
 
 
 def _check_mode(image: Image, channels: int) -> None:
@@ -106,8 +123,8 @@ def _image(value: object) -> Image:
 
 
 def _decoded(value: Mapping[str, object]) -> Image:
-    """As `datasets` decodes it, turned upright as its EXIF data say."""
-    data, path = value.get("bytes"), value.get("path")
+    """As `datasets` decodes it: turned upright as its EXIF data say, and converted to the mode that is asked for."""
+    data, path, mode = value.get("bytes"), value.get("path"), value.get("mode")
     if not isinstance(data, bytes) and not isinstance(path, str):
         raise DataError(
             f"expected an image as a dict with 'bytes' or 'path', found the keys {listing(value)}.",
@@ -117,7 +134,8 @@ def _decoded(value: Mapping[str, object]) -> Image:
         "bytes": data if isinstance(data, bytes) else None,
         "path": path if isinstance(path, str) else None,
     }
-    return _decoded_by(lambda: Images().decode_example(raw), f"image {path or 'in these bytes'}")
+    images = Images(mode=mode if isinstance(mode, str) else None)
+    return _decoded_by(lambda: images.decode_example(raw), f"image {path or 'in these bytes'}")
 
 
 def _loaded(image: Image) -> Image:

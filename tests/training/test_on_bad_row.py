@@ -19,14 +19,14 @@ from hf_mtl.errors import ConfigError, DataError
 from runs import ARGUMENTS, weights
 
 
-def _png(seed: int) -> bytes:
+def _png(seed: int, mode: str | None = None) -> bytes:
     file = io.BytesIO()
-    picture(seed).save(file, "PNG")
+    picture(seed).convert(mode).save(file, "PNG")
     return file.getvalue()
 
 
-def _images(*content: bytes) -> Dataset:
-    features = Features({"image": Image(), "label": Value("int64")})
+def _images(*content: bytes, mode: str | None = None) -> Dataset:
+    features = Features({"image": Image(mode=mode), "label": Value("int64")})
     rows = [{"image": {"bytes": own, "path": None}, "label": i % 2} for i, own in enumerate(content)]
     return Dataset.from_list(rows, features=features)
 
@@ -78,6 +78,13 @@ CASES: dict[str, tuple[str, dict[str, Any], Dataset, dict[str, int], str]] = {
         "vit",
         {"kind": "image-classification", "labels": ["x", "y"]},
         _images(_png(0), b"no image", _png(2), _png(3), _png(4)[:60], _png(5)),
+        {"corrupt image": 2},
+        "the image in these bytes cannot be decoded: no known image format",
+    ),
+    "image of a fixed mode": (
+        "vit",
+        {"kind": "image-classification", "labels": ["x", "y"]},
+        _images(_png(0), b"no image", _png(2, "RGBA"), _png(3, "LA"), _png(4)[:60], _png(5, "P"), mode="RGB"),
         {"corrupt image": 2},
         "the image in these bytes cannot be decoded: no known image format",
     ),
@@ -180,6 +187,23 @@ def test_an_image_on_its_side_is_read_as_datasets_reads_it(bases: Callable[[str]
     processor = load_processor(bases("vit"))
     read = [pixel_values(own[0]["image"], processor) for own in (rows, with_raw_images(rows))]  # type: ignore[arg-type]  # of images
     assert torch.equal(*read)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_image_of_a_fixed_mode_is_read_as_datasets_reads_it(
+    bases: Callable[[str], Path], streamed: bool
+) -> None:
+    from hf_mtl.data import pixel_values, with_raw_images
+    from hf_mtl.models import load_processor
+
+    rows = _images(_png(1, "RGBA"), _png(2, "LA"), _png(3), mode="RGB")
+    processor = load_processor(bases("vit"))
+    raw = with_raw_images(_streamed(rows) if streamed else rows)
+    for decoded, own in zip(rows, raw, strict=True):
+        assert isinstance(decoded, dict) and isinstance(own, dict)
+        assert isinstance(own["image"]["bytes"], bytes)
+        read = [pixel_values(row["image"], processor) for row in (decoded, own)]  # type: ignore[arg-type]  # of images
+        assert torch.equal(*read)
 
 
 def test_a_late_bad_row_of_a_stream_ends_the_run(trainer_of: Callable[..., MultiTaskTrainer]) -> None:
