@@ -22,6 +22,7 @@ __all__ = [
     "image_of",
     "pool_of",
     "positions_of",
+    "token_types_of",
 ]
 
 Values: TypeAlias = Mapping[str, Any]
@@ -126,3 +127,9 @@ def image_of(config: Values, architecture: Architecture) -> tuple[int, int, int]
     size: int | tuple[int, int] = config["image_size"]
     height, width = (size, size) if isinstance(size, int) else size
     return int(config["num_channels"]), height, width
+
+
+def token_types_of(config: Values) -> int | None:
+    """How many types of token a base has an embedding for; None for a base that tells none apart."""
+    types: int | None = config.get("type_vocab_size")
+    return types or None

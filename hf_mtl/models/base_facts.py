@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hf_mtl.heads import Pool
-from hf_mtl.models.architectures import ARCHITECTURES, Architecture, Values, image_of, pool_of, positions_of
+from hf_mtl.models.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    Values,
+    image_of,
+    pool_of,
+    positions_of,
+    token_types_of,
+)
 
 __all__ = ["BaseFacts"]
 
@@ -23,6 +31,7 @@ class BaseFacts:
         vocabulary: How many token ids it has; None if it is not known.
         pool: Which states a head on sequences reads; None where the base can have none.
         image: Channels, height and width of the images that it reads; None if there is no fixed size.
+        token_types: How many types of token it tells apart; None if it tells none apart, or it is not known.
     """
 
     model_type: str
@@ -33,6 +42,7 @@ class BaseFacts:
     vocabulary: int | None
     pool: Pool | None
     image: tuple[int, int, int] | None
+    token_types: int | None
 
     @classmethod
     def of(cls, config: Values, *, images: bool, writes: bool) -> BaseFacts:
@@ -54,4 +64,5 @@ class BaseFacts:
             None if images else config.get("vocab_size"),
             pool_of(config, architecture),
             image_of(config, architecture),
+            token_types_of(config),
         )

@@ -76,4 +76,5 @@ class ConfiguredBase:
             encoder_decoder=facts.encoder_decoder,
             vocabulary=facts.vocabulary,
             image=facts.image,
+            token_types=facts.token_types,
         )

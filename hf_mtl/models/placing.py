@@ -6,7 +6,7 @@ from peft import PeftConfig
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.heads import HeadSpec
-from hf_mtl.models.architectures import image_of, positions_of
+from hf_mtl.models.architectures import image_of, positions_of, token_types_of
 from hf_mtl.models.layouts import vocabulary_of
 from hf_mtl.models.media import medium_problems
 from hf_mtl.models.routed_model import RoutedModel
@@ -152,4 +152,5 @@ def context_on(model: RoutedModel, route: str, declared: Declared, processor: Pr
         encoder_decoder=bool(model.config.is_encoder_decoder),
         vocabulary=vocabulary_of(model.base),
         image=image_of(model.config.to_dict(), model.architecture),
+        token_types=token_types_of(model.config.to_dict()),
     )

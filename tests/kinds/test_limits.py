@@ -13,7 +13,7 @@ from datasets import Dataset
 from kind_bases import BASES, picture
 from kind_cases import KINDS, ours, processor_for, task_of
 from tiny_bases import CASES
-from transformers import AutoTokenizer, PreTrainedModel, ViTImageProcessor
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, ViTImageProcessor
 
 from hf_mtl import MultiTaskPipeline, MultiTaskTrainer, MultiTaskTrainingArguments, RoutedModel, Task
 from hf_mtl.data import PaddedBatch, PromptCompletion
@@ -120,6 +120,26 @@ def test_inputs_and_requests(grown: Callable[[str], Path]) -> None:
         DataError, match=r"the route 'causal-lm' has the token \d+ \('<new>'\), and the base's"
     ):
         generate(own.model, pipe.processor, "causal-lm", [f"a {NEW}"], max_new_tokens=2)  # type: ignore[arg-type]  # a tokenizer
+
+
+def test_a_type_of_token_that_the_base_has_no_embedding_for(
+    bases: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A BERT's tokenizer marks a pair's second text, which an embedding of one type does not know."""
+    folder = shutil.copytree(bases("bert"), tmp_path / "one-type")
+    config = AutoConfig.from_pretrained(folder)
+    config.type_vocab_size = 1
+    AutoModel.from_config(config).save_pretrained(folder)
+    ours(
+        folder, _task("single-label", eval=KINDS["single-label"].rows), dtype="float32"
+    )  # one text can be read
+    message = r"^task 'pair', eval, row 0: the tokenizer gives the text 2 types of token, and the base has .* for 1\."
+    with pytest.raises(DataError, match=message):
+        ours(folder, _task("pair", eval=KINDS["pair"].rows), dtype="float32")
+    context = ConfiguredBase(facts_of(load_config(folder)), processor_for(folder)).context
+    task = _task("pair", eval=KINDS["pair"].rows)
+    with pytest.raises(DataError, match=r"^the tokenizer gives the text 2 types"):
+        RowEncoder(task, context(task.declared)).examples(KINDS["pair"].rows[0])
 
 
 def test_labels(grown: Callable[[str], Path]) -> None:

@@ -44,6 +44,7 @@ class Context:
         encoder_decoder: Whether prompts go to an encoder and completions to a decoder.
         vocabulary: How many token ids the base has; None if it is not known.
         image: Channels, height and width of the images that it reads; None if there is no fixed size.
+        token_types: How many types of token it tells apart; None if it tells none apart, or it is not known.
     """
 
     declared: Declared
@@ -53,6 +54,7 @@ class Context:
     encoder_decoder: bool = False
     vocabulary: int | None = None
     image: tuple[int, int, int] | None = None
+    token_types: int | None = None
     _memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # Any: see `remembered`
 
     @property

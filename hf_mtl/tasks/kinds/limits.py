@@ -31,10 +31,11 @@ def check_examples(kind: Kind, examples: Iterable[Example], context: Context) ->
         context: The task on its base.
 
     Raises:
-        DataError: If a token is not in the base's vocabulary, or there are more tokens than positions.
+        DataError: If a token or its type is none of the base's, or there are more tokens than positions.
     """
     for example in examples:
         _check_tokens("the text", example.input_ids, context)
+        _check_types(example, context)
         for what, tokens in _lengths(kind, example, context):
             if context.longest is not None and tokens > context.longest:
                 raise DataError(
@@ -91,6 +92,16 @@ def _check_tokens(what: str, ids: Iterable[int], context: Context) -> None:
     tokens = list(ids)
     if tokens and (problem := unknown_token(tokens, context.vocabulary, context.tokenizer)) is not None:
         raise DataError(f"{what} {problem}. {BEYOND_VOCABULARY}", reason="token beyond the vocabulary")
+
+
+def _check_types(example: Example, context: Context) -> None:
+    known, found = context.token_types, 1 + max(example.token_types, default=0)
+    if known is not None and found > known:
+        raise DataError(
+            f"the tokenizer gives the text {found} types of token, and the base has an embedding for {known}. They do "
+            f"not belong together: use the base's own tokenizer.",
+            reason="token type beyond the base's",
+        )
 
 
 def _lengths(kind: Kind, example: Example, context: Context) -> Iterator[tuple[str, int]]:
