@@ -9,6 +9,7 @@ passes that version. No torch at import.
 | transformers | checkpointing is `gradient_checkpointing...`; since then `activation_checkpointing...` | 5.23 |
 | transformers | `logits_to_keep` takes positions alone; since then a mask of rows and tokens too | 5.21 |
 | transformers | `AutoImageProcessor` at the top level asks for torchvision; not so in its own module | 5.18 |
+| transformers | its fast tokenizers import torch; since then only for a GGUF file | 5.18 |
 | torch | `varlen_attn` has no `enable_gqa`, and takes grouped heads as they are | 2.12 |
 | huggingface_hub | its connections fail with errors of `httpx`; since then with those of `httpx2` | 2.0 |
 | peft | it passes `past_key_values` to every transformers (`plain_prefix_problem`) | not yet, in 0.21.2 |

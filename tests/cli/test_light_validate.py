@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from hf_mtl.data.assets import BASE_FILE, resolve_asset
+from hf_mtl.versions import installed
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "quickstart" / "recipe.yaml"
 HEAVY = ("torch", "peft", "datasets", "pandas", "pyarrow", "scipy", "sklearn", "accelerate", "matplotlib")
+BY_ITSELF = "" if installed("transformers") >= (5, 18) else "torch"
+"""What transformers loads for a fast tokenizer."""
 VALIDATE = """
 import sys
 from hf_mtl.cli import app
@@ -64,7 +67,7 @@ def test_the_quickstart_needs_none_of_them(cache: Path) -> None:
     assert found.endswith(
         "valid, tasks sentiment, supersense, past tense, part of speech, 400 rows tokenised"
     )
-    assert loaded == ""
+    assert loaded == BY_ITSELF
 
 
 @pytest.mark.slow  # it imports torch in a process of its own
@@ -76,4 +79,4 @@ def test_transformers_still_finds_torch(cache: Path) -> None:
 def test_the_real_base_needs_none_of_them_either() -> None:
     folder = resolve_asset("smollm2-135m-instruct").parents[1]
     chats = ROOT / "recipes" / "generative" / "recipe.yaml"
-    assert validate(RECIPE, chats, cache=folder)[-1] == ""
+    assert validate(RECIPE, chats, cache=folder)[-1] == BY_ITSELF
