@@ -21,7 +21,7 @@ __all__ = ["comparison_table"]
 CAPTION = (
     "Mean over seeds ± half of its 95 % interval. Change: against the same task trained alone, relative, the mean over "
     "tasks (delta-p); green and red where its interval leaves out 0. Parameters: all that are trained. A change within "
-    "its interval is none."
+    "its interval may be chance."
 )
 LONGEST_VARIANT = 20  # cells of its name over a column
 

@@ -18,7 +18,7 @@ def lora_layers(model: RoutedAdapters, tasks: Collection[str]) -> list[dict[str,
     """For each layer that LoRAs of tasks change, these by task.
 
     Raises:
-        ConfigError: If a task's adapter is none, or has no change of that form.
+        ConfigError: If a task's adapter is not a LoRA.
     """
     by_path: dict[str, dict[str, LoraUpdate]] = {}
     for task in tasks:

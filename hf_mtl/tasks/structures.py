@@ -57,7 +57,7 @@ def sharing_of(spec: str | Mapping[str, Any] | Sharing) -> Sharing:  # Any: opti
 
     Raises:
         ConfigError: If there is no such structure or option, or they do not go together; with all problems.
-        CheckpointError: If the file of relations is none.
+        CheckpointError: If the file of relations cannot be read as one.
     """
     if isinstance(spec, Sharing):
         return spec

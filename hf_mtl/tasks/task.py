@@ -204,7 +204,7 @@ class Task:
             labels=self.labels,
             max_length=self.max_length,
         )
-        # Of a kind whose labels come from a column, a wrong column would be told a second time as missing labels.
+        # Of a kind whose labels come from a column, a wrong column would be reported a second time as missing labels.
         problems += [] if problems and kind.roles else kind.problems(declared)
         object.__setattr__(self, "declared", declared)
         if self.metrics is not None:

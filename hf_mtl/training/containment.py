@@ -20,7 +20,7 @@ __all__ = ["Containment"]
 logger = logging.getLogger(__name__)
 
 _WINDOW = 64  # norms that the running median is taken over
-_FEWEST = 16  # norms before a spike can be told
+_FEWEST = 16  # norms before a spike can be detected
 
 
 class Containment:

@@ -32,7 +32,7 @@ class LoopingTrainer(MeasuringTrainer):
         """All rounds of this run, from the first.
 
         Raises:
-            ConfigError: If no task has training rows, or the mixture is none.
+            ConfigError: If no task has training rows, or the mixture is invalid.
         """
         if not self.sources:
             raise ConfigError("No task has train rows, so there is nothing to train on.")

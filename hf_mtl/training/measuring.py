@@ -87,7 +87,7 @@ class MeasuringTrainer(PushingTrainer):
         """What to measure on.
 
         Raises:
-            ConfigError: If it is not told which task rows are for.
+            ConfigError: If rows do not say which task they are for.
         """
         if rows is None or isinstance(rows, Mapping):
             return rows

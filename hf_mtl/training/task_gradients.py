@@ -58,8 +58,8 @@ class TaskGradients:
         odd = [owner for owner in owners.users if not model.is_lora(adapter_of(owner))]
         if odd:
             raise ConfigError(
-                f"objective: each task's own gradient is taken of shared LoRAs, and {adapter_of(odd[0])!r} is none. "
-                f"Leave `objective` at 'equal', or share a LoRA."
+                f"objective: it needs per-task gradients, which only shared LoRAs have; {adapter_of(odd[0])!r} is "
+                f"not a LoRA. Leave `objective` at 'equal', or share a LoRA."
             )
         self._users = owners.users
         self._flats = flats

@@ -121,7 +121,7 @@ def _slow() -> Any:
 
 def test_a_slow_tokenizer_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match="token-classification needs a fast tokenizer, which tells .* Slow is none"
+        ConfigError, match=r"token-classification needs a fast tokenizer \(for .*\); Slow is a slow one"
     ):
         _read(SENTENCES[0], _context(_slow()))
 

@@ -95,7 +95,7 @@ def asked_texts(given: object, roles: Mapping[str, Role], context: Context) -> t
     """The text, and the second text of a pair, that an input without a label gives.
 
     Raises:
-        DataError: If it is none, or a pair is wanted and not given.
+        DataError: If the input is not a text, or a pair is needed and not given.
     """
     columns = context.declared.columns
     if isinstance(given, Mapping):

@@ -31,7 +31,7 @@ def check_examples(kind: Kind, examples: Iterable[Example], context: Context) ->
         context: The task on its base.
 
     Raises:
-        DataError: If a token or its type is none of the base's, or there are more tokens than positions.
+        DataError: If the base lacks a token or its type, or there are more tokens than positions.
     """
     for example in examples:
         _check_tokens("the text", example.input_ids, context)

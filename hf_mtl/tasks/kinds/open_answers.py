@@ -40,7 +40,7 @@ def short_answers(template: RowTemplate, rows: Dataset | IterableDataset | RowTa
     for row in _first(rows, pattern_fields(template.completion, template.engine)):
         try:
             lengths.append(len(fill_pattern(template.completion, row, template.engine)))
-        except (DataError, ValueError):  # told with its number where all rows are checked
+        except (DataError, ValueError):  # reported with its number where all rows are checked
             continue
     return bool(lengths) and median(lengths) <= _MEDIAN and max(lengths) <= _LONGEST
 

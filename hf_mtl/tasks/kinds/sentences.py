@@ -37,8 +37,8 @@ def sentence_of(text: str, context: Context) -> Sentence:
     tokenizer = context.tokenizer
     if not tokenizer.is_fast:
         raise ConfigError(
-            f"token-classification needs a fast tokenizer, which tells the characters of its tokens; "
-            f"{type(tokenizer).__name__} is none."
+            f"token-classification needs a fast tokenizer (for the characters of its tokens); "
+            f"{type(tokenizer).__name__} is a slow one."
         )
     options = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
     encoded = tokenizer(text, truncation=False, verbose=False, **options)

@@ -177,7 +177,7 @@ class TokenClassification(Kind):
 def _aligned(tokens: Sequence[str], context: Context) -> tuple[list[int], list[int | None], bool]:
     """A sentence's token ids, and for each of its words the place of its first token.
 
-    The words are joined by blanks and told apart by their characters: byte-level tokenizers, to whom a blank belongs
+    The words are joined by blanks and distinguished by their characters: byte-level tokenizers, to whom a blank belongs
     to the word behind it, take a sentence only so.
 
     Returns:

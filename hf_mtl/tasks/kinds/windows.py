@@ -46,8 +46,8 @@ def windows(question: str, body: str, context: Context, *, stride: int) -> Itera
     tokenizer = context.tokenizer
     if not tokenizer.is_fast:
         raise ConfigError(
-            f"question-answering needs a fast tokenizer, which tells the characters of its tokens; "
-            f"{type(tokenizer).__name__} is none."
+            f"question-answering needs a fast tokenizer (for the characters of its tokens); "
+            f"{type(tokenizer).__name__} is a slow one."
         )
     end = _end(context)
     most = min(n for n in (context.declared.max_length or MOST_TOKENS, context.longest) if n is not None)
@@ -85,7 +85,7 @@ def windows(question: str, body: str, context: Context, *, stride: int) -> Itera
 def _end(context: Context) -> list[int]:
     """The end token, where the tokenizer itself puts none behind a pair of texts.
 
-    Without one, "no answer" would stand at the context's own last token, and could not be told from an answer there.
+    Without one, "no answer" would stand at the context's own last token, and would look like an answer there.
 
     Raises:
         ConfigError: If there is no such token.
