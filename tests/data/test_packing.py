@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
 from hf_mtl.data import Chunk, Sequence, TaskStream, cut_into_chunks, derived_seed, fill_micro_batches, pack
+from hf_mtl.training.rounds import Cut
 
 
 def _sequence(route: str, length: int, row: int = 0) -> Sequence:
@@ -51,6 +53,24 @@ def test_micro_batches_hold_whole_chunks_within_the_budget() -> None:
     assert [[chunk.tokens for chunk in batch] for batch in fill_micro_batches(chunks, 100)] == [
         [3, 4, 2, 9, 1]
     ]
+
+
+def test_processes_share_a_round_by_tokens_and_keep_its_order() -> None:
+    """The longest chunk first, each to the process with the fewest tokens: 9 and 4, then 3, 2 and 1."""
+    chunks = [Chunk("a", [_sequence("a", length)]) for length in (3, 4, 2, 9, 1)]
+    shares = [Cut(100, 9, rank=rank, world=2).fill(chunks) for rank in (0, 1)]
+    assert [[[chunk.tokens for chunk in batch] for batch in share] for share in shares] == [
+        [[9, 1]],
+        [[3, 4, 2]],
+    ]
+    assert Cut(100, 9, rank=1, world=2, alone=True).fill(chunks) == [[chunks[0]], [chunks[1]], [chunks[2]]]
+
+
+def test_a_sequence_counts_by_its_labels_unless_it_has_a_weight() -> None:
+    sequence = Sequence.next_token("a", [5, 6, 7, 8], [-100, -100, 7, 8], row=3)
+    assert sequence.share == 2
+    assert replace(sequence, weight=0.5).share == 0.5
+    assert replace(sequence, weight=0.0).share == 0.0
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])

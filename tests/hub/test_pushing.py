@@ -1,6 +1,6 @@
 """The trainer's own pushes: `push_to_hub` and the strategies, with their meaning in transformers.
 
-Every test trains in a process of its own, and so all but one are slow.
+Every test trains in a process of its own, and so most are slow.
 """
 
 from __future__ import annotations
@@ -49,17 +49,16 @@ def test_a_push_by_hand(
     assert _no_stage(out)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "checkpoints", "messages"),
     [
-        ("end", set(), ["Model save"]),
+        pytest.param("end", set(), ["Model save"], marks=pytest.mark.slow),
         (
             "every_save",
             set(),
             ["Training in progress, step 2", "Training in progress, step 4", "Model save"],  # with the cards
         ),
-        ("all_checkpoints", {"checkpoint-2", "checkpoint-4"}, None),
+        pytest.param("all_checkpoints", {"checkpoint-2", "checkpoint-4"}, None, marks=pytest.mark.slow),
     ],
 )
 def test_strategies(
