@@ -14,6 +14,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from hf_mtl.printable import printable
+
 __all__ = [
     "CheckpointDamagedError",
     "CheckpointError",
@@ -31,7 +33,14 @@ __all__ = [
 
 
 class HfMtlError(Exception):
-    """Base of all errors that this library raises."""
+    """Base of all errors that this library raises.
+
+    Args:
+        message: The message; what a terminal or a log would act on is written out, as messages quote rows and files.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class ConfigError(HfMtlError):
@@ -42,7 +51,8 @@ class ConfigError(HfMtlError):
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        every = (problems,) if isinstance(problems, str) else problems
+        self.problems: tuple[str, ...] = tuple(map(printable, every))
         super().__init__(_as_text(self.problems))
 
 
@@ -56,7 +66,7 @@ class DataError(HfMtlError):
 
     def __init__(self, message: str, *, reason: str = "other") -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason = printable(reason)
 
 
 class RoutingError(HfMtlError):
@@ -75,7 +85,7 @@ class SavedAdapterError(CheckpointError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems: tuple[str, ...] = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(map(printable, problems))
         super().__init__(_as_text(self.problems))
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.terminal import Terminal
 
 __all__ = ["evaluate"]
 
@@ -30,4 +30,4 @@ def evaluate(
     be_quiet()
     from hf_mtl.recipe.finished import FinishedRun, run_folder
 
-    FinishedRun(run_folder(run)).evaluate(Console(), transfers=transfer)
+    FinishedRun(run_folder(run)).evaluate(Terminal(), transfers=transfer)

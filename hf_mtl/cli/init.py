@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.terminal import Terminal, say
 
 __all__ = ["init"]
 
@@ -39,6 +39,6 @@ def init(
 
     draft = draft_recipe(files, output, base=base)
     write_draft(draft, output, force=force)
-    console = Console()
+    console = Terminal()
     for line in (*draft.lines, f"hf-mtl train {output}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)

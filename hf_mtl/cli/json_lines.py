@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hf_mtl.errors import DataError
+from hf_mtl.printable import json_line
 
 __all__ = ["read_json_lines", "write_json_lines"]
 
@@ -51,7 +52,7 @@ def _row(line: str, where: str) -> Mapping[str, object]:
 
 def write_json_lines(rows: Iterable[Mapping[str, object]], target: Path | None) -> None:
     """Write the rows to a file, or to standard output."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    text = "".join(json_line(row) + "\n" for row in rows)
     if target is None:
         sys.stdout.write(text)
     else:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hf_mtl.cli.completion import recipe_tasks
 from hf_mtl.cli.options import Changes, RecipeFile
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.terminal import Terminal, say
 
 __all__ = ["preview"]
 
@@ -40,10 +40,10 @@ def preview(
     if html is None:
         from hf_mtl.cli.preview_text import print_previews
 
-        print_previews(previews, Console())
+        print_previews(previews, Terminal())
     else:
         from hf_mtl.recipe import write_preview_page
 
-        typer.echo(write_preview_page(previews, html, title=str(recipe)))
+        say(Terminal(), str(write_preview_page(previews, html, title=str(recipe))))
     if any(each.refused for each in previews):
         raise typer.Exit(_REFUSED)

@@ -21,15 +21,11 @@ _BRACKETS = {"learned": ("⟦", "⟧"), "cut": ("✂⟨", "⟩")}
 def print_previews(previews: tuple[TaskPreview, ...], console: Console) -> None:
     """Print previews; without colours, learned tokens stand in ⟦ ⟧ and what was cut off in ✂⟨ ⟩."""
     colours = console.is_terminal and console.color_system is not None and not console.no_color
-    _print(console, _legend(colours))
+    console.print(_legend(colours), soft_wrap=True)
     for preview in previews:
-        _print(console, Text())
+        console.print(Text(), soft_wrap=True)
         for line in _lines(preview, colours):
-            _print(console, line)
-
-
-def _print(console: Console, text: Text) -> None:
-    console.print(text, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
 
 def _legend(colours: bool) -> Text:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 from typer.core import TyperGroup
 
 from hf_mtl.cli import (
@@ -23,29 +23,73 @@ from hf_mtl.cli import (
     validate,
     verify,
 )
+from hf_mtl.cli.unexpected import told, traceback_of
 from hf_mtl.cli.version import show_versions
 from hf_mtl.errors import HfMtlError
+from hf_mtl.printable import printable
+from hf_mtl.terminal import Terminal, say
 
 __all__ = ["app", "main"]
 
 _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 _FAILED = 2
+_UNEXPECTED = 1
+_OF_TYPER = ("typer", "click")
 
 
 class _Program(TyperGroup):
-    """Prints the library's own errors without a traceback; all others are bugs and keep theirs."""
+    """Shows every error as a short message; the traceback of one that nobody expected goes into a file."""
 
-    def invoke(self, ctx: Any) -> Any:  # Any: typer's context class is not public in every version
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # Any: typer's classes are not public
+        try:
+            return list(super().parse_args(ctx, args))
+        except Exception as error:
+            _make_printable(error)
+            raise
+
+    def invoke(self, ctx: Any) -> Any:  # Any: as above
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            Console(stderr=True).print("Interrupted.", style="yellow")
+            _show("Interrupted.", "yellow")
             raise typer.Exit(_INTERRUPTED) from None
-        except HfMtlError as error:
-            if ctx.params["traceback"]:
+        except Exception as error:
+            if _is_of_typer(error) or _nobody_reads(error):
+                _make_printable(error)
                 raise
-            Console(stderr=True).print(Text(f"{type(error).__name__}: {error}", style="red"), soft_wrap=True)
-            raise typer.Exit(_FAILED) from None
+            expected = isinstance(error, HfMtlError)
+            if ctx.params["traceback"]:
+                _show(traceback_of(error))
+            else:
+                _show(f"{type(error).__name__}: {error}" if expected else told(error), "red")
+            raise typer.Exit(_FAILED if expected else _UNEXPECTED) from None
+
+
+def _show(text: str, style: str = "") -> None:
+    say(Terminal(stderr=True), text, style)
+
+
+def _is_of_typer(error: Exception) -> bool:
+    """Whether it is a wrong argument or the wish to end, which typer handles."""
+    return type(error).__module__.split(".")[0] in _OF_TYPER
+
+
+def _make_printable(error: Exception) -> None:
+    """Make the message of a wrong argument, which quotes it, harmless."""
+    facts = vars(error)
+    if isinstance(facts.get("message"), str):
+        facts["message"] = printable(facts["message"])
+
+
+def _nobody_reads(error: Exception) -> bool:
+    """Whether a program that read our output, such as `head`, has ended; no message is then due."""
+    if not isinstance(error, BrokenPipeError):
+        return False
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 app = typer.Typer(
@@ -82,4 +126,10 @@ def _options(
 
 def main() -> None:
     """Run the program with the arguments of the command line."""
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # of an encoding that lacks a character, such as ASCII, show its number
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="hf-mtl")

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.terminal import Terminal, say
 
 if TYPE_CHECKING:
     from hf_mtl.export.hub import DryRun
@@ -60,7 +61,7 @@ def push(
     be_quiet()
     from hf_mtl.export.hub import dry_run, push_suite
 
-    console = Console()
+    console = Terminal()
     if only_list:
         _show(dry_run(run, namespace, name=name, layout=layout.value), console, private=private)
         return
@@ -73,7 +74,7 @@ def push(
         console=console,
     )
     for task, source in pushed.sources.items():
-        _line(console, f"{task}: {source}")
+        say(console, f"{task}: {source}")
 
 
 def _show(found: DryRun, console: Console, *, private: bool) -> None:
@@ -84,17 +85,13 @@ def _show(found: DryRun, console: Console, *, private: bool) -> None:
             False: f"to be made{', private' if private else ''}",
             None: "not looked at",
         }
-        _line(console, f"{repo.repo}  {made[repo.exists]}, {len(repo.files)} files, {repo.size:,} bytes")
+        say(console, f"{repo.repo}  {made[repo.exists]}, {len(repo.files)} files, {repo.size:,} bytes")
         for file in repo.files:
             mark = "?" if file.change is None else marks[file.change]
-            _line(console, f"  {mark} {file.path}  {file.size:,} bytes")
+            say(console, f"  {mark} {file.path}  {file.size:,} bytes")
     if found.unknown is not None:
-        _line(console, f"Not compared with the Hub: {found.unknown}")
+        say(console, f"Not compared with the Hub: {found.unknown}")
     else:
         sent = [file for repo in found.repos for file in repo.files if file.change != "same"]
-        _line(console, f"To be sent: {len(sent)} files, {sum(file.size for file in sent):,} bytes.")
-    _line(console, "Dry run: nothing was sent or written.")
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(console, f"To be sent: {len(sent)} files, {sum(file.size for file in sent):,} bytes.")
+    say(console, "Dry run: nothing was sent or written.")

@@ -1,4 +1,4 @@
-"""Keeps other libraries' progress bars and notices out of a command's output; their errors stay."""
+"""Keeps other libraries' progress bars and notices out of a command's output; their errors stay, made printable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import logging
 import os
 import sys
 import warnings
+from typing import Any
 
+from hf_mtl.notices import make_printable
+from hf_mtl.printable import printable
 from hf_mtl.versions import PEFT_NOTICES
 
 __all__ = ["be_quiet"]
@@ -22,6 +25,23 @@ class _Notices(logging.Handler):
         sys.stderr.write(self.format(record) + "\n")
 
 
+def _record(*args: Any, **kwargs: Any) -> logging.LogRecord:  # Any: as logging calls it
+    """A record of any library."""
+    record = logging.LogRecord(*args, **kwargs)
+    try:
+        return make_printable(record)
+    except (TypeError, ValueError, KeyError):  # its arguments do not fit its text, which its handler says
+        return record
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of any library, as Python writes it."""
+    shown = f"{filename}:{lineno}: {category.__name__}: {message}"
+    return printable(f"{shown}\n  {line.strip()}\n" if line else f"{shown}\n")
+
+
 def be_quiet() -> None:
     """Switch bars and notices off for the rest of the process, and show our own. Imports transformers.
 
@@ -30,6 +50,8 @@ def be_quiet() -> None:
     # Read when huggingface_hub and datasets are imported; the first comes with transformers.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    logging.setLogRecordFactory(_record)
+    warnings.formatwarning = _warning
     logging.getLogger(_CHATTY).setLevel(logging.ERROR)
     for renamed in PEFT_NOTICES:
         warnings.filterwarnings("ignore", message=renamed, category=FutureWarning)

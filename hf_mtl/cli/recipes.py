@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hf_mtl.cli.completion import shipped_names
@@ -15,6 +14,7 @@ from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.cli.shipped import description, shipped_recipes
 from hf_mtl.cli.validate import validate
 from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.terminal import Terminal, say
 
 __all__ = ["app"]
 
@@ -27,7 +27,7 @@ def list_recipes() -> None:
     table = Table.grid(padding=(0, 2))
     for name, folder in shipped_recipes().items():
         table.add_row(name, description(folder))
-    Console().print(table)
+    Terminal().print(table)
 
 
 @app.command("copy")
@@ -50,7 +50,7 @@ def copy(
     if destination.exists():
         raise ConfigError(f"{destination} exists; expected the name of a folder to create.")
     shutil.copytree(folder, destination, ignore=shutil.ignore_patterns("__pycache__"))
-    Console().print(f"hf-mtl train {destination / 'recipe.yaml'}", highlight=False, soft_wrap=True)
+    say(Terminal(), f"hf-mtl train {destination / 'recipe.yaml'}")
 
 
 @app.command("fetch")
@@ -74,7 +74,7 @@ def fetch(
     if problems := [problem for name in names if (problem := asset_problem(name))]:
         raise ConfigError(problems)  # before the first download
     for name in names:
-        Console().print(f"{name}: {resolve_asset(name)}", markup=False, highlight=False, soft_wrap=True)
+        say(Terminal(), f"{name}: {resolve_asset(name)}")
 
 
 app.command("validate")(validate)  # as it was called first

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.terminal import Terminal, say
 
 __all__ = ["relations"]
 
@@ -51,7 +51,7 @@ def relations(
     table = Table("", *found.names, box=box.SIMPLE_HEAD, title=found.source, title_justify="left")
     for name, row in zip(found.names, found.values, strict=True):
         table.add_row(name, *(f"{value:.2f}" for value in row))
-    console = Console()
+    console = Terminal()
     console.print(table)
     for note in (*found.notes, f"relations: {file}"):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        say(console, note)

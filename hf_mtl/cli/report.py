@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.terminal import Terminal, say
 
 __all__ = ["report"]
 
@@ -25,4 +26,4 @@ def report(
     be_quiet()
     from hf_mtl.evaluation.page import collect_story, write_page
 
-    typer.echo(write_page(collect_story(run), run / "report" if output is None else output))
+    say(Terminal(), str(write_page(collect_story(run), run / "report" if output is None else output)))

@@ -6,10 +6,10 @@ import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hf_mtl.cli.options import Changes, RecipeFile
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.terminal import Terminal
 
 __all__ = ["train"]
 
@@ -39,6 +39,6 @@ def train(
     from hf_mtl.recipe import load_recipe, run_recipe
 
     # Of several processes the first one speaks; torchrun tells each its number.
-    console = Console(quiet=os.environ.get("RANK", "0") != "0")
+    console = Terminal(quiet=os.environ.get("RANK", "0") != "0")
     loaded = load_recipe(recipe, settings or (), output_dir=output_dir, smoke=smoke)
     run_recipe(loaded, console, resume=resume)

@@ -11,6 +11,7 @@ from rich.console import Console
 from hf_mtl.cli.collecting import rare_collections
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
+from hf_mtl.terminal import Terminal, say
 
 __all__ = ["validate"]
 
@@ -22,7 +23,7 @@ def validate(
 ) -> None:
     """Check recipes, their data and a sample of each task's rows without training; every problem is listed."""
     with rare_collections():
-        problems = _problems(recipes, Console())
+        problems = _problems(recipes, Terminal())
     if problems:
         raise ConfigError(problems)
 
@@ -43,13 +44,9 @@ def _problems(recipes: list[Path], console: Console) -> list[str]:
         problems += [f"{path}: {problem}" for problem in checks.problems]
         if not checks.problems:
             looked = f", {checks.rows} rows tokenised" if checks.rows else ""
-            _say(console, f"{path}: valid, tasks {', '.join(recipe.tasks)}{looked}")
+            say(console, f"{path}: valid, tasks {', '.join(recipe.tasks)}{looked}")
         for note in checks.skipped:
-            _say(console, f"{path}: will be skipped: {note}")
+            say(console, f"{path}: will be skipped: {note}")
         for note in checks.unchecked:
-            _say(console, f"{path}: not checked: {note}")
+            say(console, f"{path}: not checked: {note}")
     return problems
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from hf_mtl.cli.options import Changes, RecipeFile
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.terminal import Terminal, say
 
 if TYPE_CHECKING:
     from hf_mtl.training import TaskFigures, Verification
@@ -39,12 +40,12 @@ def verify(
     from hf_mtl.recipe import load_recipe, verify_recipe
 
     checked = load_recipe(recipe, settings or ())
-    console = Console(stderr=True) if as_json else Console()
+    console = Terminal(stderr=as_json)
     with console.status("Training each task alone, and all together ..."):
         found = verify_recipe(checked, rounds=rounds)
     if as_json:
         content = {**dataclasses.asdict(found), "broken": found.broken}
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(content, indent=2))
     else:
         _show(found, console)
     if found.broken:
@@ -61,7 +62,7 @@ def _show(found: Verification, console: Console) -> None:
         table.add_row(Text(figures.task), *_cells(figures))
     console.print(table)
     limits = found.limits
-    _say(
+    say(
         console,
         f"Update: how much the change of a task's weights in one round differs between together and alone, relative to "
         f"that change. Drift, {found.rounds}: the same over the first {found.rounds} rounds. Permuted: what another "
@@ -69,16 +70,17 @@ def _show(found: Verification, console: Console) -> None:
         f"up to {limits.update:.1e} and {limits.drift:.1e}, the rounding of {found.dtype}. Export: the largest "
         f"difference of the saved adapter's logits in plain PEFT, relative to the largest; up to {limits.export:.1e} "
         f"is rounding.",
+        wrap=True,
     )
     for finding in found.findings:
-        _say(console, f"isolation='relaxed': {finding}.", style="yellow")
+        say(console, f"isolation='relaxed': {finding}.", style="yellow", wrap=True)
     for figures in found.tasks:
         for problem in figures.problems:
-            _say(console, f"{figures.task}: {problem}.", style="red")
+            say(console, f"{figures.task}: {problem}.", style="red", wrap=True)
     if found.broken:
-        _say(console, f"Isolation is broken for {', '.join(found.broken)}.", style="bold red")
+        say(console, f"Isolation is broken for {', '.join(found.broken)}.", style="bold red", wrap=True)
     else:
-        _say(console, "Isolation holds for every task.", style="bold green")
+        say(console, "Isolation holds for every task.", style="bold green", wrap=True)
 
 
 def _cells(figures: TaskFigures) -> list[str | Text]:
@@ -91,7 +93,3 @@ def _cells(figures: TaskFigures) -> list[str | Text]:
     )
     verdict = Text("broken", style="bold red") if figures.problems else Text("holds", style="green")
     return [*("–" if value is None else "0" if value == 0 else f"{value:.1e}" for value in values), verdict]
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text, style=style))

@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Final
 
 from filelock import FileLock
-from rich.console import Console
 
 from hf_mtl.data.archives import extract
 from hf_mtl.data.catalogue import ASSETS, Asset, PackageFile
@@ -25,6 +24,7 @@ from hf_mtl.data.download import PublishedFile, download, locate, shown
 from hf_mtl.data.package_index import locate_npm, locate_sdist
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.packages import GGUF, PILLOW, Package
+from hf_mtl.terminal import Terminal, say
 
 __all__ = [
     "ASSETS",
@@ -125,14 +125,14 @@ def _build(name: str, asset: Asset, target: Path) -> None:
         source.mkdir()
         if asset.file and archive:
             extract(archive, asset.file.members, source)
-            _say(f"Converting {asset.file.names}, once: {asset.wait} ...")
+            say(Terminal(stderr=True), f"Converting {asset.file.names}, once: {asset.wait} ...")
         CONVERSIONS[asset.convert](source, converted)
         _write_base_file(asset, converted)
         _sync(converted)
         converted.replace(target)
     if archive:
         archive.unlink()
-    _say(f"{name} is ready: {target}")
+    say(Terminal(stderr=True), f"{name} is ready: {target}")
 
 
 def _remove_leftovers(target: Path) -> None:
@@ -156,7 +156,7 @@ def _fetch(asset: Asset, file: PackageFile, downloads: Path) -> Path:
             f"carries the original, or put the file into {downloads} yourself."
         )
     carried = f"which carries {asset.hub_id}" if asset.kind == "model" else "which carries the data"
-    _say(f"Downloading {file.filename}, {carried} ({asset.licence}) ...")
+    say(Terminal(stderr=True), f"Downloading {file.filename}, {carried} ({asset.licence}) ...")
     return download(published.url, archive, file.sha256)
 
 
@@ -187,7 +187,3 @@ def _sync(folder: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-
-def _say(text: str) -> None:
-    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)

@@ -6,7 +6,6 @@ writes behind an assistant's turn (`<|im_end|>`, `<|eot_id|>`, `<end_of_turn>`).
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -15,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hf_mtl.data.examples import Example
 from hf_mtl.data.tokens import added_ids
 from hf_mtl.errors import ConfigError, listing
+from hf_mtl.notices import logger_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["EndFinder", "EndToken", "answer_text", "check_ends", "last_run"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _SHOWN = 8  # tokens of a completion's end that a message shows
 

@@ -21,6 +21,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from hf_mtl.printable import printable
 from hf_mtl.short_names import short_names, widest
 
 __all__ = ["CROWDED", "NONE", "Column", "FittedTable", "Lead"]
@@ -132,10 +133,10 @@ class FittedTable:
         )
         table.add_column("" if names_only else self._title, no_wrap=True, style="bold")
         for column in columns:
-            table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
+            table.add_column(_shown(column.title), justify="left" if column.left else "right", no_wrap=True)
         for number, lead in enumerate(self._leads):
-            first = Text(short.get(lead.name, "")) if lead.name else Text(lead.note, style="not bold dim")
-            cells = (column.cells[number] for column in columns)
+            first = _shown(short.get(lead.name, "")) if lead.name else Text(lead.note, style="not bold dim")
+            cells = (_shown(column.cells[number]) for column in columns)
             table.add_row("" if names_only else first, *cells, end_section=number in self._sections)
         return table
 
@@ -143,4 +144,9 @@ class FittedTable:
         left_out = f"Left out, for the width of the terminal: {', '.join(spared)}." if spared else ""
         parts = (self._caption, *(column.note for column in columns), left_out)
         text = " ".join(part for part in parts if part)
-        return Text(text) if text else None
+        return _shown(text) if text else None
+
+
+def _shown(cell: Text | str) -> Text:
+    """A cell as it is, whatever it holds."""
+    return Text(printable(cell)) if isinstance(cell, str) else cell

@@ -7,7 +7,6 @@ per character.
 from __future__ import annotations
 
 import contextlib
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_mtl.errors import listing
+from hf_mtl.notices import logger_of
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["quiet_glyphs", "save_pngs"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _named: set[str] = set()  # characters that the log has named: a run draws a picture per card
 

@@ -20,6 +20,7 @@ from hf_mtl.evaluation.glyphs import save_pngs
 from hf_mtl.evaluation.highlights import highlights
 from hf_mtl.evaluation.report import LossPoint, losses_by_task
 from hf_mtl.packages import MATPLOTLIB
+from hf_mtl.printable import printable
 from hf_mtl.short_names import short_names, widest
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _window(count: int) -> int:
 def plain(task: str) -> str:
     """Return a name as matplotlib shows it unchanged."""
     # A leading underscore hides a legend entry, and dollar signs start a formula.
-    text = task.replace("$", r"\$")
+    text = printable(task, kept="").replace("$", r"\$")
     return f"\u200b{text}" if text.startswith("_") else text
 
 
@@ -185,7 +186,7 @@ def decorate(axes: Axes, losses: Mapping[str, Sequence[LossPoint]], label: str, 
         _fit(axes, min(values), max(values), log=log)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("round")
-    axes.set_ylabel(label)
+    axes.set_ylabel(plain(label))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

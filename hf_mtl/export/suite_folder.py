@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,11 +11,12 @@ from hf_mtl.export.adapter_folder import write_adapter_folder
 from hf_mtl.export.generation_file import write_generation_config
 from hf_mtl.models import RoutedModel
 from hf_mtl.models.saved import HeadRecord, Manifest, folder_names
+from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Processor, Task, TaskForm
 
 __all__ = ["head_record", "save_suite"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 def save_suite(

@@ -10,7 +10,6 @@ pipe([
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -18,7 +17,6 @@ from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
 import torch
-from rich.console import Console
 from rich.progress import Progress
 from transformers import PreTrainedTokenizerBase
 
@@ -29,11 +27,13 @@ from hf_mtl.inference.passes import run_heads
 from hf_mtl.inference.queries import Answerer, Asked, asked_of
 from hf_mtl.inference.writing import requests_of, run_writing
 from hf_mtl.models import GenerationRequest, RoutedModel, SavedSuite, context_on
+from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Found, Processor, Task, TaskForm
+from hf_mtl.terminal import Terminal
 
 __all__ = ["MultiTaskPipeline"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 TOKEN_BUDGET = 8192
 WINDOW = 512  # inputs that are made ready together where they come one by one
@@ -215,7 +215,7 @@ def _windows(items: Iterator[Each]) -> Iterator[list[Each]]:
 
 
 def _bar(total: int | None, *, shown: bool) -> Progress:
-    bar = Progress(console=Console(stderr=True), disable=not shown)
+    bar = Progress(console=Terminal(stderr=True), disable=not shown)
     bar.add_task("Answering", total=total)
     return bar
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +12,11 @@ from transformers import PreTrainedModel
 from hf_mtl.data import Layout, PackedLayout, PaddedLayout, unknown_token
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.architectures import ARCHITECTURES, REFUSED_IF_PADDED, Architecture
+from hf_mtl.notices import logger_of
 
 __all__ = ["architecture_of", "check_kind", "layout_of", "vocabulary_of"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _INPUTS = ("input_ids", "pixel_values")
 

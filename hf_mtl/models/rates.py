@@ -8,16 +8,17 @@ stays the same; hf_mtl.models.probes shows for each base that nothing random is 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from hf_mtl.notices import logger_of
+
 __all__ = ["switch_dropout_off", "switch_noise_off"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _DROPS = ("drop",)  # dropout, attention_dropout, activation_dropout, layerdrop, drop_prob, drop_path, ...
 _NOISES = ("jitter", "noise")  # of routers and positions; some have a say in evaluation too

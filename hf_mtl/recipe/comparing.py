@@ -21,6 +21,7 @@ from hf_mtl.evaluation.page import REPORT_FILE, SINGLE
 from hf_mtl.recipe.loading import load_recipe
 from hf_mtl.recipe.run import say_what_is_left_out, train_recipe
 from hf_mtl.recipe.schema import Recipe
+from hf_mtl.terminal import Terminal, say
 from hf_mtl.training.checkpoints import last_checkpoint
 
 __all__ = ["Compared", "compare_recipe"]
@@ -78,7 +79,7 @@ def compare_recipe(
     Raises:
         ConfigError: The recipe or a variant is wrong; all of them are read before the first is trained.
     """
-    console = console or Console()
+    console = console or Terminal()
     seeds = tuple(dict.fromkeys(seeds))
     base = load_recipe(path, overrides, smoke=smoke)
     folder = Path(output_dir or f"{base.output_dir}-compare")
@@ -93,7 +94,7 @@ def compare_recipe(
     for run in runs:  # so that the page of each run shows it against the tasks alone
         SINGLE.write(run.folder, _figures(reports[ALONE, run.seed]))
     console.print(comparison_table(comparison))
-    console.print(f"comparison: {folder / COMPARISON_FILE}", markup=False, highlight=False, soft_wrap=True)
+    say(console, f"comparison: {folder / COMPARISON_FILE}")
     return comparison
 
 

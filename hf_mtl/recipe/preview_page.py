@@ -6,6 +6,7 @@ import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
 
+from hf_mtl.printable import shown
 from hf_mtl.recipe.preview_words import counts, visible
 from hf_mtl.recipe.previewing import TaskPreview
 
@@ -28,7 +29,7 @@ def write_preview_page(previews: Sequence[TaskPreview], file: str | Path, *, tit
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown
     )
     environment.filters |= {"counts": counts, "visible": visible}
     text = importlib.resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")

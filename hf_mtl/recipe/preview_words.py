@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from hf_mtl.printable import printable
 from hf_mtl.tasks import SeenSequence
 
 __all__ = ["counts", "visible"]
 
 _PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "␡", 13: "␍", 9: "⇥\t", 10: "⏎\n"}
-_CONTROLS = _PICTURES | {code: f"\\x{code:02x}" for code in range(128, 160)}
 
 
 def visible(text: str) -> str:
-    r"""A text whose line breaks, tabs and control characters are seen, and which moves no cursor.
+    r"""A text whose line breaks, tabs and control characters are seen, and which moves no cursor and turns no line.
 
     >>> visible("a\x1b[2Jb\tc")
     'a␛[2Jb⇥\tc'
     """
-    return text.translate(_CONTROLS)
+    return printable(text.translate(_PICTURES))
 
 
 def counts(sequence: SeenSequence) -> str:
     """How many tokens a sequence has, learns and lost.
 
-    >>> from hf_mtl.tasks import SeenPiece
+    >>> from hf_mtl.printable import printable
+    from hf_mtl.tasks import SeenPiece
     >>> counts(SeenSequence((SeenPiece("a", (1,)), SeenPiece("b", (2, 3), learned=True)), 3))
     '3 tokens, 2 learned'
     """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_mtl.notices import logger_of
 from hf_mtl.recipe.declared import kind_of_spec, template_of
 from hf_mtl.recipe.schema import ASSET_PREFIX, ModelSpec, TaskSpec, TemplateSpec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["config_file", "is_encoder_decoder", "is_open", "recognised", "template_spec"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _SHOWN = 8
 

@@ -40,6 +40,7 @@ from hf_mtl.recipe.card_facts import collect_facts
 from hf_mtl.recipe.factory import Run, build
 from hf_mtl.recipe.loading import RECIPE_FILE, save_recipe
 from hf_mtl.recipe.schema import Recipe
+from hf_mtl.terminal import Terminal, say
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 from hf_mtl.training.cards import draw_cards, environment
 from hf_mtl.training.isolation import isolation_note
@@ -75,7 +76,7 @@ def run_recipe(
         resume: The folder of a checkpoint to go on from, or `last` for the last whole one in `output_dir`.
         measure_before: Whether the tasks are measured before training too.
     """
-    console = console or Console()
+    console = console or Terminal()
     say_what_is_left_out(console)
     return train_recipe(recipe, console, resume=resume, measure_before=measure_before)
 
@@ -83,7 +84,7 @@ def run_recipe(
 def say_what_is_left_out(console: Console) -> None:
     """Name, before the work, the part of a run for which a package is missing."""
     if not can_draw():
-        _line(console, NO_PICTURES)
+        say(console, NO_PICTURES)
 
 
 def train_recipe(
@@ -95,7 +96,7 @@ def train_recipe(
     run = build(recipe)
     display = ProgressDisplay(run.suite.names, console)
     trainer = _trainer(run, display)
-    _line(console, _header(trainer))
+    say(console, _header(trainer))
     console.print(data_table(trainer.suite, trainer.splits()))
     before = measure(trainer, console, "before training") if measure_before else {}
     try:
@@ -254,25 +255,25 @@ def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console)
     console.print(report_table(report))
     for result in report.results:
         for split, reasons in result.skipped.items():
-            _line(console, f"{result.task}, {split}: rows skipped: {count_reasons(reasons)}")
+            say(console, f"{result.task}, {split}: rows skipped: {count_reasons(reasons)}")
         if result.generated is not None and result.generated.problem is not None:
-            _line(console, f"{result.task}: {result.generated.problem}")
+            say(console, f"{result.task}: {result.generated.problem}")
     if len(manifest.tasks) > MOST_FOLDERS:
-        _line(console, f"adapters: {len(manifest.tasks)} folders in {folder}, listed in its {MANIFEST_FILE}")
+        say(console, f"adapters: {len(manifest.tasks)} folders in {folder}, listed in its {MANIFEST_FILE}")
     for name, place in manifest.tasks.items() if len(manifest.tasks) <= MOST_FOLDERS else ():
-        _line(console, f"{name}: {folder / place}")
+        say(console, f"{name}: {folder / place}")
     losses = f"  losses: {folder / LOSSES_FILE}" if (folder / LOSSES_FILE).exists() else ""
-    _line(console, f"report: {folder / REPORT_FILE}{losses}")
+    say(console, f"report: {folder / REPORT_FILE}{losses}")
     name, place = next(iter(manifest.tasks.items()))
     auto, head = trainer.model.auto_class(name), manifest.heads.get(name)
     outputs = "" if head is None else f", num_labels={head.spec.outputs}"
-    console.print("\nLoad an adapter with plain peft:")
-    _line(console, f"  from peft import PeftModel; from transformers import {auto}")
-    _line(console, f"  base = {auto}.from_pretrained({_loads_from(manifest)!r}{outputs})")
-    _line(console, f"  model = PeftModel.from_pretrained(base, {(folder / place).as_posix()!r})")
+    say(console, "\nLoad an adapter with plain peft:")
+    say(console, f"  from peft import PeftModel; from transformers import {auto}")
+    say(console, f"  base = {auto}.from_pretrained({_loads_from(manifest)!r}{outputs})")
+    say(console, f"  model = PeftModel.from_pretrained(base, {(folder / place).as_posix()!r})")
     problem = plain_prefix_problem() if trainer.model.virtual_tokens(name) else None
     if problem is not None:
-        _line(console, f"Not in this environment: {problem}")
+        say(console, f"Not in this environment: {problem}")
 
 
 def _loads_from(manifest: Manifest) -> str | None:
@@ -281,8 +282,3 @@ def _loads_from(manifest: Manifest) -> str | None:
     if source.startswith(ASSET_PREFIX):
         return str(resolve_asset(source.removeprefix(ASSET_PREFIX)))
     return source or None
-
-
-def _line(console: Console, text: str) -> None:
-    """Print text that is to be copied: not wrapped, no markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +10,12 @@ from datasets import Dataset
 
 from hf_mtl.data import Sequence, SkippedRows, encode_rows
 from hf_mtl.errors import ConfigError
+from hf_mtl.notices import logger_of
 from hf_mtl.tasks.kinds import Context, LanguageModelling
 from hf_mtl.tasks.row_encoder import RowEncoder
 from hf_mtl.tasks.task import Task
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 __all__ = ["EncodedSplit", "SplitFacts", "encode_split"]
 

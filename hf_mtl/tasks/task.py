@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +11,7 @@ from hf_mtl.data import RowTable, RowTemplate
 from hf_mtl.errors import ConfigError, DataError, listing
 from hf_mtl.keywords import explained_keywords
 from hf_mtl.metrics import Metric, MetricLike
+from hf_mtl.notices import logger_of
 from hf_mtl.tasks.adapter_field import AdapterField
 from hf_mtl.tasks.declaring import declare, measures
 from hf_mtl.tasks.kinds import Declared, Kind, kind_of
@@ -27,7 +27,7 @@ __all__ = ["UNNAMED", "Task"]
 ON_BAD_ROW = ("raise", "skip")
 UNNAMED = "(unnamed)"  # until a suite or a mapping of tasks names it
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _POSITIVE = (
     "max_length", "batch_size", "gradient_accumulation_steps", "learning_rate", "num_train_epochs", "max_steps",

@@ -6,7 +6,6 @@ the shared parameters are one set of weights: what is restored is what was evalu
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from hf_mtl.errors import ConfigError, listing
+from hf_mtl.notices import logger_of
 from hf_mtl.training.owners import Group
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.state import State
 
 __all__ = ["BestRound", "BestWeights", "Record"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 @dataclass

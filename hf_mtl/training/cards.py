@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import logging
 import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +33,7 @@ from hf_mtl.export.cards import (
     saved_task,
     write_cards,
 )
+from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Task, TaskForm, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.card_settings import run_settings, task_settings
@@ -52,7 +52,7 @@ __all__ = [
     "trainer_facts",
 ]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _ROWS_OF_A_STEP = ("batch_size", "gradient_accumulation_steps")
 _VERSIONS = (

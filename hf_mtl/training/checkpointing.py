@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.export import save_suite
 from hf_mtl.models import RoutedModel
+from hf_mtl.notices import logger_of
 from hf_mtl.relations import CosineMeter
 from hf_mtl.tasks import TaskSuite, suite_objective
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
@@ -48,7 +48,7 @@ from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["CheckpointingTrainer"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 @stock_without_tasks

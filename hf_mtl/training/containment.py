@@ -6,7 +6,6 @@ give nothing finite, so a task that leaves goes back to its last good ones; see 
 
 from __future__ import annotations
 
-import logging
 import math
 import statistics
 from collections import deque
@@ -14,10 +13,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hf_mtl.errors import TrainingError
+from hf_mtl.notices import logger_of
 
 __all__ = ["Containment"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _WINDOW = 64  # norms that the running median is taken over
 _FEWEST = 16  # norms before a spike can be detected

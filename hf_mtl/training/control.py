@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -15,12 +14,13 @@ from types import FrameType
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
+from hf_mtl.notices import logger_of
 from hf_mtl.training.rounds import RoundLoader
 from hf_mtl.training.state import State
 
 __all__ = ["LoopState", "RunControl", "StopSignal"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _HANGUP = signal.SIGHUP if sys.platform != "win32" else None
 

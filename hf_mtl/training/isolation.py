@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import RoutedModel
 from hf_mtl.models.probes import Extent, Finding, probe_isolation
+from hf_mtl.notices import logger_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.sources import RowSource
 
 __all__ = ["check_isolation", "isolation_note"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 def check_isolation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from transformers.trainer_utils import PredictionOutput
 from hf_mtl.adapters import renew_casts
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.evaluation import Evaluator, GeneratedSample, TaskOutcomes, generated_sample, means
+from hf_mtl.notices import logger_of
 from hf_mtl.tasks import EncodedSplit, TaskSuite
 from hf_mtl.training.precision import forward_pass, passing_casts
 from hf_mtl.training.processes import gathered
@@ -25,7 +25,7 @@ from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["MeasuringTrainer"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 @stock_without_tasks

@@ -21,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hf_mtl.printable import printable
+from hf_mtl.terminal import Terminal
 from hf_mtl.training.loss_board import LossBoard
 
 __all__ = ["ProgressDisplay"]
@@ -45,7 +47,7 @@ class ProgressDisplay(TrainerCallback):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tasks = tuple(tasks)
-        self._console = console or Console()
+        self._console = console or Terminal()
         self._clock = clock
         self._live: Live | None = None
         self._started = clock()
@@ -121,7 +123,7 @@ class ProgressDisplay(TrainerCallback):
             f"eta {self._eta()}",
         ]
         for line in self._board.plain(facts, losses, self._console.width):
-            self._console.out(line, highlight=False)
+            self._console.out(printable(line), highlight=False)
 
     def _picture(self) -> Group:
         head = Table.grid(padding=(0, 2), expand=True)

@@ -6,7 +6,6 @@ change files that are on their way.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
@@ -35,6 +34,7 @@ from hf_mtl.export.hub import (
     repo_name,
     upload_plan,
 )
+from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Processor
 from hf_mtl.training.checkpointing import CheckpointingTrainer
 from hf_mtl.training.checkpoints import INDEX_FILE, read_checkpoint
@@ -42,7 +42,7 @@ from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["PushingTrainer", "remove_stages"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 Result = TypeVar("Result")
 

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Mapping
 
@@ -18,12 +17,13 @@ import torch
 from torch import Tensor
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.notices import logger_of
 from hf_mtl.training.processes import gathered
 from hf_mtl.training.state import State
 
 __all__ = ["RandomStreams", "capture_random_state", "restore_random_state"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _NUMPY_GENERATOR = "MT19937"  # of numpy's global stream, unless somebody sets another
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.notices import logger_of
 from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.rounds import RoundPlan
 from hf_mtl.training.settings import TaskSettings
 
 __all__ = ["check_new_tasks", "check_run"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 Json = dict[str, Any]  # Any: plain JSON
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -26,11 +25,12 @@ from hf_mtl.data import (
 )
 from hf_mtl.errors import DataError
 from hf_mtl.models.probes import Extent
+from hf_mtl.notices import logger_of
 from hf_mtl.tasks import EncodedSplit, RowEncoder
 
 __all__ = ["RowSource", "StoredRows", "StreamedRows"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _MOST_USELESS = 10_000  # rows of a stream one after the other without anything to learn
 _SAMPLE = 32  # rows of a stream that its mean length is taken from

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +22,7 @@ from hf_mtl.errors import ConfigError
 from hf_mtl.export import MANIFEST_FILE
 from hf_mtl.keywords import collecting_keywords
 from hf_mtl.models import RoutedModel, place_suite
+from hf_mtl.notices import logger_of
 from hf_mtl.relations import Relations
 from hf_mtl.tasks import Processor, sharing_of
 from hf_mtl.training.argument_checks import rounds_as_batches
@@ -66,7 +66,7 @@ from hf_mtl.training.task_gradients import TaskGradients
 
 __all__ = ["MultiTaskTrainer"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 SHARES = ("examples_share", "planned_examples_share", "tokens_share", "planned_tokens_share")
 

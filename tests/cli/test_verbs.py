@@ -146,7 +146,7 @@ def test_mistake_is_told_without_a_traceback(hf_mtl_program: Program, tmp_path: 
 
 def test_traceback_on_demand(hf_mtl_program: Program, tmp_path: Path) -> None:
     done = hf_mtl_program("--traceback", "recipes", "copy", "nothing", "new", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" in done.stderr
 
 

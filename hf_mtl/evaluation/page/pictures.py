@@ -10,7 +10,16 @@ from hf_mtl.evaluation.highlights import highlights
 from hf_mtl.evaluation.page.comparison import task_changes
 from hf_mtl.evaluation.page.matrices import cosines_picture, relations_picture, short, transfer_picture
 from hf_mtl.evaluation.page.story import Curves, Points, RunStory, main_score
-from hf_mtl.evaluation.plots import CROWDED, PALETTE, decorate, draw_curve, draw_faint, new_figure, others
+from hf_mtl.evaluation.plots import (
+    CROWDED,
+    PALETTE,
+    decorate,
+    draw_curve,
+    draw_faint,
+    new_figure,
+    others,
+    plain,
+)
 from hf_mtl.evaluation.report import Score
 from hf_mtl.short_names import short_names, widest
 
@@ -205,7 +214,7 @@ def _list(axes: Axes, names: Sequence[str], label: str) -> None:
     """Name the lines of a list, the first one at the top."""
     axes.set_yticks(range(len(names)), short(names), fontsize=10 if len(names) <= CROWDED else 8)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlabel(label)
+    axes.set_xlabel(plain(label))
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(visible=True, axis="x", color="0.9", linewidth=0.8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import logging
 from pathlib import Path
 
 from hf_mtl.evaluation.glyphs import save_pngs
@@ -14,10 +13,12 @@ from hf_mtl.evaluation.page.story import RunStory
 from hf_mtl.evaluation.page.tables import tables_of
 from hf_mtl.evaluation.page.verdict import verdict
 from hf_mtl.evaluation.plots import NO_PICTURES, can_draw
+from hf_mtl.notices import logger_of
+from hf_mtl.printable import shown
 
 __all__ = ["PAGE_FILE", "STORY_FILE", "write_page"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 PAGE_FILE = "index.html"
 STORY_FILE = "story.json"
@@ -54,7 +55,7 @@ def write_page(story: RunStory, folder: str | Path) -> Path:
     pictures = {part: Markup(inline_svg(figure, part)) for part, figure in figures.items()}
     text = importlib.resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown
     )
     tables, recorded = tables_of(story), [section for section in SECTIONS if story.has(section.part)]
     page = environment.from_string(text).render(

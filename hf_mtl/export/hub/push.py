@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,12 @@ from hf_mtl.export.hub.checks import check_account, check_places
 from hf_mtl.export.hub.client import Hub, RepoState
 from hf_mtl.export.hub.plan import Layout, PushPlan, plan_push
 from hf_mtl.export.hub.upload import Change, PushedRepo, bring_up_to_date
+from hf_mtl.notices import logger_of
+from hf_mtl.terminal import say
 
 __all__ = ["Pushed", "Upload", "push_suite", "upload_plan"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 MESSAGE = "Adapters of hf_mtl"
 MANIFEST_MESSAGE = "The suite, with its tasks' repositories"
@@ -152,6 +153,4 @@ def _show(console: Console | None, pushed: PushedRepo) -> None:
         if pushed.sent
         else "nothing new, nothing sent"
     )
-    console.print(
-        f"{pushed.url}  {what}, commit {pushed.commit[:8]}", markup=False, highlight=False, soft_wrap=True
-    )
+    say(console, f"{pushed.url}  {what}, commit {pushed.commit[:8]}")

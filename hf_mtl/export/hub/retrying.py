@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +10,12 @@ from typing import TypeVar
 
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+from hf_mtl.notices import logger_of
 from hf_mtl.versions import hub_errors
 
 __all__ = ["GaveUpError", "Passing", "Retries", "passing"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 Result = TypeVar("Result")
 

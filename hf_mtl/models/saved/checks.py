@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 
@@ -15,10 +14,11 @@ from hf_mtl.models.base import BaseIdentity
 from hf_mtl.models.quantisation import quantisation_of_note
 from hf_mtl.models.saved.configs import MAX_RANK
 from hf_mtl.models.saved.headers import TensorEntry
+from hf_mtl.notices import logger_of
 
 __all__ = ["check_base", "check_finite", "check_named_base", "check_sizes"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _LORA_A, _LORA_B, _PROMPT = "lora_A.weight", "lora_B.weight", "prompt_embeddings"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")

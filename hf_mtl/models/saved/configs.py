@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -22,10 +21,11 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from hf_mtl.adapters import KINDS
 from hf_mtl.errors import CheckpointError, SavedAdapterError, did_you_mean, listing
+from hf_mtl.notices import logger_of
 
 __all__ = ["MAX_RANK", "SavedConfig", "read_config"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 Json = Mapping[str, Any]  # Any: plain JSON
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import socket
 from datetime import UTC, datetime
@@ -17,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.notices import logger_of
 
 __all__ = ["LOCK_FILE", "FileLock", "RunLock"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 LOCK_FILE = ".hf_mtl.lock"
 

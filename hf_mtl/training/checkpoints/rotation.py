@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 from hf_mtl.errors import CheckpointDamagedError, CheckpointError
+from hf_mtl.notices import logger_of
 from hf_mtl.training.checkpoints.index import INDEX_FILE
 from hf_mtl.training.checkpoints.locks import FileLock
 from hf_mtl.training.checkpoints.reading import foreign, read_checkpoint
@@ -15,7 +15,7 @@ from hf_mtl.training.checkpoints.run_folder import aside, asides, checkpoints, h
 
 __all__ = ["last_checkpoint", "remove_partials", "rotate_checkpoints"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 def last_checkpoint(run_dir: Path) -> Path | None:
@@ -48,13 +48,13 @@ def last_checkpoint(run_dir: Path) -> Path | None:
     return None
 
 
-def _problem(folder: Path) -> str | None:
+def _problem(folder: Path) -> str | CheckpointDamagedError | None:
     if not (folder / INDEX_FILE).is_file():
         return foreign(folder)
     try:
         read_checkpoint(folder)
     except CheckpointDamagedError as error:
-        return str(error)
+        return error
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from hf_mtl import __version__
 from hf_mtl.errors import CheckpointError, CheckpointWriteError, listing
+from hf_mtl.notices import logger_of
 from hf_mtl.training.checkpoints.exact_json import dumps
 from hf_mtl.training.checkpoints.faults import unwritten
 from hf_mtl.training.checkpoints.index import INDEX_FILE, Index, files_in
@@ -24,7 +24,7 @@ from hf_mtl.training.checkpoints.tensor_files import save_tensors
 
 __all__ = ["write_checkpoint"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _STEM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?<![.])")
 
