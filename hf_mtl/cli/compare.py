@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hf_mtl.cli.options import Changes, RecipeFile
+from hf_mtl.cli.outputs import expect_folder
 from hf_mtl.cli.quiet import be_quiet
 
 __all__ = ["compare"]
@@ -24,6 +26,8 @@ def compare(
     smoke: Annotated[bool, typer.Option("--smoke", help="Two rounds on a few rows for each run.")] = False,
 ) -> None:
     """Train a recipe's `variants` over seeds and compare them with each task alone; runs that are there are kept."""
+    if output_dir is not None:
+        expect_folder(Path(output_dir), "--output-dir")
     be_quiet()
     from hf_mtl.recipe import compare_recipe
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hf_mtl.cli.completion import run_tasks
+from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
 
@@ -54,6 +55,8 @@ def predict(
 ) -> None:
     """Answer inputs with the adapter of one task, or of many in one file: JSON lines with inputs and predictions."""
     _check_sources(task, source, prompt, raw=raw)
+    if output is not None:
+        expect_file(output)
     be_quiet()
     from hf_mtl.cli.json_lines import read_json_lines, write_json_lines
     from hf_mtl.inference import answer_mixed_rows, answer_rows, answer_texts

@@ -9,6 +9,7 @@ import typer
 
 from hf_mtl.cli.completion import recipe_tasks
 from hf_mtl.cli.options import Changes, RecipeFile
+from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.terminal import Terminal, say
 
@@ -33,6 +34,8 @@ def preview(
 
     Takes the base's tokenizer, not its weights. Exits 1 if training would refuse one of the rows.
     """
+    if html is not None:
+        expect_file(html, "--html", makes_folder=True)
     be_quiet()
     from hf_mtl.recipe import load_recipe, preview_recipe
 

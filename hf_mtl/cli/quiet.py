@@ -16,6 +16,8 @@ __all__ = ["be_quiet"]
 
 # With every import of peft it says that a faster kernel for 4-bit bases could be downloaded.
 _CHATTY = "bitsandbytes"
+# They log what is wrong with a file before they raise it as an error, which our message quotes.
+_READERS = "datasets.packaged_modules"
 
 
 class _Notices(logging.Handler):
@@ -53,6 +55,7 @@ def be_quiet() -> None:
     logging.setLogRecordFactory(_record)
     warnings.formatwarning = _warning
     logging.getLogger(_CHATTY).setLevel(logging.ERROR)
+    logging.getLogger(_READERS).setLevel(logging.CRITICAL)
     for renamed in PEFT_NOTICES:
         warnings.filterwarnings("ignore", message=renamed, category=FutureWarning)
     import transformers

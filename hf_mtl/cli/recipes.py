@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from hf_mtl.cli.completion import shipped_names
+from hf_mtl.cli.outputs import expect_folder
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.cli.shipped import description, shipped_recipes
 from hf_mtl.cli.validate import validate
@@ -47,6 +48,7 @@ def copy(
 ) -> None:
     """Copy a recipe with its data into a new folder, to change it there."""
     folder = _folder_of(name)
+    expect_folder(destination.parent, "DEST")
     if destination.exists():
         raise ConfigError(f"{destination} exists; expected the name of a folder to create.")
     shutil.copytree(folder, destination, ignore=shutil.ignore_patterns("__pycache__"))

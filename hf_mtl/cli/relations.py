@@ -10,6 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.terminal import Terminal, say
 
@@ -42,11 +43,11 @@ def relations(
     ] = None,
 ) -> None:
     """Relate the tasks of a run: a table, and a file for `sharing` (`groups`, `soft`) and for `hf-mtl report`."""
+    file = run / "relations.json" if output is None else expect_file(output)
     be_quiet()
     from hf_mtl.recipe.relating import relations_of_run
 
     found = relations_of_run(run, by.value, tau=tau)
-    file = run / "relations.json" if output is None else output
     found.save(file)
     table = Table("", *found.names, box=box.SIMPLE_HEAD, title=found.source, title_justify="left")
     for name, row in zip(found.names, found.values, strict=True):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hf_mtl.cli.outputs import expect_folder
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.terminal import Terminal, say
 
@@ -23,7 +24,8 @@ def report(
     ] = None,
 ) -> None:
     """Show a run as one page with figures and curves; writes index.html, its pictures and its data into a folder."""
+    folder = expect_folder(run / "report" if output is None else output)
     be_quiet()
     from hf_mtl.evaluation.page import collect_story, write_page
 
-    say(Terminal(), str(write_page(collect_story(run), run / "report" if output is None else output)))
+    say(Terminal(), str(write_page(collect_story(run), folder)))

@@ -17,6 +17,7 @@ from hf_mtl.errors import DataError, listing
 
 __all__ = ["JsonRows", "json_document", "json_lines"]
 
+_HALF = r"\ud"  # how the escape of a surrogate begins
 Rows: TypeAlias = "list[dict[str, Any]]"  # Any: whatever JSON holds
 
 _SORTS: Mapping[type, str] = {
@@ -52,14 +53,13 @@ def json_lines(path: Path, *, keep: bool = False) -> JsonRows:
     """
     encoding, sorts = encoding_of(path), _Sorts(path)
     rows: Rows = []
-    found = False
+    found = named = False
     for number, row in _objects(path, encoding):
-        found = True
+        found, named = True, named or bool(row)
         sorts.add(row, f"line {number}")
         if keep or encoding != UTF8:
             rows.append(row)
-    if not found:
-        raise DataError(f"{path}: the file holds no rows.")
+    _check_filled(path, found=found, named=named)
     return JsonRows(sorts.texts, rows, encoding == UTF8)
 
 
@@ -81,15 +81,18 @@ def json_document(path: Path) -> JsonRows:
         raise DataError(
             f"{path}, line {error.lineno}: not valid JSON ({error.msg} at column {error.colno})."
         ) from error
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"{path}: {_unreadable(error)}.") from error
     field, rows = _rows_in(content, path)
     readable = encoding == UTF8 and (field is not None or isinstance(content, list))
     if rows and all("paragraphs" in row for row in rows):
         rows, readable = list(_squad(rows, path)), False
-    if not rows:
-        raise DataError(f"{path}: the file holds no rows.")
-    sorts = _Sorts(path)
+    _check_filled(path, found=bool(rows), named=any(rows))
+    sorts, doubtful = _Sorts(path), _HALF in text.lower()
     for number, row in enumerate(rows):
         sorts.add(row, f"item {number}")
+        if doubtful:
+            _check_encodable(row, f"{path}, item {number}")
     return JsonRows(sorts.texts, rows, readable, field)
 
 
@@ -122,12 +125,43 @@ def _objects(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}): "
                 f"{line.strip()[:80]!r}. Each line must be one JSON object."
             ) from error
+        except (RecursionError, ValueError) as error:
+            raise DataError(f"{path}, line {number}: {_unreadable(error)}: {line.strip()[:80]!r}.") from error
         if not isinstance(row, dict):
             raise DataError(
                 f'{path}, line {number}: expected one JSON object such as {{"text": "..."}}, '
                 f"found {line.strip()[:80]!r}."
             )
+        if _HALF in line.lower():
+            _check_encodable(row, f"{path}, line {number}")
         yield number, row
+
+
+def _check_filled(path: Path, *, found: bool, named: bool) -> None:
+    if not found:
+        raise DataError(f"{path}: the file holds no rows.")
+    if not named:
+        raise DataError(
+            f'{path}: no row has a column; expected JSON objects such as {{"text": "..."}}, found empty ones.'
+        )
+
+
+def _unreadable(error: RecursionError | ValueError) -> str:
+    """Why JSON whose form is right is not read."""
+    if isinstance(error, RecursionError):
+        return "lists and objects are nested too deep to be read; expected rows with a few levels"
+    return f"a number has too many digits to be read ({error}); write it as text"
+
+
+def _check_encodable(row: Mapping[str, object], where: str) -> None:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])[1:-1]
+        raise DataError(
+            f"{where}: {half} is half of a pair of surrogates, which is no character; an emoji is a pair such as "
+            f"\\ud83d\\ude00. Such texts come from cutting a text inside of an emoji: cut elsewhere, or take it out."
+        ) from error
 
 
 def _rows_in(content: Any, path: Path) -> tuple[str | None, Rows]:  # Any: whatever JSON holds

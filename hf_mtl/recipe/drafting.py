@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.printable import printable
 from hf_mtl.recipe.found_files import FoundTask, Source, found_tasks
 from hf_mtl.recipe.recognised import template_spec
 from hf_mtl.recipe.rows import source_rows
@@ -151,9 +152,9 @@ def _head(base: str, kinds: Sequence[str], model: ConfiguredBase | None, output:
     if any(kind != "image-classification" for kind in kinds):
         defaults.append(f"  max_length: {_longest(model)}  # tokens; longer rows are cut, and counted")
     return [
-        f"# hf-mtl train {output.name}",
+        f"# hf-mtl train {printable(output.name)}",
         "#",
-        f"# Written by `hf-mtl init`. Check changes with `hf-mtl validate {output.name}`.",
+        f"# Written by `hf-mtl init`. Check changes with `hf-mtl validate {printable(output.name)}`.",
         "",
         f"model: {flow(written)}",
         "",
@@ -174,7 +175,7 @@ def _longest(model: ConfiguredBase | None) -> int:
 
 def _task(task: FoundTask, found: Recognised, rows: int, model: ConfiguredBase | None, folder: Path) -> str:
     reading = found.reading
-    lines = [f"  # {found.line}", f"  {flow(task.name)}:"]
+    lines = [f"  # {printable(found.line, kept='')}", f"  {flow(task.name)}:"]
     said = reading.spec
     if reading.kind == "question-answering" and _longest(model) < _WINDOW:
         said = {"name": reading.kind, **reading.options, "doc_stride": _longest(model) // 4}

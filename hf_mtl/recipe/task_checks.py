@@ -196,7 +196,7 @@ class TaskChecks:
             return
         field = pattern_fields(template.completion, template.engine)[0]
         for split, table in rows.items():
-            if unknown := sorted({str(value) for value in _values(table, field)} - set(labels)):
+            if unknown := sorted(_values(table, field) - set(labels)):
                 text = f"rows of {split} have other values in {field!r}"
                 self._report(f"{text}: {listing(unknown[:10])}. Labels: {listing(labels)}.", "labels")
 
@@ -232,12 +232,12 @@ class TaskChecks:
         adapter_problems(self.merged.adapter, report)
 
 
-def _values(rows: Rows, column: str) -> set[object]:
-    """The different values of a column; none of a stream."""
+def _values(rows: Rows, column: str) -> set[str]:
+    """The different values of a column as texts; none of a stream, or of a column that is missing."""
     from hf_mtl.data import RowTable
 
     if isinstance(rows, RowTable):
-        return set(rows.column(column))
+        return set(map(str, rows.column(column))) if column in rows.column_names else set()
     from datasets import Dataset
 
-    return set(rows[column]) if isinstance(rows, Dataset) else set()
+    return set(map(str, rows[column])) if isinstance(rows, Dataset) and column in rows.column_names else set()

@@ -26,6 +26,7 @@ from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.best import BestWeights
 from hf_mtl.training.checkpoints import (
     Checkpoint,
+    as_damage,
     last_checkpoint,
     read_checkpoint,
     rotate_checkpoints,
@@ -39,7 +40,7 @@ from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.optimization import TaskOptimizer
 from hf_mtl.training.owners import Owners
 from hf_mtl.training.processes import wait
-from hf_mtl.training.resuming import check_new_tasks, check_run
+from hf_mtl.training.resuming import check_new_tasks, check_run, check_trainer_state
 from hf_mtl.training.rounds import RoundLoader, RoundPlan
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.sources import RowSource
@@ -201,7 +202,9 @@ class CheckpointingTrainer(Trainer):
         self._checkpoint = read_checkpoint(Path(resume_from_checkpoint))
         saved: Any = self._checkpoint.document("run")  # Any: plain JSON
         state: Any = self._checkpoint.document("state")
-        check_run(saved, self._run_document(), where=resume_from_checkpoint)
+        with as_damage(str(self._checkpoint.folder / "run.json")):
+            check_run(saved, self._run_document(), where=resume_from_checkpoint)
+        check_trainer_state(self._checkpoint)
         self.begin_plan()
         self.registry.restore(self._checkpoint)
         check_new_tasks(

@@ -126,11 +126,15 @@ class TaskOptimizer:
                 elif f"{flat.names[0]}:{key}" in state:
                     value = torch.cat([state[f"{name}:{key}"].reshape(-1) for name in flat.names])
                     value = value.to(flat.flat.device)
+                    if value.shape != flat.flat.shape:
+                        raise ValueError(f"{key}: expected {len(flat.flat)} values, found {len(value)}")
                 elif f"group 0:{key}" in state:
                     # There were fewer groups when it was saved; an owner's groups all step together.
                     value = state[f"group 0:{key}"].clone()
                 else:
                     continue
+                if key == "step" and value.dim():
+                    raise ValueError(f"{key}: expected one number, found the shape {list(value.shape)}")
                 self.optimizer.state[flat.flat][key] = value
 
     def state_dict(self) -> State:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
 from hf_mtl.errors import CheckpointError
 from hf_mtl.notices import logger_of
+from hf_mtl.training.checkpoints import Checkpoint, as_damage, form_problem
 from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.rounds import RoundPlan
 from hf_mtl.training.settings import TaskSettings
 
-__all__ = ["check_new_tasks", "check_run"]
+__all__ = ["check_new_tasks", "check_run", "check_trainer_state"]
 
 logger = logger_of(__name__)
 
@@ -74,6 +78,23 @@ def _refuse_without_steps(
             + "\nRaise max_steps (a task that is to make no more steps keeps a max_steps in Task(...)), use "
             "stop_rule='once' without max_steps, change the mixture, or train the task in a run of its own."
         )
+
+
+def check_trainer_state(checkpoint: Checkpoint) -> None:
+    """Check the form of the state that the loop of transformers reads by itself.
+
+    Raises:
+        CheckpointDamagedError: If it is another.
+    """
+    file = checkpoint.folder / TRAINER_STATE_NAME
+    with as_damage(str(file)):
+        state = vars(TrainerState.load_from_json(str(file)))
+        if problem := form_problem(state, vars(TrainerState())):
+            raise ValueError(problem)
+        if any(not isinstance(entry, dict) for entry in state["log_history"]):
+            raise ValueError("log_history: expected a list of objects")
+        if not isinstance(state["train_batch_size"], int):
+            raise ValueError(f"train_batch_size: expected a number, found {state['train_batch_size']!r:.60}")
 
 
 def check_run(saved: Json, now: Json, *, where: str) -> None:

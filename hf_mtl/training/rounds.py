@@ -259,6 +259,8 @@ class RoundPlan:
             self.rounds, self.planned = state["rounds"], dict(state["planned"])
         else:
             self.rounds, self.planned = self._planned_from_here()
+        if not 0 <= self.number <= self.rounds:
+            raise ValueError(f"number: expected a round from 0 to {self.rounds}, found {self.number}")
         self.log = MixtureLog(self._facts, self.planned)
         self.log.load_state_dict(state["log"])
 

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from hf_mtl.errors import CheckpointError, listing
-from hf_mtl.training.checkpoints import Checkpoint
+from hf_mtl.errors import CheckpointDamagedError, CheckpointError, listing
+from hf_mtl.training.checkpoints import ADVICE, Checkpoint, as_damage, form_problem
 
 __all__ = ["Named", "Registry", "State", "Stateful", "joined", "split"]
 
@@ -78,6 +78,9 @@ class Registry:
             CheckpointError: If the checkpoint lacks a part, or a part cannot go on from it.
         """
         saved: Any = checkpoint.document("state")  # Any: plain JSON
+        file = checkpoint.folder / "state.json"
+        if not isinstance(saved, dict):
+            raise CheckpointDamagedError(f"{file}: expected an object, found {saved!r:.60}. {ADVICE}")
         waiting, self._waiting = self._waiting, {}
         if missing := waiting.keys() - saved:
             raise CheckpointError(
@@ -86,11 +89,20 @@ class Registry:
             )
         for name, part in waiting.items():
             held = f"{name}.safetensors" in checkpoint.index.files
-            state = joined(saved[name], checkpoint.tensors(name) if held else {})
+            tensors = checkpoint.tensors(name) if held else {}
             try:
-                part.load_state_dict(state)
+                with as_damage(f"{file}, {name!r}"):
+                    _restore(part, joined(saved[name], tensors))
+            except CheckpointDamagedError:
+                raise
             except CheckpointError as error:
                 raise CheckpointError(f"{checkpoint.folder}: {error}") from error
+
+
+def _restore(part: Stateful, state: State) -> None:
+    if problem := form_problem(state, part.state_dict()):
+        raise ValueError(problem)
+    part.load_state_dict(state)
 
 
 def split(state: State) -> tuple[State, dict[str, Tensor]]:

@@ -153,9 +153,12 @@ class Manifest:
             raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
         outside = [path for path in tasks.values() if not _inside(folder, path)]
         if outside:
-            raise CheckpointError(f"{file} names folders outside its own: {outside}. It is refused.")
+            raise CheckpointError(f"{file} names folders outside its own: {outside!r:.200}. It is refused.")
         return cls(base, tasks, heads, forms, repos)
 
 
 def _inside(folder: Path, relative: str) -> bool:
-    return (folder / relative).resolve().is_relative_to(folder.resolve())
+    try:
+        return (folder / relative).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):  # too long for a path, or with characters that none has
+        return False

@@ -22,15 +22,19 @@ the size and digest of each. It is written under a hidden name and takes its pla
 
 from hf_mtl.training.checkpoints.index import FORMAT_VERSION, INDEX_FILE
 from hf_mtl.training.checkpoints.locks import RunLock
-from hf_mtl.training.checkpoints.reading import Checkpoint, read_checkpoint
+from hf_mtl.training.checkpoints.malformed import as_damage, form_problem
+from hf_mtl.training.checkpoints.reading import ADVICE, Checkpoint, read_checkpoint
 from hf_mtl.training.checkpoints.rotation import last_checkpoint, remove_partials, rotate_checkpoints
 from hf_mtl.training.checkpoints.writing import write_checkpoint
 
 __all__ = [
+    "ADVICE",
     "FORMAT_VERSION",
     "INDEX_FILE",
     "Checkpoint",
     "RunLock",
+    "as_damage",
+    "form_problem",
     "last_checkpoint",
     "read_checkpoint",
     "remove_partials",

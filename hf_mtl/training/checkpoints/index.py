@@ -99,7 +99,7 @@ class Index:
                 raise ValueError("its own digest is another")
             files = {path: FileEntry(**entry) for path, entry in content["files"].items()}
             index = cls(content["hf_mtl_version"], files)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise CheckpointDamagedError(
                 f"{file}: expected the index of a checkpoint of hf_mtl, found something else ({error!r}). The "
                 f"checkpoint is damaged: use an earlier one, or copy it again from where it is whole."

@@ -14,7 +14,7 @@ from hf_mtl.training.checkpoints.index import INDEX_FILE, Index
 from hf_mtl.training.checkpoints.run_folder import checkpoints
 from hf_mtl.training.checkpoints.tensor_files import load_tensors
 
-__all__ = ["Checkpoint", "read_checkpoint"]
+__all__ = ["ADVICE", "Checkpoint", "read_checkpoint"]
 
 # Files by which one knows what the stock Trainer of transformers saves.
 _STOCK = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin")
@@ -43,8 +43,8 @@ class Checkpoint:
         file = self._file(f"{stem}.safetensors")
         try:
             return load_tensors(file)
-        except (SafetensorError, ValueError) as error:
-            raise CheckpointDamagedError(f"{file} is not a file of tensors: {error}. {_ADVICE}") from error
+        except (SafetensorError, ValueError, RecursionError) as error:
+            raise CheckpointDamagedError(f"{file} is not a file of tensors: {error}. {ADVICE}") from error
         except OSError as error:
             raise _unreadable(file, error) from error
 
@@ -57,8 +57,8 @@ class Checkpoint:
         file = self._file(f"{stem}.json")
         try:
             return loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CheckpointDamagedError(f"{file} is not a document: {error}. {_ADVICE}") from error
+        except (ValueError, RecursionError) as error:
+            raise CheckpointDamagedError(f"{file} is not a document: {error}. {ADVICE}") from error
         except OSError as error:
             raise _unreadable(file, error) from error
 
@@ -68,7 +68,7 @@ class Checkpoint:
         return self.folder / name
 
 
-_ADVICE = "Use an earlier checkpoint."
+ADVICE = "Use an earlier checkpoint."
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
