@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.settings import field_problems
+from hf_mtl.setting_bounds import ARGUMENTS
 from hf_mtl.training import MultiTaskTrainingArguments
 from hf_mtl.training.argument_checks import argument_problems as refused_with_tasks
 from hf_mtl.training.argument_checks import value_problems
@@ -67,7 +68,7 @@ def argument_problems(
 
     for name, text in _not_here(values):
         note(name, text)
-    field_problems(MultiTaskTrainingArguments, dict(right), (*_TOP_LEVEL, *_OF_TASKS), note)
+    field_problems(MultiTaskTrainingArguments, dict(right), (*_TOP_LEVEL, *_OF_TASKS), note, ARGUMENTS)
     for problem in value_problems(right, MultiTaskTrainingArguments):
         right.pop(problem.path[0], None)
         report(problem.path, problem.text)

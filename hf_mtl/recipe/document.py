@@ -1,24 +1,26 @@
 """A YAML file as plain data that remembers where each of its keys stands, so that every message can name a line.
 
-Two habits of YAML 1.1 that surprise are gone: `yes`, `no` and dates are text, and `1e-3` is a number. Keys are always
-text. A key that is written twice is an error, not a silent overwrite.
+Values are those of YAML 1.2: `yes`, dates, `1:30` and `1_000` are text, `010` is ten and `1e-3` is a number. Keys are
+always text. A key that is written twice is an error, not a silent overwrite.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import yaml
 
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 
-__all__ = ["ABSENT", "Document", "KeyPath", "child", "dotted", "parse_yaml", "read_document"]
+__all__ = ["ABSENT", "FORMS", "Document", "KeyPath", "child", "dotted", "parse_yaml", "read_document"]
 
 KeyPath = tuple[str | int, ...]
+Constructor: TypeAlias = "Callable[[yaml.SafeLoader, yaml.ScalarNode], object]"
 ABSENT: Final = object()
 """Stands for a value that is not there, where None may be one that is."""
 
@@ -79,24 +81,74 @@ def dotted(path: KeyPath) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2's booleans and floats."""
+    """The safe loader with the booleans, numbers and nulls of YAML 1.2's core schema."""
 
 
-def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    replaced = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "float", "timestamp")}
-    kept = yaml.SafeLoader.yaml_implicit_resolvers.items()
-    return {first: [(tag, form) for tag, form in rules if tag not in replaced] for first, rules in kept}
-
-
-_FLOAT = re.compile(
-    r"^(?:[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?|[-+]?\d[\d_]*[eE][-+]?\d+|[-+]?\.(?:inf|Inf|INF)"
-    r"|\.(?:nan|NaN|NAN))$"
+_MERGE = (
+    "tag:yaml.org,2002:merge"  # of YAML 1.1, and kept: as a key, `<<: *anchor` takes a mapping's keys over
 )
-_Loader.yaml_implicit_resolvers = _resolvers()
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+_LONGEST = 4300  # digits; Python turns no longer text into a whole number
+
+
+def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    text = str(loader.construct_scalar(node))
+    if text.startswith(("0o", "0x")):
+        return int(text, 0)
+    return int(text) if len(text) < _LONGEST else float(text)
+
+
+def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+_RULES: Final = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+    ("null", r"null|Null|NULL|~|", ("n", "N", "~", "")),
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+"""https://yaml.org/spec/1.2.2/#103-core-schema: what a plain text without a tag stands for, and how it begins."""
+
+_Loader.yaml_implicit_resolvers = {"<": [(_MERGE, re.compile(r"^(?:<<)$"))]}
+for _kind, _form, _beginnings in _RULES:
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(rf"^(?:{_form})\Z"), list(_beginnings)
+    )
+
+
+def _reading(construct: Callable[[yaml.SafeLoader, yaml.ScalarNode], object]) -> Constructor:
+    """The same, for values whose tag (`!!int abc`) says what they are not."""
+
+    def read(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+        try:
+            return construct(loader, node)
+        except (KeyError, ValueError) as error:
+            text = f"{node.value[:60]!r} is not what its tag {node.tag.rpartition(':')[2]!r} says"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from error
+
+    return read
+
+
+_Loader.yaml_constructors = {
+    "tag:yaml.org,2002:bool": _reading(yaml.SafeLoader.construct_yaml_bool),
+    "tag:yaml.org,2002:float": _reading(yaml.SafeLoader.construct_yaml_float),
+    "tag:yaml.org,2002:int": _reading(_whole_number),
+    "tag:yaml.org,2002:map": yaml.SafeLoader.construct_yaml_map,
+    "tag:yaml.org,2002:null": yaml.SafeLoader.construct_yaml_null,
+    "tag:yaml.org,2002:seq": yaml.SafeLoader.construct_yaml_seq,
+    "tag:yaml.org,2002:str": _text,
+    _MERGE: _text,  # where it is a value
+    None: yaml.SafeLoader.construct_undefined,
+}
+
+
+FORMS: Final = MappingProxyType(_Loader.yaml_implicit_resolvers)
+"""By its first character, the tags and patterns of text that stands for something else."""
 
 
 def parse_yaml(text: str) -> object:

@@ -17,7 +17,7 @@ import yaml
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.checks import check
-from hf_mtl.recipe.document import Document, read_document
+from hf_mtl.recipe.document import FORMS, Document, read_document
 from hf_mtl.recipe.model_section import with_model_section
 from hf_mtl.recipe.overrides import override
 from hf_mtl.recipe.parsing import parse
@@ -83,7 +83,16 @@ def save_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write a recipe as YAML, headed by the command that runs it."""
     content = recipe.model_dump(mode="json", exclude_unset=True, exclude={"format"})
     # Aliases for repeated parts would make the file hard to read and to edit.
-    dumper = type("_Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
+    # Text that this or any other reader of YAML would take for a number (`1e3`, `1:30`) gets quotes.
+    forms = {
+        first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *FORMS.get(first, [])]
+        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *FORMS}
+    }
+    dumper = type(
+        "_Dumper",
+        (yaml.SafeDumper,),
+        {"ignore_aliases": lambda self, data: True, "yaml_implicit_resolvers": forms},
+    )
     text = yaml.dump(
         {"format": recipe.format, **content}, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100
     )

@@ -6,20 +6,27 @@ A wrong value is taken out and the rest is read again, so that one mistake does 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from hf_mtl.bounds import impossible, shown
 from hf_mtl.errors import did_you_mean, listing
-from hf_mtl.recipe.document import ABSENT, Document, KeyPath, child
+from hf_mtl.recipe.document import ABSENT, Document, KeyPath, child, parse_yaml
 from hf_mtl.recipe.schema import ModelSpec, Recipe, RowsSpec, TaskSpec, TemplateSpec
 
-__all__ = ["expected_and_found", "parse", "unknown_key"]
+__all__ = ["expected_and_found", "number_text", "parse", "unknown_key"]
 
 _FEW = 20
 """So many valid keys are listed even beside a likely one."""
+
+_OLD_NUMBER = re.compile(
+    r"[-+]?(?:\d[\d_]*(?::[0-5]?\d)*(?:\.[\d_]*)?|0b[01_]+|0x[\da-fA-F_]+)(?:[eE][-+]?\d+)?"
+)
+"""Of YAML 1.1: with underscores, in base 60 or in base 2."""
 
 _EXPECTED: Mapping[str, str] = {
     "bool_type": "true or false",
@@ -46,13 +53,31 @@ def parse(document: Document) -> tuple[Recipe, list[str]]:
     problems: list[str] = []
     while True:
         try:
-            return Recipe.model_validate(data), problems
+            recipe = Recipe.model_validate(data)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 path = _existing(data, detail["loc"])
                 problems.append(document.problem(path, _text(detail, path)))
             for detail in error.errors(include_url=False):
                 _remove(data, _existing(data, detail["loc"]))
+            continue
+        # The schema leaves the insides of free sections (options, training arguments) to those whom they concern.
+        strange = list(_impossible_numbers(data, ()))
+        if not strange:
+            return recipe, problems
+        for path, text in strange:
+            problems.append(document.problem(path, text))
+            _remove(data, path)
+
+
+def _impossible_numbers(data: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Numbers that no setting takes, such as NaN, and where they stand."""
+    if (text := impossible(data)) is not None:
+        yield path, text
+    for key, value in data.items() if isinstance(data, dict) else ():
+        yield from _impossible_numbers(value, (*path, key))
+    for index, value in enumerate(data) if isinstance(data, list) else ():
+        yield from _impossible_numbers(value, (*path, index))
 
 
 def _existing(data: object, path: KeyPath) -> KeyPath:
@@ -85,15 +110,11 @@ def _text(detail: ErrorDetails, path: KeyPath) -> str:
         return unknown_key(str(path[-1]), _fields_around(path))
     found = _shown(detail["input"])
     context = detail.get("ctx", {})
-    if kind == "literal_error":
+    if kind in ("literal_error", "int_parsing_size"):  # the second of whole numbers beyond 64 bits
         choices = _choices(path)
-        return (
-            f"expected one of {listing(choices)}, found {found}.{did_you_mean(str(detail['input']), choices)}"
-        )
-    if kind == "greater_than":
-        return f"expected a number above {context['gt']:g}, found {found}."
-    if kind == "greater_than_equal":
-        return f"expected a number of at least {context['ge']:g}, found {found}."
+        return f"expected one of {listing(choices)}, found {found}.{did_you_mean(found, choices)}"
+    if kind == "number":
+        return number_text(context["expected"], detail["input"])
     return expected_and_found(detail)
 
 
@@ -107,6 +128,11 @@ def expected_and_found(detail: ErrorDetails) -> str:
     return f"expected {_EXPECTED[kind]}, found {_shown(value)}.{_quotes_hint(kind, value)}"
 
 
+def number_text(expected: str, value: object) -> str:
+    """Return the message for a value that stands where a number does; what is not set is left out of a recipe."""
+    return f"expected {expected.removesuffix(', or None')}, found {_shown(value)}.{_number_hint(value)}"
+
+
 def unknown_key(key: str, choices: Iterable[str]) -> str:
     """Return the message for a key that is not one of `choices`."""
     choices = list(choices)
@@ -117,19 +143,22 @@ def unknown_key(key: str, choices: Iterable[str]) -> str:
 
 
 def _quotes_hint(kind: str, value: object) -> str:
-    if isinstance(value, str) and kind in ("int_type", "float_type") and _is_number(value):
-        return " Write it without quotes."
+    if kind in ("int_type", "float_type"):
+        return _number_hint(value)
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f" Write it in quotes: {str(value).lower()!r}."
     return ""
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _number_hint(value: object) -> str:
+    """What to write in the place of a text that stands where a number does."""
+    if not isinstance(value, str):
+        return ""
+    if isinstance(parse_yaml(value) if value.isprintable() else value, int | float):
+        return " Write it without quotes."
+    if _OLD_NUMBER.fullmatch(value):
+        return " YAML 1.2, which recipes are, has no such numbers: write it in plain digits."
+    return ""
 
 
 def _shown(value: object) -> str:
@@ -137,8 +166,7 @@ def _shown(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return shown(value)
 
 
 def _fields_around(path: KeyPath) -> list[str]:

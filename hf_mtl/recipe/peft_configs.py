@@ -9,6 +9,8 @@ from peft import IA3Config, LoraConfig, PeftConfig, PeftType, PrefixTuningConfig
 
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.recipe.settings import field_problems
+from hf_mtl.setting_bounds import ADAPTERS
+from hf_mtl.setting_bounds import adapter_problems as number_problems
 
 __all__ = ["adapter_problems", "peft_config"]
 
@@ -54,16 +56,18 @@ def adapter_problems(adapter: Mapping[str, object], report: Callable[[str, str],
         found.append(name)
         report(name, text)
 
-    field_problems(cls, fields, _ELSEWHERE, note)
+    field_problems(cls, fields, _ELSEWHERE, note, ADAPTERS)
     if not found:
         _construct(adapter, report)
 
 
 def _construct(adapter: Mapping[str, object], report: Callable[[str, str], None]) -> None:
     try:
-        peft_config(adapter)
+        config = peft_config(adapter)
     except (TypeError, ValueError) as error:
-        report("", f"peft refuses this configuration: {error}")
+        return report("", f"peft refuses this configuration: {error}")
+    for problem in number_problems(config):
+        report("", problem)
 
 
 def _split(adapter: Mapping[str, object]) -> tuple[object, dict[str, object]]:

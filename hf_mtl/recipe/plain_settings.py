@@ -15,18 +15,25 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from hf_mtl.bounds import MOST_WHOLE, impossible
+
 __all__ = ["PLAIN_ARGUMENTS", "PLAIN_LORA", "is_plain_lora", "is_plain_training"]
+
+_LARGEST_SEED: Final = 2**32 - 1  # of numpy
 
 Check: TypeAlias = Callable[[object], bool]
 
 
-def _whole(least: int) -> Check:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _whole(least: int, most: int = MOST_WHOLE) -> Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _number(least: float, below: float = math.inf) -> Check:
     return lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and least <= value < below
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and impossible(value) is None
+        and least <= value < below
     )
 
 
@@ -52,7 +59,7 @@ PLAIN_ARGUMENTS: Final[Mapping[str, Check]] = MappingProxyType(
         "adam_beta1": _number(0, 1),
         "adam_beta2": _number(0, 1),
         "adam_epsilon": _above_zero,
-        "data_seed": _whole(0),
+        "data_seed": _whole(0, _LARGEST_SEED),
         "eval_steps": _whole(1),
         "eval_strategy": _one_of("no", "steps", "epoch"),
         "gradient_accumulation_steps": _whole(1),
@@ -70,7 +77,7 @@ PLAIN_ARGUMENTS: Final[Mapping[str, Check]] = MappingProxyType(
         "save_steps": _whole(1),
         "save_strategy": _one_of("no", "steps", "epoch"),
         "save_total_limit": _whole(1),
-        "seed": _whole(0),
+        "seed": _whole(0, _LARGEST_SEED),
         "token_budget": _whole(1024),  # a chunk has so many tokens at most
         "use_cpu": _truth,
         "warmup_steps": _number(0),
@@ -84,7 +91,7 @@ PLAIN_LORA: Final[Mapping[str, Check]] = MappingProxyType(
         "lora_alpha": _whole(1),
         "lora_dropout": _number(0, 1),
         "peft_type": _one_of("LORA"),
-        "r": _whole(1),
+        "r": _whole(1, 4096),
         "target_modules": _modules,
         "use_rslora": _truth,
     }

@@ -14,6 +14,10 @@ import copy
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from hf_mtl.bounds import COUNT, SEED, SHARE, Bounds, plain
+from hf_mtl.setting_bounds import LABELS, OF_TASK
 
 __all__ = [
     "ASSET_PREFIX",
@@ -28,7 +32,26 @@ __all__ = [
 
 ASSET_PREFIX = "asset:"
 
-Count = Annotated[int, Field(gt=0)]
+
+def _within(bounds: Bounds) -> BeforeValidator:
+    """Refuse what is no number within the bounds, in the words that all settings have in common."""
+
+    def check(value: object) -> object:
+        if (expected := bounds.missed(value)) is not None:
+            raise PydanticCustomError("number", "expected {expected}", {"expected": expected})
+        return plain(value)
+
+    return BeforeValidator(check)
+
+
+def _no_truth(value: object) -> object:
+    """Refuse true, which Python takes for 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "expected {expected}", {"expected": "one of '1'"})
+    return value
+
+
+Count = Annotated[int, _within(COUNT)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 """A list of YAML, kept as a tuple."""
 
@@ -105,7 +128,7 @@ class RowsSpec(_Section):
     sample_by: Literal["line", "paragraph", "document"] | None = None
     max_examples: Count | None = None
     few_shot: Count | None = None
-    seed: int = 0
+    seed: Annotated[int, _within(SEED)] = 0
 
 
 def _with_source(value: object) -> object:
@@ -116,11 +139,12 @@ Rows = Annotated[RowsSpec, BeforeValidator(_with_source)]
 
 
 def _form_of_labels(value: object) -> str:
-    return "number" if isinstance(value, int) else "names"
+    return "number" if isinstance(value, int | float) else "names"
 
 
 Labels = Annotated[
-    Annotated[Names, Tag("names")] | Annotated[Count, Tag("number")], Discriminator(_form_of_labels)
+    Annotated[Names, Tag("names")] | Annotated[int, _within(LABELS), Tag("number")],
+    Discriminator(_form_of_labels),
 ]
 
 
@@ -184,7 +208,7 @@ class TaskSpec(_Section):
     train: Rows | None = None
     eval: Rows | None = None
     test: Rows | None = None
-    eval_fraction: float | None = Field(default=None, gt=0, lt=1)
+    eval_fraction: Annotated[float | None, _within(SHARE.or_none())] = None
     columns: dict[str, str] = Field(default_factory=dict)
     template: TemplateSpec | None = None
     labels: Labels | None = None
@@ -193,24 +217,24 @@ class TaskSpec(_Section):
     card: CardSpec = Field(default_factory=CardSpec)
     max_train_rows: Count | None = None
     max_eval_rows: Count | None = None
-    max_length: Count | None = None
+    max_length: Annotated[int | None, _within(OF_TASK["max_length"])] = None
     on_bad_row: Literal["raise", "skip"] = "raise"
-    batch_size: Count | None = None
-    gradient_accumulation_steps: Count | None = None
-    learning_rate: float | None = Field(default=None, gt=0)
-    num_train_epochs: float | None = Field(default=None, gt=0)
-    max_steps: Count | None = None
+    batch_size: Annotated[int | None, _within(OF_TASK["batch_size"])] = None
+    gradient_accumulation_steps: Annotated[int | None, _within(OF_TASK["gradient_accumulation_steps"])] = None
+    learning_rate: Annotated[float | None, _within(OF_TASK["learning_rate"])] = None
+    num_train_epochs: Annotated[float | None, _within(OF_TASK["num_train_epochs"])] = None
+    max_steps: Annotated[int | None, _within(OF_TASK["max_steps"])] = None
     lr_scheduler_type: str | None = None
-    warmup_steps: float | None = Field(default=None, ge=0)
-    weight_decay: float | None = Field(default=None, ge=0)
-    max_grad_norm: float | None = Field(default=None, ge=0)
+    warmup_steps: Annotated[float | None, _within(OF_TASK["warmup_steps"])] = None
+    weight_decay: Annotated[float | None, _within(OF_TASK["weight_decay"])] = None
+    max_grad_norm: Annotated[float | None, _within(OF_TASK["max_grad_norm"])] = None
     optim: str | None = None
-    adam_beta1: float | None = Field(default=None, ge=0, lt=1)
-    adam_beta2: float | None = Field(default=None, ge=0, lt=1)
-    adam_epsilon: float | None = Field(default=None, gt=0)
+    adam_beta1: Annotated[float | None, _within(OF_TASK["adam_beta1"])] = None
+    adam_beta2: Annotated[float | None, _within(OF_TASK["adam_beta2"])] = None
+    adam_epsilon: Annotated[float | None, _within(OF_TASK["adam_epsilon"])] = None
     metric_for_best_model: str | None = None
     greater_is_better: bool | None = None
-    early_stopping_patience: Count | None = None
+    early_stopping_patience: Annotated[int | None, _within(OF_TASK["early_stopping_patience"])] = None
 
 
 class Recipe(_Section):
@@ -228,7 +252,7 @@ class Recipe(_Section):
         variants: For `hf-mtl compare`: by name, what another way of training changes, as dotted keys and values.
     """
 
-    format: Literal[1] = 1
+    format: Annotated[Literal[1], BeforeValidator(_no_truth)] = 1
     model: ModelSpec = Field(default_factory=ModelSpec)
     output_dir: str = ""
     defaults: TaskSpec = Field(default_factory=TaskSpec)

@@ -13,28 +13,22 @@ from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from hf_mtl.bounds import NOT_NEGATIVE, Bounds
 from hf_mtl.errors import did_you_mean, listing
-from hf_mtl.recipe.parsing import expected_and_found, unknown_key
+from hf_mtl.recipe.parsing import expected_and_found, number_text, unknown_key
 
 __all__ = ["field_problems"]
-
-_ABOVE_ZERO = frozenset(
-    {
-        "gradient_accumulation_steps",
-        "num_virtual_tokens",
-        "per_device_eval_batch_size",
-        "per_device_train_batch_size",
-        "r",
-        "token_budget",
-    }
-)
 
 Report = Callable[[str, str], None]
 """Takes a field's name and what is wrong with it."""
 
 
 def field_problems(
-    cls: type, values: Mapping[str, object], elsewhere: Collection[str], report: Report
+    cls: type,
+    values: Mapping[str, object],
+    elsewhere: Collection[str],
+    report: Report,
+    bounds: Mapping[str, Bounds],
 ) -> None:
     """Report the keys of `values` that `cls` has no field for, and the values of a wrong type or range.
 
@@ -43,6 +37,7 @@ def field_problems(
         values: What the recipe gives for its fields.
         elsewhere: Fields that are not to be given here.
         report: Called for every problem.
+        bounds: Of the fields that are numbers.
     """
     hints = typing.get_type_hints(cls)
     fields = {
@@ -51,11 +46,15 @@ def field_problems(
     for name, value in values.items():
         if name not in fields:
             report(name, unknown_key(name, fields))
-        elif problem := _type_problem(hints[name], value) or _range_problem(fields[name], value):
+        elif problem := _type_problem(hints[name], value, bounds.get(name)) or _unknown_range(
+            fields[name], value
+        ):
             report(name, problem)
 
 
-def _type_problem(hint: object, value: object) -> str | None:
+def _type_problem(hint: object, value: object, bounds: Bounds | None) -> str | None:
+    if bounds is not None and (expected := bounds.missed(value)) is not None:
+        return number_text(expected, value)
     choices = _enum_values(hint)
     if choices and isinstance(value, str):
         if value in choices:
@@ -87,12 +86,9 @@ def _enum_values(hint: object) -> list[str]:
     return [str(member.value) for kind in kinds for member in kind]
 
 
-def _range_problem(field: dataclasses.Field[object], value: object) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if field.name in _ABOVE_ZERO and value <= 0:
-        return f"expected a number above 0, found {value!r}."
-    # A negative default stands for "not given", as in max_steps=-1.
-    if value < 0 and value != field.default:
-        return f"expected a number of at least 0, found {value!r}."
-    return None
+def _unknown_range(field: dataclasses.Field[object], value: object) -> str | None:
+    """What is wrong with a number of whose field nothing is known, as in a newer version of the other library."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value == field.default:
+        return None  # a negative default stands for "not given"
+    expected = NOT_NEGATIVE.missed(value)
+    return None if expected is None else number_text(expected, value)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
+from hf_mtl.bounds import bound_problems, plain
 from hf_mtl.data import RowTable, RowTemplate
 from hf_mtl.errors import ConfigError, DataError, listing
 from hf_mtl.keywords import explained_keywords
 from hf_mtl.metrics import Metric, MetricLike
 from hf_mtl.notices import logger_of
+from hf_mtl.setting_bounds import LABELS, OF_TASK, adapter_problems
 from hf_mtl.tasks.adapter_field import AdapterField
 from hf_mtl.tasks.declaring import declare, measures
 from hf_mtl.tasks.kinds import Declared, Kind, kind_of
@@ -29,11 +32,6 @@ UNNAMED = "(unnamed)"  # until a suite or a mapping of tasks names it
 
 logger = logger_of(__name__)
 
-_POSITIVE = (
-    "max_length", "batch_size", "gradient_accumulation_steps", "learning_rate", "num_train_epochs", "max_steps",
-    "adam_epsilon", "early_stopping_patience",
-)  # fmt: skip
-_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "max_grad_norm", "adam_beta1", "adam_beta2")
 _SETTINGS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "adam_beta1",
     "adam_beta2", "adam_epsilon",
@@ -231,16 +229,12 @@ class Task:
         return []
 
     def _number_problems(self) -> list[str]:
-        values = {name: getattr(self, name) for name in (*_POSITIVE, *_NOT_NEGATIVE)}
-        return [
-            f"{name} must be greater than 0, found {values[name]!r}."
-            for name in _POSITIVE
-            if values[name] is not None and values[name] <= 0
-        ] + [
-            f"{name} must not be negative, found {values[name]!r}."
-            for name in _NOT_NEGATIVE
-            if values[name] is not None and values[name] < 0
-        ]
+        for name in OF_TASK:  # numpy's numbers are none to JSON, in which a checkpoint has them
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        problems = bound_problems(OF_TASK, vars(self))
+        if isinstance(self.labels, Real) and (problem := LABELS.problem(self.labels)) is not None:
+            problems.append(f"labels: {problem}")
+        return problems + [f"adapter.{problem}" for problem in adapter_problems(vars(self)["adapter"])]
 
     def named(self, name: str) -> Self:
         """The same task under another name.

@@ -18,8 +18,10 @@ from transformers.debug_utils import DebugOption
 from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.training_args import OptimizerNames
 
+from hf_mtl.bounds import bound_problems
 from hf_mtl.errors import listing
 from hf_mtl.familiar import FAMILIAR
+from hf_mtl.setting_bounds import ARGUMENTS
 from hf_mtl.tasks import Task
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
@@ -79,6 +81,8 @@ def refused_arguments(args: TrainingArguments | None, tasks: Iterable[Task]) -> 
     """
     if not isinstance(args, TrainingArguments):
         return []
+    if numbers := bound_problems(ARGUMENTS, vars(args)):  # of another class, or changed since it was made
+        return numbers
     problems = [str(problem) for problem in argument_problems(args, [task.optim for task in tasks])]
     return [*problems, *tracker_problems(args.report_to or ())]
 

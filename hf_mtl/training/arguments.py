@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from transformers import TrainingArguments
 
+from hf_mtl.bounds import bound_problems, plain
 from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.keywords import explained_keywords
 from hf_mtl.objectives import Objective
+from hf_mtl.setting_bounds import ARGUMENTS
 from hf_mtl.tasks import Sharing, sharing_of, suite_objective
 from hf_mtl.training.mixtures import Mixture, StopRule
 
@@ -105,8 +107,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()  # type: ignore[no-untyped-call]
-        problems = [*self._size_problems(), *self._named_problems()]
+        vars(self).update({name: plain(vars(self)[name]) for name in ARGUMENTS if name in vars(self)})
+        numbers = bound_problems(ARGUMENTS, vars(self))
+        if not numbers:  # with which transformers goes on to compute
+            super().__post_init__()  # type: ignore[no-untyped-call]
+        problems = [*(numbers or self._size_problems()), *self._choice_problems(), *self._named_problems()]
         if problems:
             raise ConfigError(problems)
 
@@ -119,32 +124,24 @@ class MultiTaskTrainingArguments(TrainingArguments):
         return values
 
     def _size_problems(self) -> list[str]:
-        problems = [
-            f"{name} must be greater than 0, found {value}."
-            for name, value in (
-                ("max_length", 1 if self.max_length is None else self.max_length),
-                ("token_budget", self.token_budget),
-                ("max_chunk_tokens", self.max_chunk_tokens),
-                ("max_strikes", self.max_strikes),
-            )
-            if value <= 0
+        if self.token_budget >= self.max_chunk_tokens:
+            return []
+        return [
+            f"token_budget={self.token_budget} cannot hold a chunk of max_chunk_tokens={self.max_chunk_tokens}; "
+            f"lower max_chunk_tokens or raise token_budget."
         ]
-        if self.token_budget < self.max_chunk_tokens:
-            problems.append(
-                f"token_budget={self.token_budget} cannot hold a chunk of max_chunk_tokens={self.max_chunk_tokens}; "
-                f"lower max_chunk_tokens or raise token_budget."
-            )
-        if self.spike_factor < 0:
-            problems.append(f"spike_factor must not be negative, found {self.spike_factor}.")
+
+    def _choice_problems(self) -> list[str]:
         named = {
             "nonfinite": ("skip", "raise"),
             "stop_rule": tuple(map(str, StopRule)),
             "isolation": ("required", "relaxed"),
         }
-        for name, choices in named.items():
-            if getattr(self, name) not in choices:
-                problems.append(f"{name} must be one of {listing(choices)}, found {getattr(self, name)!r}.")
-        return problems
+        return [
+            f"{name} must be one of {listing(choices)}, found {getattr(self, name)!r}."
+            for name, choices in named.items()
+            if getattr(self, name) not in choices
+        ]
 
     def _named_problems(self) -> list[str]:
         builders: dict[str, Callable[[Any], object] | None] = {  # Any: each takes its field's value
@@ -173,6 +170,6 @@ def _read_json(name: str, value: object) -> object:
         return value
     try:
         read: object = json.loads(value)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name}={value!r} is not JSON: {error}. Write a name, or a JSON object.") from None
     return read

@@ -65,12 +65,12 @@ def test_duplicate_key(write: Write) -> None:
         (
             "max_length: 64",
             "max_length: -1",
-            "recipe.yaml:6 defaults.max_length: expected a number above 0, found -1.",
+            "recipe.yaml:6 defaults.max_length: expected a whole number above 0, found -1.",
         ),
         (
             "max_length: 64",
             "max_length: '64'",
-            "expected a whole number, found '64'. Write it without quotes.",
+            "expected a whole number above 0, found '64'. Write it without quotes.",
         ),
         ("dtype: float32", "dtype: float23", "recipe.yaml:2 model.dtype: expected one of"),
         ("dtype: float32", "dtype: float23", "Did you mean 'float32'?"),
@@ -103,7 +103,11 @@ def test_duplicate_key(write: Write) -> None:
             "expected either prompt and completion, or messages (the column of a chat)",
         ),
         ("{r: 4,", "{rr: 4,", "recipe.yaml:5 defaults.adapter.rr: unknown key 'rr'."),
-        ("{r: 4,", "{r: 0,", "recipe.yaml:5 defaults.adapter.r: expected a number above 0, found 0."),
+        (
+            "{r: 4,",
+            "{r: 0,",
+            "recipe.yaml:5 defaults.adapter.r: expected a whole number from 1 to 4096, found 0.",
+        ),
         ("lora_alpha: 8", "lora_alpah: 8", "Did you mean 'lora_alpha'?"),
         ("lora_alpha: 8", "bias: some", "expected 'none', 'all' or 'lora_only', found 'some'."),
         ("{r: 2}", "{r: 2, peft_type: LORAA}", "unknown peft_type 'LORAA'. Did you mean 'LORA'?"),
@@ -116,7 +120,7 @@ def test_duplicate_key(write: Write) -> None:
         (
             "learning_rate: 1e-3",
             "learning_rate: fast",
-            "training.learning_rate: expected a number, found 'fast'.",
+            "training.learning_rate: expected a number of at least 0, found 'fast'.",
         ),
         ("learning_rate: 1e-3", "lr_scheduler_type: cosin", "found 'cosin'. Did you mean 'cosine'?"),
         (
@@ -199,7 +203,7 @@ def test_alias_to_itself(write: Write) -> None:
         ("tasks.words.max_lenght=3", "Did you mean 'max_length'?"),
         (
             "tasks.words.max_length=long",
-            "--set tasks.words.max_length: expected a whole number, found 'long'.",
+            "--set tasks.words.max_length: expected a whole number above 0, found 'long'.",
         ),
         ("output_dir.x=3", "output_dir is 'runs/tiny', so nothing can be set inside it."),
         ("training.max_steps", "expected key=value"),

@@ -35,7 +35,7 @@ def test_real_subclasses() -> None:
     [
         ({"nonfinite": "ignore"}, "nonfinite must be one of 'raise', 'skip', found 'ignore'"),
         ({"stop_rule": "never"}, "stop_rule must be one of .*'first_exhausted'.*found 'never'"),
-        ({"token_budget": 0}, "token_budget must be greater than 0, found 0"),
+        ({"token_budget": 0}, "token_budget: expected a whole number above 0, found 0"),
         ({"token_budget": 100}, "token_budget=100 cannot hold a chunk of max_chunk_tokens=1024"),
         ({"mixture": None}, "mixture must not be None; leave it out"),
         ({"sharing": None}, "sharing must not be None; leave it out"),
