@@ -93,6 +93,7 @@ class MultiTaskPipeline:
         dtype: str | None = None,
         quantization: str | None = None,
         token: str | None = None,
+        allow_pickle: bool = False,
         token_budget: int = TOKEN_BUDGET,
     ) -> MultiTaskPipeline:
         """Open the folder of a run, a suite or one adapter, or a suite on the Hub; on the GPU if there is one.
@@ -104,13 +105,14 @@ class MultiTaskPipeline:
             dtype: The base's dtype; default that of its files.
             quantization: As in `load_base`.
             token: For private repositories; default: that of `hf auth login`.
+            allow_pickle: Whether the base's weights may be pickles, as in `load_base`.
             token_budget: Most tokens of a pass.
 
         Raises:
             CheckpointError: If a part is missing or broken, or the base is not the one of the adapters.
         """
         saved = SavedSuite.find(suite, token=token)
-        model = saved.load(base=base, dtype=dtype, quantization=quantization)
+        model = saved.load(base=base, dtype=dtype, quantization=quantization, allow_pickle=allow_pickle)
         processor = saved.processor(model)
         if torch.cuda.is_available():
             model.to("cuda")

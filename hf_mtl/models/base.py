@@ -8,18 +8,21 @@ and the fingerprint of the weights goes into every manifest.
 from __future__ import annotations
 
 import json
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
-    AutoTokenizer,
     BaseImageProcessor,
     BitsAndBytesConfig,
     PreTrainedConfig,
@@ -27,15 +30,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-# By its own module: the name at the top level asks for torchvision until transformers 5.18.
-from transformers.models.auto.image_processing_auto import AutoImageProcessor
-
 from hf_mtl.data.assets import resolve_asset
-from hf_mtl.errors import ConfigError, listing
+from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.models.base_facts import BaseFacts
+from hf_mtl.models.base_weights import BaseWeights
 from hf_mtl.models.fingerprint import fingerprint
+from hf_mtl.models.processors import read_image_processor, read_tokenizer, said
 from hf_mtl.models.quantisation import quantisation_config, quantisation_note
-from hf_mtl.packages import PILLOW
 
 __all__ = [
     "BaseIdentity",
@@ -53,6 +54,9 @@ ORIGIN_FILE = "hf_mtl_base.json"
 ASSET_PREFIX = "asset:"
 ENCODERS = ("bert", "modernbert", "roberta")  # whose configuration alone does not say that they do not write
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+# What transformers, safetensors and torch raise of files that are missing, damaged, or more than tensors.
+_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,7 @@ def _dtype(name: str | torch.dtype | None) -> torch.dtype | str:
 
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer that belongs to a Hub id, a folder or an asset."""
-    located = _located(source)
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(located)
-    except (OSError, ValueError, ImportError) as error:
-        raise ConfigError(f"No tokenizer could be loaded from {str(source)!r}: {error}") from error
-    return tokenizer
+    return read_tokenizer(_located(source), shown=str(source))
 
 
 def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImageProcessor:
@@ -124,17 +123,12 @@ def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImagePro
     """
     located = _located(source)
     try:
-        images = reads_images(AutoConfig.from_pretrained(located))
+        images = reads_images(AutoConfig.from_pretrained(located, trust_remote_code=False))
     except (OSError, ValueError):
         images = False
-    if not images:
-        return load_tokenizer(source)
-    PILLOW.require(f"the image processor of {str(source)!r}")
-    try:
-        processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(located)
-    except (OSError, ValueError, ImportError) as error:
-        raise ConfigError(f"No image processor could be loaded from {str(source)!r}: {error}") from error
-    return processor
+    if images:
+        return read_image_processor(located, shown=str(source))
+    return load_tokenizer(source)
 
 
 def load_config(source: str | Path) -> PreTrainedConfig:
@@ -144,9 +138,9 @@ def load_config(source: str | Path) -> PreTrainedConfig:
         ConfigError: If there is none.
     """
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(_located(source))
+        config: PreTrainedConfig = AutoConfig.from_pretrained(_located(source), trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"No configuration could be loaded from {str(source)!r}: {error}") from error
+        raise ConfigError(f"No configuration could be loaded from {str(source)!r}: {said(error)}") from error
     return config
 
 
@@ -181,6 +175,7 @@ def load_base(
     quantization: str | BitsAndBytesConfig | None = None,
     revision: str | None = None,
     token: str | None = None,
+    allow_pickle: bool = False,
 ) -> tuple[PreTrainedModel, BaseIdentity]:
     """Load a base and say what it is.
 
@@ -196,38 +191,56 @@ def load_base(
             needs `pip install 'hf-mtl[4bit]'`. Default: as the files are.
         revision: The branch, tag or commit of a Hub id; default: the main branch.
         token: For a private repository on the Hub; default: that of `hf auth login`.
+        allow_pickle: Whether to read weights that are pickles (`pytorch_model.bin`), where there are no safetensors;
+            torch reads them with `weights_only=True`.
 
     Returns:
         The model, on the CPU, and its identity.
 
     Raises:
-        ConfigError: If there is no such model, or it cannot be loaded.
+        ConfigError: If there is no such model, it cannot be loaded, or its weights are pickles that are not allowed;
+            those are neither downloaded nor opened.
     """
     located = _located(source)
     if revision is not None and Path(located).is_dir():
         raise ConfigError(
             f"revision={revision!r} is of a Hub id, and {str(source)!r} is a folder. Leave it out."
         )
-    pinned = {"revision": revision or "main", "token": token}
+    options: dict[str, Any] = {"revision": revision or "main", "token": token}  # Any: what transformers takes
+    options["trust_remote_code"] = False
     wanted = _dtype(dtype)
-    options: dict[str, Any] = {"dtype": wanted, **pinned}  # Any: what transformers takes
-    try:
-        config = AutoConfig.from_pretrained(located, **pinned)
+    with _explained(str(source)):
+        config = AutoConfig.from_pretrained(located, **options)
+        weights = BaseWeights.find(
+            located,
+            config,
+            where=str(source),
+            revision=options["revision"],
+            token=token,
+            allow_pickle=allow_pickle,
+        )
         if quantization is not None:
             own = wanted if isinstance(wanted, torch.dtype) else config.dtype
             options["quantization_config"] = quantisation_config(quantization, own)
-        auto = _auto_class(config)
-        model: PreTrainedModel = auto.from_pretrained(located, **options)
+        options |= {"dtype": wanted, **weights.options}
+        model: PreTrainedModel = _auto_class(config).from_pretrained(weights.source, **options)
+    if weights.source != located:
+        model.name_or_path = model.config.name_or_path = located
+    return model, identify(model, source=str(source), hub_id=hub_id)
+
+
+@contextmanager
+def _explained(source: str) -> Iterator[None]:
+    """Raise what loading a base raises as a `ConfigError` that says what to do."""
+    try:
+        yield
     except ImportError as error:  # such as a base that was saved quantised
+        raise ConfigError(f"The model {source!r} needs a package that is not installed: {error}") from error
+    except (*_UNREADABLE, CheckpointError) as error:
         raise ConfigError(
-            f"The model {str(source)!r} needs a package that is not installed: {error}"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"The model {str(source)!r} could not be loaded: {error}\n"
+            f"The model {source!r} could not be loaded: {said(error)}\n"
             f"Check the id, the network and the access rights, or give a folder that holds the model."
         ) from error
-    return model, identify(model, source=str(source), hub_id=hub_id)
 
 
 def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str | None = None) -> BaseIdentity:

@@ -87,11 +87,12 @@ class RoutedModel(RoutedAdapters):
         revision: str | None = None,
         token: str | None = None,
         allow_other_base: bool = False,
+        allow_pickle: bool = False,
     ) -> Self:
         """Load a base and adapters from the Hub or from folders, yours or other people's.
 
         Args:
-            base: As in `load_base`, as are `dtype`, `quantization`, `hub_id` and `revision`.
+            base: As in `load_base`, as are `dtype`, `quantization`, `revision` and `allow_pickle`.
             adapters: By the name that each shall have, where it is: `user/repo`, `user/repo@revision`,
                 `user/suite:task`, `./folder` or `./suite:task`.
             dtype: The base's dtype.
@@ -100,6 +101,7 @@ class RoutedModel(RoutedAdapters):
             revision: The base's revision.
             token: For private repositories, the base's and the adapters'; default: that of `hf auth login`.
             allow_other_base: As in `load_adapter`.
+            allow_pickle: Whether the base's weights may be pickles; an adapter's never may.
 
         Returns:
             The model on the CPU, in evaluation mode.
@@ -110,8 +112,9 @@ class RoutedModel(RoutedAdapters):
         """
         saved = read_adapters(adapters, token=token)
         loaded, identity = load_base(
-            base, dtype=dtype, hub_id=hub_id, quantization=quantization, revision=revision, token=token
-        )
+            base, dtype=dtype, hub_id=hub_id, quantization=quantization, revision=revision, token=token,
+            allow_pickle=allow_pickle,
+        )  # fmt: skip
         model = cls(loaded, identity=identity).eval()
         place_adapters(model, identity, saved, allow_other_base=allow_other_base)
         return model
@@ -207,9 +210,7 @@ class RoutedModel(RoutedAdapters):
 
     def _run(self, batch: PackedBatch | PaddedBatch, *, logits: bool, states: bool) -> BaseOutput:
         if isinstance(batch, PackedBatch) is not self.architecture.packed:
-            raise ConfigError(
-                f"This base takes the layout {self.layout}; use `model.layout.lay_out(chunks)`."
-            )
+            raise ConfigError(f"This base takes the layout {self.layout}; use model.layout.lay_out(chunks).")
         if isinstance(batch, PaddedBatch):
             on_labels = self._base_pass.head_on_labels
             with install(padded_pass(batch, self._routes.spans, head_on_labels=on_labels)):
@@ -244,10 +245,9 @@ class RoutedModel(RoutedAdapters):
             batch: The next token of each sequence, labelled, at its own position.
             routed: The pass, with `spans` of the batch's segments, and its memory.
         """
+        stream = VirtualStream(batch, batch.lengths)
         with install(routed):
-            return self._base_pass.packed(
-                VirtualStream(batch, batch.lengths), logits=True, states=False
-            ).decoded
+            return self._base_pass.packed(stream, logits=True, states=False).decoded
 
     def spans(self, segments: Iterable[Segment]) -> tuple[Span, ...]:
         """Which adapters the routes of `segments` put where, in tokens of a stream or in padded rows.

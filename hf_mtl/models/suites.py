@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoTokenizer
-from transformers.models.auto.image_processing_auto import AutoImageProcessor  # as in models/base.py
-
 from hf_mtl.errors import CheckpointError
 from hf_mtl.models.base import load_base, load_processor
+from hf_mtl.models.processors import read_image_processor, read_tokenizer
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.models.saved import (
     AdapterFiles,
@@ -34,6 +32,7 @@ def load_suite(
     dtype: str | None = None,
     quantization: str | None = None,
     token: str | None = None,
+    allow_pickle: bool = False,
 ) -> RoutedModel:
     """Load a base and all adapters of a saved suite.
 
@@ -46,12 +45,16 @@ def load_suite(
         quantization: As in `load_base`. On a base that is quantised in another way than that of the training,
             answers differ by the rounding, and a warning says so.
         token: For private repositories; default: that of `hf auth login`.
+        allow_pickle: Whether the base's weights may be pickles, as in `load_base`; an adapter's never may.
 
     Raises:
         CheckpointError: If a part is missing or broken, or the base's weights are not those that the adapters
             belong to.
+        ConfigError: If the base cannot be loaded.
     """
-    return SavedSuite.find(suite, token=token).load(base=base, dtype=dtype, quantization=quantization)
+    return SavedSuite.find(suite, token=token).load(
+        base=base, dtype=dtype, quantization=quantization, allow_pickle=allow_pickle
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,12 @@ class SavedSuite:
         return cls(source, *fetch_suite(source, token=token), token)
 
     def load(
-        self, *, base: str | Path | None = None, dtype: str | None = None, quantization: str | None = None
+        self,
+        *,
+        base: str | Path | None = None,
+        dtype: str | None = None,
+        quantization: str | None = None,
+        allow_pickle: bool = False,
     ) -> RoutedModel:
         """Load the base and the adapters; arguments and errors as in `load_suite`."""
         adapters = read_adapters(self.files)
@@ -88,7 +96,12 @@ class SavedSuite:
                 f"{self.source}: the manifest names no base that could be loaded; pass base=... ."
             )
         loaded, identity = load_base(
-            base or named or "", dtype=dtype, hub_id=own.hub_id, quantization=quantization, token=self.token
+            base or named or "",
+            dtype=dtype,
+            hub_id=own.hub_id,
+            quantization=quantization,
+            token=self.token,
+            allow_pickle=allow_pickle,
         )
         check_base(own, identity, where=str(self.source))
         model = RoutedModel(loaded, identity=identity)
@@ -99,10 +112,8 @@ class SavedSuite:
         """What lies beside the adapters, which may have a chat template of its own; else what the model's base has."""
         for files in self.files.values():
             if (files.folder / "tokenizer_config.json").is_file():
-                tokenizer: Processor = AutoTokenizer.from_pretrained(files.folder)
-                return tokenizer
+                return read_tokenizer(files.folder, shown=files.where)
             if (files.folder / "preprocessor_config.json").is_file():
-                images: Processor = AutoImageProcessor.from_pretrained(files.folder)
-                return images
+                return read_image_processor(files.folder, shown=files.where)
         own = model.identity
         return load_processor(own.source or own.hub_id or str(model.base.name_or_path))

@@ -78,7 +78,21 @@ def _model_problems(recipe: Recipe, document: Document) -> list[str]:
         problems.append(document.problem(("model", "adapters"), text))
     if model.source is not None and (text := _source_problem(model.source, model.id, folder)):
         problems.append(document.problem(("model", "source"), text))
+    elif model.source is not None and not model.source.startswith(ASSET_PREFIX):
+        problems += _weight_problems(folder / Path(model.source).expanduser(), recipe, document)
     return problems
+
+
+def _weight_problems(folder: Path, recipe: Recipe, document: Document) -> list[str]:
+    """What `load_base` would refuse of a folder by the names of its files."""
+    from hf_mtl.models.base_files import BaseFiles
+
+    try:
+        files = BaseFiles.of_folder(folder, where=recipe.model.source or str(folder))
+        files.check(allow_pickle=recipe.model.allow_pickle)
+    except ConfigError as error:
+        return [document.problem(("model", "source"), text) for text in error.problems]
+    return []
 
 
 def _source_problem(source: str, hub_id: str, folder: Path) -> str:

@@ -60,7 +60,13 @@ class FinishedRun:
     def model(self) -> RoutedModel:
         """The base with the adapters of all tasks, on the GPU if there is one."""
         spec = self.recipe.model
-        model = load_suite(self.folder, base=self._source, dtype=spec.dtype, quantization=spec.quantization)
+        model = load_suite(
+            self.folder,
+            base=self._source,
+            dtype=spec.dtype,
+            quantization=spec.quantization,
+            allow_pickle=spec.allow_pickle,
+        )
         return model.to("cuda") if torch.cuda.is_available() else model
 
     def evaluate(self, console: Console, *, transfers: bool = False) -> Report:

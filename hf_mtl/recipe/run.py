@@ -139,9 +139,19 @@ def _model(run: Run) -> RoutedModel:
     """The base, with the adapters of a finished run where the recipe names one."""
     spec = run.recipe.model
     if spec.adapters is not None:
-        return load_suite(spec.adapters, base=run.source, dtype=spec.dtype, quantization=spec.quantization)
+        return load_suite(
+            spec.adapters,
+            base=run.source,
+            dtype=spec.dtype,
+            quantization=spec.quantization,
+            allow_pickle=spec.allow_pickle,
+        )
     base, identity = load_base(
-        run.source, dtype=spec.dtype, hub_id=spec.id or None, quantization=spec.quantization
+        run.source,
+        dtype=spec.dtype,
+        hub_id=spec.id or None,
+        quantization=spec.quantization,
+        allow_pickle=spec.allow_pickle,
     )
     return RoutedModel(base, identity=identity)
 

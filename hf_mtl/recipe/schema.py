@@ -71,6 +71,7 @@ class ModelSpec(_Section):
         quantization: Store the base in 4 or 8 bits (bitsandbytes); the adapters stay in full precision.
         adapters: The folder of a finished run, relative to the working directory: its tasks' adapters are there from
             the start. Those of them that have no `train` here stay as they are.
+        allow_pickle: Read weights that are pickles (`pytorch_model.bin`) where there are no safetensors.
     """
 
     id: str = ""
@@ -78,6 +79,7 @@ class ModelSpec(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["4bit", "8bit"] | None = None
     adapters: str | None = None
+    allow_pickle: bool = False
 
 
 class TemplateSpec(_Section):

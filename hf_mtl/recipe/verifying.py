@@ -23,7 +23,11 @@ def verify_recipe(recipe: Recipe, *, rounds: int = 5) -> Verification:
     run, model = build(recipe), recipe.model
     return verify_isolation(
         lambda: load_base(
-            run.source, dtype=model.dtype, hub_id=model.id or None, quantization=model.quantization
+            run.source,
+            dtype=model.dtype,
+            hub_id=model.id or None,
+            quantization=model.quantization,
+            allow_pickle=model.allow_pickle,
         ),
         run.args,
         run.suite,

@@ -84,6 +84,16 @@ def upload_base(folder: str, repo: str) -> object:
     return api.upload_folder(repo_id=repo, folder_path=folder).oid
 
 
+def base_of(source: str, options: dict[str, Any] | None = None) -> object:
+    """What a base is, loaded by hf_mtl."""
+    model, identity = load_base(source, **(options or {}))
+    return {
+        "fingerprint": identity.fingerprint,
+        "hub_id": identity.hub_id,
+        "name": "" if Path(str(model.name_or_path)).exists() else model.name_or_path,
+    }
+
+
 def plain_logits(base: str, sources: Mapping[str, list[str]]) -> object:
     """Each adapter through plain PEFT: `[repository]`, or `[repository, folder in it]`."""
     found = {}
@@ -224,8 +234,8 @@ def _told(job: Callable[..., object]) -> Callable[..., str]:
 JOBS = {
     job.__name__: _told(job)
     for job in (
-        push, dry, command, two_processes, shell, upload_base, plain_logits, auto_logits, suite_logits, chosen_logits,
-        pipeline_answers, validate_cards, train, fetch,
+        push, dry, command, two_processes, shell, upload_base, base_of, plain_logits, auto_logits, suite_logits,
+        chosen_logits, pipeline_answers, validate_cards, train, fetch,
     )
 }  # fmt: skip
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from hf_mtl.errors import CheckpointError, did_you_mean, listing
+from hf_mtl.models.base_files import pickles_among
+from hf_mtl.models.hub_files import download, exactly, files_of
 from hf_mtl.models.saved.adapter_files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
-from hf_mtl.models.saved.hub import download, exactly, files_of
 from hf_mtl.models.saved.manifest import MANIFEST_FILE, Manifest
 
 __all__ = ["AdapterFiles", "Source", "fetch", "fetch_suite", "parse_source"]
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 _FORMS = "'user/repo', 'user/repo@revision', 'user/suite:task', './folder' or './suite:task'"
 
 
@@ -74,7 +74,7 @@ class AdapterFiles:
         """
         if all((self.folder / name).is_file() for name in (CONFIG_FILE, WEIGHTS_FILE)):
             return
-        pickles = [name for name in self.found if name.endswith(_PICKLES)]
+        pickles = pickles_among(self.found)
         if pickles and not (self.folder / WEIGHTS_FILE).is_file():
             raise CheckpointError(
                 f"{self.where}: the weights are in {listing(pickles)} and not in {WEIGHTS_FILE!r}. Reading a pickle "

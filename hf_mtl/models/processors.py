@@ -1,0 +1,52 @@
+"""Tokenizers and image processors, read from their files alone: code that lies beside them is not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import AutoTokenizer, BaseImageProcessor, PreTrainedTokenizerBase
+
+# By its own module: the name at the top level asks for torchvision until transformers 5.18.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
+from hf_mtl.errors import ConfigError
+from hf_mtl.packages import PILLOW
+
+__all__ = ["read_image_processor", "read_tokenizer", "said"]
+
+
+def read_tokenizer(located: str | Path, *, shown: str) -> PreTrainedTokenizerBase:
+    """Read the tokenizer of a folder or a Hub id.
+
+    Args:
+        located: The folder or the id.
+        shown: What messages call it.
+
+    Raises:
+        ConfigError: If there is none that can be read without running its own code.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(located, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ConfigError(f"No tokenizer could be loaded from {shown!r}: {said(error)}") from error
+    return tokenizer
+
+
+def read_image_processor(located: str | Path, *, shown: str) -> BaseImageProcessor:
+    """Read the image processor of a folder or a Hub id; arguments and errors as in `read_tokenizer`."""
+    PILLOW.require(f"the image processor of {shown!r}")
+    try:
+        processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(located, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ConfigError(f"No image processor could be loaded from {shown!r}: {said(error)}") from error
+    return processor
+
+
+def said(error: Exception) -> str:
+    """What an error says; where transformers offers an option that there is not here, what to do instead."""
+    if "trust_remote_code" in str(error):
+        return (
+            "it comes with Python code of its own, which would have to be run. No code of a model is run here, and "
+            "there is no trust_remote_code. Give a model of an architecture that transformers itself has."
+        )
+    return str(error) or type(error).__name__
