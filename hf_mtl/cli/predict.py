@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,10 @@ from hf_mtl.cli.completion import run_tasks
 from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hf_mtl.cli.json_lines import Inputs
+    from hf_mtl.inference import Input, MultiTaskPipeline
 
 __all__ = ["predict"]
 
@@ -53,26 +58,48 @@ def predict(
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 32,
 ) -> None:
-    """Answer inputs with the adapter of one task, or of many in one file: JSON lines with inputs and predictions."""
+    """Answer inputs with the adapter of one task, or of many in one file: JSON lines with inputs and predictions.
+
+    Inputs are read and answered some at a time. A call with --output that was stopped goes on behind its last answer
+    when it is given again.
+    """
     _check_sources(task, source, prompt, raw=raw)
     if output is not None:
         expect_file(output)
     be_quiet()
-    from hf_mtl.cli.json_lines import read_json_lines, write_json_lines
-    from hf_mtl.inference import answer_mixed_rows, answer_rows, answer_texts
+    from hf_mtl.cli.answers import answers_to
+    from hf_mtl.cli.json_lines import JsonLines, Texts
     from hf_mtl.recipe.finished import FinishedRun
 
-    pipe, progress = FinishedRun(run).pipeline, sys.stderr.isatty()
+    inputs: Inputs = Texts(prompt or []) if source is None else JsonLines(source)
+    finished = FinishedRun(run)
+    call = {"task": task, "raw": raw, "max_new_tokens": max_new_tokens, "prompts": source is None}
+    sink = answers_to(output, lambda: {"adapters": finished.digest, **call})
+    with sink.writing(inputs):
+        windows = sink.windows()
+        for answers in _answers(finished.pipeline, task, inputs, windows, raw=raw, most=max_new_tokens):
+            sink.write(answers)
+
+
+def _answers(
+    pipe: MultiTaskPipeline,
+    task: str | None,
+    inputs: Inputs,
+    windows: Iterator[list[Input]],
+    *,
+    raw: bool,
+    most: int,
+) -> Iterator[list[dict[str, Any]]]:  # Any: plain JSON
+    from hf_mtl.cli.json_lines import Texts
+    from hf_mtl.inference import answer_mixed_rows, answer_rows, answer_texts
+
+    progress = sys.stderr.isatty()
+    total = inputs.total if progress else None
     if task is None:
-        rows = read_json_lines(str(source))
-        answers = answer_mixed_rows(pipe, rows, max_new_tokens=max_new_tokens, progress=progress)
-    elif source is None:
-        texts = prompt or ()
-        answers = answer_texts(pipe, task, texts, raw=raw, max_new_tokens=max_new_tokens, progress=progress)
-    else:
-        rows = read_json_lines(source)
-        answers = answer_rows(pipe, task, rows, max_new_tokens=max_new_tokens, progress=progress)
-    write_json_lines(answers, output)
+        return answer_mixed_rows(pipe, windows, max_new_tokens=most, progress=progress, total=total)
+    if isinstance(inputs, Texts):
+        return answer_texts(pipe, task, windows, raw=raw, max_new_tokens=most, progress=progress, total=total)
+    return answer_rows(pipe, task, windows, max_new_tokens=most, progress=progress, total=total)
 
 
 def _check_sources(task: str | None, source: str | None, prompt: list[str] | None, *, raw: bool) -> None:

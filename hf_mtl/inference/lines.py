@@ -1,123 +1,149 @@
-"""Answers as plain rows, as they go into JSON lines."""
+"""Answers as plain rows, window by window, as they go into JSON lines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.inference.inputs import Input
 from hf_mtl.inference.pipeline import MultiTaskPipeline
 from hf_mtl.inference.prompts import input_of_text
 from hf_mtl.tasks import Kind, TaskForm
 
 __all__ = ["answer_mixed_rows", "answer_rows", "answer_texts"]
 
-_MOST_TOLD = 20  # of many bad rows, so many are listed
 Answer = dict[str, Any]  # Any: plain JSON
+Windows = Iterable[Sequence[Input]]
 
 
 def answer_rows(
     pipe: MultiTaskPipeline,
     task: str,
-    inputs: Sequence[object],
+    windows: Windows,
     *,
     max_new_tokens: int,
     progress: bool = False,
-) -> list[Answer]:
+    total: int | None = None,
+) -> Iterator[list[Answer]]:
     """Answer inputs of one task.
 
     Args:
         pipe: The tasks' adapters.
         task: The task's name.
-        inputs: What its kind takes: rows with the columns of its inputs, or texts.
+        windows: The inputs that are answered together. Their items are what the task's kind takes: rows with the
+            columns of its inputs, or texts.
         max_new_tokens: Most tokens of an answer that is written.
         progress: Whether to show a bar.
+        total: How many inputs there are, for the bar, if it is known.
 
-    Returns:
-        For each input `prompt` and `prediction`, the text behind it, of a task that writes; `input` and `prediction`,
-        the answer in the form that `transformers.pipeline` gives, of any other one.
+    Yields:
+        The answers of a window: for each input `prompt` and `prediction`, the text behind it, of a task that writes;
+        `input` and `prediction`, the answer in the form that `transformers.pipeline` gives, of any other one.
 
     Raises:
         ConfigError: If there is no such task.
-        DataError: If an input cannot be used.
+        DataError: If an input cannot be used; those before it have been answered.
     """
     kind = _form(pipe, task).kind
     options = _known(kind, {"max_new_tokens": max_new_tokens, "return_full_text": False})
-    answers = pipe([(task, given, options) for given in inputs], progress=progress)
-    pairs = zip(inputs, answers, strict=True)
-    if "max_new_tokens" not in kind.options:
-        return [{"input": given, "prediction": answer} for given, answer in pairs]
-    return [
-        {"prompt": pipe.prompt(task, given), "prediction": answer[0]["generated_text"]}
-        for given, answer in pairs
-    ]
+
+    def asked(window: Sequence[Input]) -> list[Input]:
+        return [_with_item(one, (task, one.item, options)) for one in window]
+
+    for answered in pipe.by_windows(map(asked, windows), progress=progress, total=total):
+        if "max_new_tokens" in kind.options:
+            yield [
+                {"prompt": own.query.prompt, "prediction": result[0]["generated_text"]}
+                for own, result in answered
+            ]
+        else:
+            yield [{"input": own.given, "prediction": result} for own, result in answered]
 
 
 def answer_texts(
     pipe: MultiTaskPipeline,
     task: str,
-    texts: Sequence[str],
+    windows: Windows,
     *,
     raw: bool,
     max_new_tokens: int,
     progress: bool = False,
-) -> list[Answer]:
+    total: int | None = None,
+) -> Iterator[list[Answer]]:
     """Answer texts through one task's template, as `input_of_text` applies it.
 
     Args:
         pipe: The tasks' adapters.
         task: The task's name.
-        texts: The texts.
+        windows: The texts that are answered together.
         raw: Whether they are whole prompts.
         max_new_tokens: Most tokens of an answer that is written.
         progress: Whether to show a bar.
+        total: How many texts there are, for the bar, if it is known.
 
-    Returns:
+    Yields:
         As `answer_rows`.
 
     Raises:
         ConfigError: If there is no such task, or its template does not take a text.
-        DataError: If an input cannot be used.
+        DataError: If an input cannot be used; those before it have been answered.
     """
     form = _form(pipe, task)
-    inputs = [input_of_text(task, form, text, raw=raw) for text in texts]
-    return answer_rows(pipe, task, inputs, max_new_tokens=max_new_tokens, progress=progress)
+
+    def applied(window: Sequence[Input]) -> list[Input]:
+        return [replace(one, item=input_of_text(task, form, str(one.item), raw=raw)) for one in window]
+
+    yield from answer_rows(
+        pipe, task, map(applied, windows), max_new_tokens=max_new_tokens, progress=progress, total=total
+    )
 
 
 def answer_mixed_rows(
     pipe: MultiTaskPipeline,
-    rows: Sequence[Mapping[str, Any]],  # Any: plain JSON
+    windows: Windows,
     *,
     max_new_tokens: int,
     progress: bool = False,
-) -> list[Answer]:
+    total: int | None = None,
+) -> Iterator[list[Answer]]:
     """Answer rows of many tasks, in any mix.
 
     Args:
         pipe: The tasks' adapters.
-        rows: Each with `task` and `input`, and with `options` if it has any.
+        windows: The rows that are answered together, each with `task` and `input`, and with `options` if it has any.
         max_new_tokens: Most tokens of an answer that is written, where a row's options do not say.
         progress: Whether to show a bar.
+        total: How many rows there are, for the bar, if it is known.
 
-    Returns:
-        For each row `task`, `input` and `prediction`, in order.
+    Yields:
+        The answers of a window: for each row `task`, `input` and `prediction`, in order.
 
     Raises:
-        DataError: If a row lacks one of the two, or its input cannot be used.
+        DataError: If a row lacks one of the two, or its input cannot be used; those before it have been answered.
     """
-    problems = [
-        f"input {number}: expected 'task' and 'input', and 'options' if there are any, found {listing(row)}."
-        for number, row in enumerate(rows, start=1)
-        if not {"task", "input"} <= set(row) <= {"task", "input", "options"}
-    ]
-    if problems:
-        raise DataError("\n".join(problems[:_MOST_TOLD]))
-    items = [(row["task"], row["input"], _row_options(pipe, row, max_new_tokens)) for row in rows]
-    answers = pipe(items, progress=progress)
-    return [
-        {"task": row["task"], "input": row["input"], "prediction": answer}
-        for row, answer in zip(rows, answers, strict=True)
-    ]
+
+    def asked(window: Sequence[Input]) -> list[Input]:
+        return [_with_item(one, _mixed_item(pipe, one, max_new_tokens)) for one in window]
+
+    for answered in pipe.by_windows(map(asked, windows), progress=progress, total=total):
+        yield [{"task": own.task.name, "input": own.given, "prediction": result} for own, result in answered]
+
+
+def _with_item(one: Input, item: object) -> Input:
+    """An input as the pipeline takes it; an error in place of a row stays."""
+    return one if isinstance(one.item, DataError) else replace(one, item=item)
+
+
+def _mixed_item(pipe: MultiTaskPipeline, one: Input, max_new_tokens: int) -> object:
+    row = one.item
+    if isinstance(row, Mapping) and {"task", "input"} <= set(row) <= {"task", "input", "options"}:
+        return row["task"], row["input"], _row_options(pipe, row, max_new_tokens)
+    found = listing(row) if isinstance(row, Mapping) else f"{row!r:.80}"
+    return DataError(
+        f"{one.name}: expected 'task' and 'input', and 'options' if there are any, found {found}."
+    )
 
 
 def _form(pipe: MultiTaskPipeline, task: str) -> TaskForm:

@@ -14,17 +14,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import torch
 from rich.progress import Progress
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import check_ends
-from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.errors import ConfigError, DataError, HfMtlError
 from hf_mtl.inference.forms import forms_of
+from hf_mtl.inference.inputs import WINDOW, Input, windows_of
 from hf_mtl.inference.passes import run_heads
-from hf_mtl.inference.queries import Answerer, Asked, asked_of
+from hf_mtl.inference.queries import Answerer, Asked, asked_of, unusable
+from hf_mtl.inference.truncated import Truncated
 from hf_mtl.inference.writing import requests_of, run_writing
 from hf_mtl.models import GenerationRequest, RoutedModel, SavedSuite, context_on
 from hf_mtl.notices import logger_of
@@ -33,13 +35,9 @@ from hf_mtl.terminal import Terminal
 
 __all__ = ["MultiTaskPipeline"]
 
-logger = logger_of(__name__)
-
 TOKEN_BUDGET = 8192
-WINDOW = 512  # inputs that are made ready together where they come one by one
 
 Result = Any  # what the task's kind gives
-Each = TypeVar("Each")
 Item = tuple[str, Any] | tuple[str, Any, Mapping[str, Any]]  # a task, an input of its kind's forms, options
 
 
@@ -139,8 +137,8 @@ class MultiTaskPipeline:
 
         Args:
             inputs: `(task, input)` or `(task, input, options)`; what inputs and options a kind takes is described in
-                `docs/inference.md`. A list is checked as a whole before anything is run; of any other iterable,
-                some hundred inputs are read, checked and answered at a time.
+                `docs/inference.md`. A list is checked as a whole before anything is run; of any other iterable, first
+                16 and then up to 512 inputs are read, checked and answered at a time.
             token_budget: Most tokens of a pass; default that of the pipeline.
             progress: Whether to show a bar, on the standard error output.
 
@@ -149,13 +147,49 @@ class MultiTaskPipeline:
 
         Raises:
             DataError: If inputs cannot be used: each is listed with its number, counted from 1, its task and what was
-                expected.
+                expected. Of an iterator, those before the first of them have been answered.
         """
-        budget = self.token_budget if token_budget is None else token_budget
-        if isinstance(inputs, Sequence):
-            with _bar(len(inputs), shown=progress) as bar:
-                return self._answers(enumerate(inputs, start=1), budget, bar)
-        return self._lazily(inputs, budget, progress=progress)
+        if not isinstance(inputs, Sequence):
+            answered = self.by_windows(windows_of(inputs), token_budget=token_budget, progress=progress)
+            return (result for window in answered for _, result in window)
+        asked, requests, error = self._ready([Input(i, item) for i, item in enumerate(inputs, start=1)])
+        if error is not None:
+            raise error
+        Truncated().add(asked)
+        with _bar(len(inputs), shown=progress) as bar:
+            return [result for _, result in self._run(asked, requests, token_budget, bar)]
+
+    def by_windows(
+        self,
+        windows: Iterable[Sequence[Input]],
+        *,
+        token_budget: int | None = None,
+        progress: bool = False,
+        total: int | None = None,
+    ) -> Iterator[list[tuple[Asked, Result]]]:
+        """Answer inputs window by window; a window is read when the one before it has been answered.
+
+        Args:
+            windows: Inputs that are answered together, numbered in their order.
+            token_budget: Most tokens of a pass; default that of the pipeline.
+            progress: Whether to show a bar, on the standard error output.
+            total: How many inputs there are, for the bar, if it is known.
+
+        Yields:
+            For each window its inputs, as they were read, with their results.
+
+        Raises:
+            DataError: If inputs of a window cannot be used; those before the first of them have been answered.
+            ConfigError: If options do not go together; as above.
+        """
+        cut = Truncated()
+        with _bar(total, shown=progress) as bar, cut:
+            for window in windows:
+                asked, requests, error = self._ready(window)
+                cut.add(asked)
+                yield self._run(asked, requests, token_budget, bar)
+                if error is not None:
+                    raise error
 
     def prompt(self, task: str, given: object) -> str:
         """The text that an input becomes for an adapter that continues it.
@@ -163,72 +197,71 @@ class MultiTaskPipeline:
         Raises:
             DataError: If the input cannot be used, or the task writes nothing.
         """
-        [asked] = asked_of([(1, (task, given))], self._tasks)
+        ready, problems = asked_of([Input(1, (task, given))], self._tasks)
+        if problems:
+            raise unusable([*problems.values()], 1)
+        [asked] = ready
         if asked.query.prompt is None:
             raise DataError(f"task {task!r} continues no prompts; its kind is {asked.task.kind.name!r}.")
         return asked.query.prompt
 
-    def _lazily(self, inputs: Iterable[Item], token_budget: int, *, progress: bool) -> Iterator[Result]:
-        with _bar(None, shown=progress) as bar:
-            for window in _windows(enumerate(inputs, start=1)):
-                yield from self._answers(window, token_budget, bar)
+    def _ready(
+        self, inputs: Sequence[Input]
+    ) -> tuple[list[Asked], dict[int, GenerationRequest], HfMtlError | None]:
+        """The inputs before the first that cannot be used, what a decoder is asked for them, and what is wrong."""
+        asked, problems = asked_of(inputs, self._tasks)
+        error: HfMtlError | None = None
+        if problems:
+            error = unusable([*problems.values()], len(inputs))
+            asked = [own for own in asked if own.number < min(problems)]
+        requests, refused = self._requests([own for own in asked if own.query.prompt is not None])
+        if refused:
+            error = ConfigError([problem for each in refused.values() for problem in each])
+            asked = [own for own in asked if own.number < min(refused)]
+        return asked, requests, error
 
-    def _answers(
-        self, inputs: Iterable[tuple[int, object]], token_budget: int, bar: Progress
-    ) -> list[Result]:
-        asked = asked_of(inputs, self._tasks)
-        written = [own for own in asked if own.query.prompt is not None]
-        requests = self._requests(written)
-        _warn_of_truncation(asked)
+    def _run(
+        self,
+        asked: list[Asked],
+        requests: Mapping[int, GenerationRequest],
+        token_budget: int | None,
+        bar: Progress,
+    ) -> list[tuple[Asked, Result]]:
+        budget = self.token_budget if token_budget is None else token_budget
         was_training = self.model.training
         self.model.eval()
         results: dict[int, Result] = {}
         try:
-            for own, found in chain(self._by_heads(asked, token_budget), self._by_writing(written, requests)):
+            for own, found in chain(self._by_heads(asked, budget), self._by_writing(asked, requests)):
                 results[own.number] = own.task.kind.reply(own.query, found, own.task.context)
                 bar.advance(bar.task_ids[0])
         finally:
             self.model.train(was_training)
-        return [results[own.number] for own in asked]
+        return [(own, results[own.number]) for own in asked]
 
     def _by_heads(self, asked: list[Asked], token_budget: int) -> Iterator[tuple[Asked, Found]]:
         run = [own for own in asked if own.query.examples]
         yield from ((own, Found()) for own in asked if not own.query.examples and own.query.prompt is None)
-        for window in _windows(iter(run)):
+        queries = iter(run)
+        while window := list(islice(queries, WINDOW)):
             yield from run_heads(self.model, window, token_budget)
 
-    def _requests(self, written: list[Asked]) -> list[GenerationRequest]:
+    def _requests(self, written: list[Asked]) -> tuple[dict[int, GenerationRequest], dict[int, list[str]]]:
         if not written:
-            return []
+            return {}, {}
         assert isinstance(self.processor, PreTrainedTokenizerBase)  # which has made the prompts
         return requests_of(self.model, self.processor, written)
 
     def _by_writing(
-        self, written: list[Asked], requests: list[GenerationRequest]
+        self, asked: list[Asked], requests: Mapping[int, GenerationRequest]
     ) -> Iterator[tuple[Asked, Found]]:
+        written = [own for own in asked if own.query.prompt is not None]
         if written:
             assert isinstance(self.processor, PreTrainedTokenizerBase)
             yield from run_writing(self.model, self.processor, written, requests)
-
-
-def _windows(items: Iterator[Each]) -> Iterator[list[Each]]:
-    while window := list(islice(items, WINDOW)):
-        yield window
 
 
 def _bar(total: int | None, *, shown: bool) -> Progress:
     bar = Progress(console=Terminal(stderr=True), disable=not shown)
     bar.add_task("Answering", total=total)
     return bar
-
-
-def _warn_of_truncation(asked: Iterable[Asked]) -> None:
-    cut = [own for own in asked if own.truncated]
-    if cut:
-        logger.warning(
-            "%d inputs are longer than their task's max_length or the base's positions, and only their beginnings are "
-            "read; the first is input %d (task %r).",
-            len(cut),
-            cut[0].number,
-            cut[0].task.name,
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
@@ -18,7 +18,7 @@ _SETTINGS = tuple(vars(GenerationSettings()))
 
 def requests_of(
     model: RoutedModel, tokenizer: PreTrainedTokenizerBase, queries: Sequence[Asked]
-) -> list[GenerationRequest]:
+) -> tuple[dict[int, GenerationRequest], dict[int, list[str]]]:
     """What a decoder is asked, query by query.
 
     Args:
@@ -26,32 +26,30 @@ def requests_of(
         tokenizer: The base's tokenizer.
         queries: The queries, each with a prompt.
 
-    Raises:
-        ConfigError: If settings do not go together; all such queries are listed.
+    Returns:
+        The requests by the queries' numbers; and, of queries whose settings do not go together, what is wrong.
     """
-    requests: list[GenerationRequest] = []
-    problems: list[str] = []
+    requests: dict[int, GenerationRequest] = {}
+    problems: dict[int, list[str]] = {}
     for asked in queries:
         given = {name: asked.query.options[name] for name in _SETTINGS if name in asked.query.options}
         try:
             settings = GenerationSettings(**given | {"stop": tuple(given.get("stop", ()))})
         except ConfigError as error:
-            problems += [
-                f"task {asked.task.name!r}, input {asked.number}: {problem}" for problem in error.problems
+            problems[asked.number] = [
+                f"task {asked.task.name!r}, {asked.name}: {problem}" for problem in error.problems
             ]
             continue
         ids = tuple(request_ids(model.layout, tokenizer, asked.query.prompt_ids))
-        requests.append(GenerationRequest(asked.task.name, ids, settings, asked.task.end_ids))
-    if problems:
-        raise ConfigError(problems)
-    return requests
+        requests[asked.number] = GenerationRequest(asked.task.name, ids, settings, asked.task.end_ids)
+    return requests, problems
 
 
 def run_writing(
     model: RoutedModel,
     tokenizer: PreTrainedTokenizerBase,
     queries: Sequence[Asked],
-    requests: Sequence[GenerationRequest],
+    requests: Mapping[int, GenerationRequest],
 ) -> Iterator[tuple[Asked, Found]]:
     """Continue prompts in mixed batches, each through its own task's adapter.
 
@@ -64,7 +62,7 @@ def run_writing(
     Yields:
         Each query with the text that was written for it.
     """
-    order = sorted(range(len(queries)), key=lambda i: len(requests[i].input_ids))
-    written = Decoder(model, tokenizer).generate(requests[i] for i in order)
-    for i, generation in zip(order, written, strict=True):
-        yield queries[i], Found(text=generation.text)
+    order = sorted(queries, key=lambda asked: len(requests[asked.number].input_ids))
+    written = Decoder(model, tokenizer).generate(requests[asked.number] for asked in order)
+    for asked, generation in zip(order, written, strict=True):
+        yield asked, Found(text=generation.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hf_mtl.evaluation.page import TRANSFER
 from hf_mtl.export import Manifest, load_suite
 from hf_mtl.inference import MultiTaskPipeline
 from hf_mtl.models import RoutedModel, load_processor
+from hf_mtl.models.saved import MANIFEST_FILE
 from hf_mtl.recipe.factory import build
 from hf_mtl.recipe.loading import RECIPE_FILE, load_recipe, read_resolved
 from hf_mtl.recipe.run import measure, model_info
@@ -50,6 +52,17 @@ class FinishedRun:
             )
         self.recipe = read_resolved(folder / RECIPE_FILE)
         self._source = self.recipe.model.source or self.recipe.model.id
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the manifest and of all the weights that it names: the same where the answers are the same."""
+        digest = hashlib.sha256()
+        folders = sorted(set(self.manifest.tasks.values()))
+        weights = [file for place in folders for file in sorted((self.folder / place).glob("*.safetensors"))]
+        for file in (self.folder / MANIFEST_FILE, *weights):
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+        return digest.hexdigest()
 
     @cached_property
     def pipeline(self) -> MultiTaskPipeline:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from hf_mtl.cli import app
+from hf_mtl.cli.json_lines import JsonLines
+
+ROOT = Path(__file__).resolve().parents[2]
 
 RECIPE = """\
 model: {{id: someone/tiny-llama, source: {model}, dtype: float32}}
@@ -83,7 +90,7 @@ def test_tasks_of_every_kind_and_many_at_once(run: Path) -> None:
     ("arguments", "stdin", "expected"),
     [
         (("--prompt", "x"), "", "expected --task NAME with --prompt"),
-        (("--input", "-"), '{"task": "mood"}\n', "input 1: expected 'task' and 'input'"),
+        (("--input", "-"), '{"task": "mood"}\n', "input 1 (stdin, line 1): expected 'task' and 'input'"),
         (
             ("--input", "-"),
             '{"task": "moods", "input": "a"}\n',
@@ -98,10 +105,130 @@ def test_tasks_of_every_kind_and_many_at_once(run: Path) -> None:
         ),
         (("--task", "fixed", "--prompt", "x"), "", "task 'fixed': the prompt 'Say:' has no field"),
         (("--task", "moods", "--prompt", "x"), "", "has no task 'moods'. Did you mean 'mood'?"),
-        (("--input", "-"), '{"task": "mood", "input": 3}\n', "task 'mood', input 1: expected a text"),
+        (
+            ("--input", "-"),
+            '{"task": "mood", "input": 3}\n',
+            "task 'mood', input 1 (stdin, line 1): expected a text",
+        ),
     ],
 )
 def test_mistakes(run: Path, arguments: tuple[str, ...], stdin: str, expected: str) -> None:
     done = CliRunner().invoke(app, ["predict", str(run), *arguments], input=stdin)
     assert done.exit_code == 2
     assert expected in done.stderr
+
+
+def test_answers_come_while_the_pipe_is_open(run: Path) -> None:
+    """One line in, one answer out, again and again; with a broken line what came before it stays."""
+    command = [sys.executable, "-m", "hf_mtl", "predict", str(run), "--task", "mood", "--input", "-"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        for text in ("good", "bad", "\u2028 so so"):
+            process.stdin.write(json.dumps({"text": text}, ensure_ascii=False) + "\n\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["input"] == {"text": text}
+        process.stdin.write("{broken\n")
+        process.stdin.flush()  # and the pipe stays open
+        assert process.stdout.read() == ""
+        told = process.stderr.read()
+        assert process.wait() == 2
+    assert "stdin, line 7: not valid JSON" in told and "Fatal" not in told and "Traceback" not in told
+
+
+WORDS = [f"word{number}" for number in range(40)]
+
+
+def _written(file: Path, texts: Sequence[str], *, broken: Sequence[int] = ()) -> Path:
+    """Rows of `past tense` behind a blank line; those at the places `broken` lack the column."""
+    rows = [{"lemma" if place not in broken else "lema": text} for place, text in enumerate(texts)]
+    file.write_text("\n" + "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def _call(run: Path, rows: Path, output: Path, *more: str) -> Any:
+    arguments = ["--task", "past tense", "--input", str(rows), "--output", str(output), *more]
+    return CliRunner().invoke(app, ["predict", str(run), "--max-new-tokens", "2", *arguments])
+
+
+def test_a_stopped_call_goes_on_behind_its_answers(run: Path, tmp_path: Path) -> None:
+    rows, output = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    partial = tmp_path / "out.jsonl.partial"
+    assert _call(run, _written(rows, WORDS), tmp_path / "whole.jsonl").exit_code == 0
+    output.write_text("of an earlier run\n", encoding="utf-8")
+    stopped = _call(run, _written(rows, WORDS, broken=[19, 30]), output)
+    assert stopped.exit_code == 2
+    assert "2 of 24 inputs cannot be used" in stopped.stderr
+    assert f"task 'past tense', input 20 ({rows}, line 21): " in stopped.stderr
+    assert f"The first 19 answers are in {partial}; the same command goes on" in stopped.stderr
+    assert output.read_text(encoding="utf-8") == "of an earlier run\n"
+    kept = partial.read_bytes()
+    assert kept.count(b"\n") == 19
+    # Killed while it wrote: half a line more than was noted. The first answer is marked: it is not written again.
+    partial.write_bytes(kept.replace(b"word0:", b"WORD0:") + b'{"prompt": "wo')
+    done = _call(run, _written(rows, WORDS), output)
+    assert done.exit_code == 0, done.stderr
+    assert f"{partial} holds the first 19 answers; going on behind them." in done.stderr
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    assert output.read_bytes() == whole.replace(b"word0:", b"WORD0:")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.jsonl", "rows.jsonl", "whole.jsonl"]
+
+
+def test_answers_of_another_call_are_not_mixed_in(run: Path, tmp_path: Path) -> None:
+    rows, output = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    partial = tmp_path / "out.jsonl.partial"
+    partial.write_text("someone's file", encoding="utf-8")
+    foreign = _call(run, _written(rows, WORDS), output)
+    assert foreign.exit_code == 2 and "no readable out.jsonl.partial.json beside it" in foreign.stderr
+    assert partial.read_text(encoding="utf-8") == "someone's file"
+    partial.unlink()
+    assert _call(run, _written(rows, WORDS, broken=[19]), output).exit_code == 2
+    kept = partial.read_bytes()
+    longer = _call(run, rows, output, "--max-new-tokens", "3")
+    assert longer.exit_code == 2 and "they differ in 'max_new_tokens'" in longer.stderr
+    others = _call(run, _written(rows, ["other", *WORDS[1:]]), output)
+    assert others.exit_code == 2 and "not the first ones of this call" in others.stderr
+    shorter = _call(run, _written(rows, WORDS[:3]), output)
+    assert shorter.exit_code == 2 and "the answers to 19 inputs" in shorter.stderr
+    assert partial.read_bytes() == kept and not output.exists()
+
+
+def test_nothing_answered_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    rows, output = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    assert _call(run, _written(rows, WORDS, broken=[0]), output).exit_code == 2
+    rows.write_text("\n", encoding="utf-8")
+    empty = _call(run, rows, output)
+    assert empty.exit_code == 2 and f"{rows} holds no rows" in empty.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
+    nowhere = _call(run, _written(rows, WORDS), tmp_path / "none" / "out.jsonl")
+    assert nowhere.exit_code == 2 and "expected a file in a folder that exists" in nowhere.stderr
+
+
+def test_half_a_surrogate_pair_is_written_as_json_can(run: Path, tmp_path: Path) -> None:
+    line = '{"task": "mood", "input": {"text": "good", "note": "\\ud800"}}\n'
+    done = CliRunner().invoke(app, ["predict", str(run), "--input", "-"], input=line)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["input"]["note"] == "\ud800"
+
+
+def test_a_long_file_is_read_as_far_as_it_is_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "long.jsonl"
+    file.write_text('{"text": "a short row of some words"}\n' * 10_000, encoding="utf-8")
+    rows = JsonLines(str(file))
+    tracemalloc.start()
+    try:
+        count = 0
+        while window := rows.take(512):
+            count += len(window)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 10_000 and rows.total == 10_000
+    assert peak < 1_000_000, "all rows together take 3 MB"

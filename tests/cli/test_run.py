@@ -197,7 +197,11 @@ def test_predict_needs_no_training_data(
     ("arguments", "stdin", "expected"),
     [
         (("--task", "past tens", "--prompt", "x"), "", "has no task 'past tens'. Did you mean 'past tense'?"),
-        (("--task", "words", "--input", "-"), '{"txt": "x"}\n', "task 'words', input 1: the template"),
+        (
+            ("--task", "words", "--input", "-"),
+            '{"txt": "x"}\n',
+            "task 'words', input 1 (stdin, line 1): the template",
+        ),
         (("--task", "words", "--input", "-"), "{\n", "stdin, line 1: not valid JSON"),
         (("--task", "words", "--input", "none.jsonl"), "", "none.jsonl cannot be read"),
     ],

@@ -19,7 +19,7 @@ from hf_mtl import MultiTaskPipeline, PromptCompletion
 from hf_mtl.data import Chat
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.export import save_suite
-from hf_mtl.inference import pipeline as module
+from hf_mtl.inference import inputs as inputs_module
 from hf_mtl.tasks import Declared, TaskForm, kind_of
 
 LONG = "Mary wrote it in 1999 . John Smith lives in Paris and works for Acme . " * 4
@@ -106,7 +106,7 @@ def test_heads_of_all_tasks_go_through_the_base_together(bases: Callable[[str], 
 def test_a_generator_is_answered_in_windows(
     bases: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WINDOW", 4)
+    monkeypatch.setattr(inputs_module, "WINDOW", 4)
     _, pipe = _suite(bases("llama"), "single-label", "tags")
     inputs = _mixed("single-label", "tags")
     read: list[int] = []
