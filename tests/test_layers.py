@@ -9,6 +9,7 @@ The layers, each importing only from lower ones (rooms on one line are independe
     models
     tasks
     data · adapters · heads · metrics · objectives · relations
+    files
     errors and other modules at the top level
 """
 
@@ -27,6 +28,7 @@ PACKAGE = "hf_mtl"
 ROOT = Path(__file__).resolve().parents[1] / PACKAGE
 
 LAYERS = (
+    {"files"},
     {"data", "adapters", "heads", "metrics", "objectives", "relations"},
     {"tasks"},
     {"models"},

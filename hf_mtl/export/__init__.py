@@ -7,11 +7,11 @@
 
 from hf_mtl.export.adapter_folder import write_adapter_folder
 from hf_mtl.export.suite_folder import save_suite
+from hf_mtl.files import folder_names
 from hf_mtl.models import load_suite
 from hf_mtl.models.saved import (
     MANIFEST_FILE,
     Manifest,
-    folder_names,
     read_adapter_folder,
     restore_parameters,
 )

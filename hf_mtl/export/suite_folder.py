@@ -9,8 +9,9 @@ from types import MappingProxyType
 from hf_mtl.errors import listing
 from hf_mtl.export.adapter_folder import write_adapter_folder
 from hf_mtl.export.generation_file import write_generation_config
+from hf_mtl.files import folder_names
 from hf_mtl.models import RoutedModel
-from hf_mtl.models.saved import HeadRecord, Manifest, folder_names
+from hf_mtl.models.saved import HeadRecord, Manifest
 from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Processor, Task, TaskForm
 

@@ -29,7 +29,6 @@ from hf_mtl.inference.queries import Answerer, Asked, asked_of, unusable
 from hf_mtl.inference.truncated import Truncated
 from hf_mtl.inference.writing import requests_of, run_writing
 from hf_mtl.models import GenerationRequest, RoutedModel, SavedSuite, context_on
-from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Found, Processor, Task, TaskForm
 from hf_mtl.terminal import Terminal
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from types import TracebackType
 
 from hf_mtl.inference.queries import Asked
+from hf_mtl.notices import logger_of
 
 __all__ = ["Truncated"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class Truncated:

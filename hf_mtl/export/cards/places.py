@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hf_mtl.export.cards.facts import SuiteFacts, TaskFacts
+from hf_mtl.files import repo_name
 
 __all__ = ["Place", "Places"]
 
@@ -39,18 +40,10 @@ class Places:
 
     def suite_of(self, facts: SuiteFacts) -> str:
         """The repository of the suite, or what it may be called."""
-        return self.suite or f"{_NOT_YET}/{_repository_name(facts.name)}"
+        return self.suite or f"{_NOT_YET}/{repo_name(facts.name)}"
 
     def of(self, facts: SuiteFacts, task: TaskFacts) -> Place:
         """Where the adapter of a task is, or may be."""
         if task.name in self.tasks:
             return Place(self.tasks[task.name])
         return Place(self.suite_of(facts), task.folder)
-
-
-def _repository_name(name: str) -> str:
-    """The characters that a repository's name may have."""
-    kept = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "-" for char in name)
-    while "--" in kept or ".." in kept:
-        kept = kept.replace("--", "-").replace("..", ".")
-    return kept.strip("-.")[:90] or "suite"

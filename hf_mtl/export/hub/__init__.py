@@ -11,9 +11,10 @@ from hf_mtl.export.hub.checks import check_account, check_places
 from hf_mtl.export.hub.client import Hub, RepoState
 from hf_mtl.export.hub.dry_run import DryRun, PlannedFile, PlannedRepo, dry_run
 from hf_mtl.export.hub.files import UploadFile, card_files
-from hf_mtl.export.hub.plan import LAYOUTS, Layout, Place, PushPlan, plan_push, repo_name
+from hf_mtl.export.hub.plan import LAYOUTS, Layout, Place, PushPlan, plan_push
 from hf_mtl.export.hub.push import Pushed, Upload, push_suite, upload_plan
 from hf_mtl.export.hub.upload import Change, PushedRepo, bring_up_to_date, folder_change
+from hf_mtl.files import repo_name
 
 __all__ = [
     "LAYOUTS",

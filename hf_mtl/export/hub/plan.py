@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,9 +13,10 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from hf_mtl.errors import CheckpointError, ConfigError, SavedAdapterError, listing
 from hf_mtl.export.hub.files import UploadFile, adapter_files, card_files
-from hf_mtl.models.saved import MANIFEST_FILE, Manifest, folder_names, read_adapters
+from hf_mtl.files import repo_name, repo_names
+from hf_mtl.models.saved import MANIFEST_FILE, Manifest, read_adapters
 
-__all__ = ["LAYOUTS", "Layout", "Place", "PushPlan", "RepoPlan", "plan_push", "repo_name"]
+__all__ = ["LAYOUTS", "Layout", "Place", "PushPlan", "RepoPlan", "plan_push"]
 
 Layout = Literal["folders", "repositories"]
 LAYOUTS: tuple[Layout, ...] = ("folders", "repositories")
@@ -111,20 +111,11 @@ def plan_push(folder: Path, namespace: str, name: str | None = None, layout: Lay
     return plan
 
 
-def repo_name(text: str) -> str:
-    """A harmless form of a name, as the Hub takes it.
-
-    >>> repo_name("runs--of..mine ")
-    'runs-of-mine'
-    """
-    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", text)
-    return re.sub(r"[-.]{2,}", "-", plain).strip("-.") or "suite"
-
-
 def _own_repositories(folder: Path, manifest: Manifest, suite: str) -> PushPlan:
     adapters = {}
-    for task, harmless in folder_names(manifest.tasks).items():
-        place = Place(f"{suite}-{repo_name(harmless)}", (task,), single=True)
+    namespace, name = suite.split("/", 1)
+    for task, own_name in repo_names(name, manifest.tasks).items():
+        place = Place(f"{namespace}/{own_name}", (task,), single=True)
         files = _adapter(folder / manifest.tasks[task], manifest.of_one(task), prefix="")
         adapters[task] = RepoPlan(place, _once(files))
     cards = () if ROOT in manifest.tasks.values() else card_files(folder)

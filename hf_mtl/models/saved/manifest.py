@@ -1,15 +1,13 @@
 """The manifest of a saved suite: which base, which tasks, in which folders.
 
 Task names may be any text, folder names may not; so each task gets a folder whose name is a harmless form of
-its own, and the manifest (`hf_mtl.json`) keeps the pairs.
+its own (`hf_mtl.files.folder_names`), and the manifest (`hf_mtl.json`) keeps the pairs.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,31 +18,11 @@ from hf_mtl.heads import HeadSpec
 from hf_mtl.models.base import BaseIdentity
 from hf_mtl.tasks import TaskForm
 
-__all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest", "folder_names"]
+__all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest"]
 
 MANIFEST_FILE = "hf_mtl.json"
 _MAX_BYTES = 64 * 1024 * 1024
 FORMAT_VERSION = 3  # 1 had no heads, 2 no forms and no other repositories
-
-
-def folder_names(names: Iterable[str]) -> dict[str, str]:
-    """Give each task a folder name of its own.
-
-    >>> folder_names(["q&a", "Q A", "mlp"])
-    {'q&a': 'q-a', 'Q A': 'Q-A-2', 'mlp': 'mlp'}
-    """
-    folders: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-        stem = re.sub(r"[^A-Za-z0-9_.]+", "-", ascii_name).strip("-.")[:80] or "task"
-        folder, count = stem, 1
-        while folder.lower() in taken:
-            count += 1
-            folder = f"{stem}-{count}"
-        taken.add(folder.lower())
-        folders[name] = folder
-    return folders
 
 
 @dataclass(frozen=True)
