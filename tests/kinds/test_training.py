@@ -250,7 +250,7 @@ def test_streamed_rows_of_a_kind_with_a_head(bases: Callable[[str], Path], tmp_p
 def test_heads_are_in_full_precision_on_narrow_bases(
     bases: Callable[[str], Path], tmp_path: Path, dtype: str
 ) -> None:
-    options = {"quantization": "4bit"} if dtype == "4bit" else {"dtype": dtype}
+    options: dict[str, Any] = {"quantization": "4bit"} if dtype == "4bit" else {"dtype": dtype}
     base, identity = load_base(bases("llama"), **options)
     trainer = trainer_of(
         bases("llama"), tmp_path, suite(), model=RoutedModel(base, identity=identity), max_steps=3

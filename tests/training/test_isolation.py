@@ -83,7 +83,7 @@ def test_every_task_ends_with_the_bits_of_its_solo_run(
 @pytest.mark.parametrize("how", ["bfloat16", "4bit"])
 def test_on_a_narrow_base(tiny_llama: Path, tmp_path: Path, how: str, rounds: int) -> None:
     def model() -> RoutedModel:
-        options = {"dtype": "bfloat16"} if how == "bfloat16" else {"quantization": "4bit"}
+        options: dict[str, Any] = {"dtype": "bfloat16"} if how == "bfloat16" else {"quantization": "4bit"}
         base, identity = load_base(tiny_llama, **options)
         return RoutedModel(base, identity=identity)
 
