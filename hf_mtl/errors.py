@@ -31,6 +31,11 @@ __all__ = [
     "listing",
 ]
 
+_MOST_LETTERS = 5000  # of a message
+_END_LETTERS = 1500  # of what is left of a longer one, at either end
+_MOST_LISTED = 100
+_LONGEST_NAME = 120
+
 
 class HfMtlError(Exception):
     """Base of all errors that this library raises.
@@ -40,7 +45,7 @@ class HfMtlError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(printable(message))
+        super().__init__(_shortened(printable(message)))
 
 
 class ConfigError(HfMtlError):
@@ -52,7 +57,7 @@ class ConfigError(HfMtlError):
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         every = (problems,) if isinstance(problems, str) else problems
-        self.problems: tuple[str, ...] = tuple(map(printable, every))
+        self.problems: tuple[str, ...] = tuple(_shortened(printable(problem)) for problem in every)
         super().__init__(_as_text(self.problems))
 
 
@@ -85,7 +90,7 @@ class SavedAdapterError(CheckpointError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems: tuple[str, ...] = tuple(map(printable, problems))
+        self.problems: tuple[str, ...] = tuple(_shortened(printable(problem)) for problem in problems)
         super().__init__(_as_text(self.problems))
 
 
@@ -106,18 +111,42 @@ class TrainingError(HfMtlError):
 
 
 def _as_text(problems: Sequence[str]) -> str:
-    """One problem as it is, several one below the other."""
+    """One problem as it is, several one below the other; of very many, the first ones and how many more there are."""
     if len(problems) == 1:
         return problems[0]
-    return f"{len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)
+    lines, room = [f"{len(problems)} problems:"], _MOST_LETTERS
+    for number, problem in enumerate(problems):
+        room -= len(problem)
+        if room < 0 and number:
+            lines.append(f"  - and {len(problems) - number} more problems.")
+            break
+        lines.append(f"  - {problem}")
+    return "\n".join(lines)
+
+
+def _shortened(text: str) -> str:
+    """A message without its middle, where it quotes so much that nobody would find what it says."""
+    if len(text) <= _MOST_LETTERS:
+        return text
+    left_out = len(text) - 2 * _END_LETTERS
+    return f"{text[:_END_LETTERS]} [... {left_out:,} characters ...] {text[-_END_LETTERS:]}"
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the choice nearest to `word`, or an empty string when none is near."""
+    if len(word) > _LONGEST_NAME:
+        return ""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def listing(items: Iterable[str]) -> str:
-    """Return the items quoted, sorted and separated by commas, as messages list valid choices."""
-    return ", ".join(repr(item) for item in sorted(items))
+    """Return the items quoted, sorted and separated by commas, as messages list valid choices; of very many, some."""
+    names = sorted(items)
+    more = f" and {len(names) - _MOST_LISTED:,} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(_quoted(name) for name in names[:_MOST_LISTED]) + more
+
+
+def _quoted(name: str) -> str:
+    text = repr(name)
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 4]}...'"
