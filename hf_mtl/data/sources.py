@@ -74,7 +74,7 @@ def load_rows(
         _refuse(text, name=name, revision=revision)
         _refuse_sample(text, sample_by)
         return _from_disk(_data_asset(text.removeprefix(ASSET_PREFIX)), text, split, streaming)
-    path = Path(text).expanduser()
+    path = _path(text)
     if path.is_dir():
         _refuse(text, revision=revision)
         _refuse_sample(text, sample_by)
@@ -89,6 +89,19 @@ def load_rows(
     if not _HUB_ID.fullmatch(text):
         raise ConfigError(f"the source of rows {text!r} is not understood; expected {_FORMS}.")
     return _from_hub(text, text, split=split, name=name, revision=revision, streaming=streaming)
+
+
+def _path(text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, no such user
+        raise DataError(
+            f"the source of rows {text!r:.120} cannot be looked up: {error!s:.120}. Expected {_FORMS}."
+        ) from error
+    return path
 
 
 def _looks_like_a_path(source: str | Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.packages import BITSANDBYTES
@@ -21,7 +21,7 @@ from hf_mtl.recipe.task_checks import TaskChecks
 __all__ = ["Checked", "check"]
 
 MANIFEST_FILE = "hf_mtl.json"  # as hf_mtl.export has it, whose import takes seconds
-_HUB_ID = re.compile(r"^(?:[\w.-]+/)?[\w.-]+$")
+_HUB_ID = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
 
 
 class Checked(NamedTuple):
@@ -44,9 +44,10 @@ def check(recipe: Recipe, document: Document) -> Checked:
         *_model_problems(recipe, document),
         *_training_problems(recipe, document),
         *_sharing_problems(recipe, document),
+        *_mixture_problems(recipe, document),
         *_package_problems(recipe, document),
     ]
-    if not recipe.output_dir and document.value(("output_dir",)) is None:
+    if not recipe.output_dir.strip() and document.value(("output_dir",)) in (None, recipe.output_dir):
         problems.append(
             document.problem((), "output_dir is missing: the folder to write to, such as runs/my-tasks.")
         )
@@ -67,7 +68,7 @@ def _model_problems(recipe: Recipe, document: Document) -> list[str]:
     if not document.value(("model", "id")) and not document.value(("model", "source")):
         text = "id is missing: the base model's Hub id, such as HuggingFaceTB/SmolLM2-135M-Instruct, or its folder."
         problems.append(document.problem(("model",), text))
-    elif model.id and not _HUB_ID.match(model.id):
+    elif model.id and not _HUB_ID.fullmatch(model.id):
         text = f"expected a Hub id (owner/name), found {model.id!r}. For a folder: `model: ./folder`, or model.source."
         problems.append(document.problem(("model", "id"), text))
     if model.adapters is not None and not Path(model.adapters, MANIFEST_FILE).is_file():
@@ -153,6 +154,21 @@ def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
     except CheckpointError as error:
         wrong = [str(error)]
     return problems + [document.problem(("objective",), text) for text in wrong]
+
+
+def _mixture_problems(recipe: Recipe, document: Document) -> list[str]:
+    if "mixture" not in recipe.training:
+        return []
+    from hf_mtl.training.mixtures import mixture_from
+
+    learning = [name for name, task in recipe.tasks.items() if task.train or recipe.defaults.train]
+    value: Any = recipe.training["mixture"]  # Any: it is checked there
+    try:
+        mixture_from(value, learning)
+    except ConfigError as error:
+        texts = (text.removeprefix("mixture: ") for text in error.problems)
+        return [document.problem(("training", "mixture"), text) for text in texts]
+    return []
 
 
 def _package_problems(recipe: Recipe, document: Document) -> list[str]:

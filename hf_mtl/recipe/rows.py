@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 __all__ = [
     "TaskRows",
     "is_at_hand",
+    "is_to_be_fetched",
     "read_split",
     "rows_of",
     "rows_to_look_at",
     "rows_with_path",
     "source_rows",
+    "split_problems",
 ]
+
+_FRACTION_OF_STREAM = "eval_fraction cannot hold out a share of a stream; give eval its own rows."
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -55,22 +61,46 @@ def rows_of(spec: TaskSpec) -> TaskRows:
     if spec.eval_fraction is not None and train is not None and held_out is None:
         assert spec.train is not None
         if spec.train.streaming:
-            raise ConfigError("eval_fraction cannot hold out a share of a stream; give eval its own rows.")
+            raise ConfigError(_FRACTION_OF_STREAM)
         train, held_out = split_off(train, spec.eval_fraction, seed=spec.train.seed)
     return TaskRows(train, held_out, _stored(spec.test, spec.max_eval_rows, spec, "test"))
 
 
 def _stored(rows: RowsSpec | None, most: int | None, spec: TaskSpec, split: str) -> Dataset | None:
-    from datasets import Dataset
+    from datasets import IterableDataset
 
     if rows is None:
         return None
     found = read_split(rows, most, spec)
-    if not isinstance(found, Dataset):
-        raise ConfigError(
-            f"{split} rows must be stored: leave streaming out, or take max_train_rows of them."
-        )
+    if isinstance(found, IterableDataset):
+        raise ConfigError(_streamed(split))
     return found
+
+
+def _streamed(split: str) -> str:
+    return f"rows to measure on are read many times, so {split} cannot be streamed: leave streaming out."
+
+
+def split_problems(spec: TaskSpec, own: TaskSpec) -> Iterator[tuple[str, str]]:
+    """Splits that do not go together, each by its key, before any row is read.
+
+    Args:
+        spec: The task, with the defaults merged.
+        own: What it says itself.
+    """
+    for split, rows in (("eval", spec.eval), ("test", spec.test)):
+        if rows is not None and rows.streaming:
+            yield split, _streamed(split)
+    if own.eval_fraction is not None and own.eval is not None:
+        text = "the task has eval rows already, so no share of train is held out; leave one of the two out."
+        yield "eval_fraction", text
+    elif (
+        spec.eval_fraction is not None
+        and spec.eval is None
+        and spec.train is not None
+        and spec.train.streaming
+    ):
+        yield "eval_fraction", _FRACTION_OF_STREAM
 
 
 def read_split(rows: RowsSpec, most: int | None, spec: TaskSpec) -> Dataset | IterableDataset:
@@ -143,7 +173,31 @@ def is_at_hand(rows: RowsSpec) -> bool:
 
     if rows.source.startswith(ASSET_PREFIX):
         return is_fetched(rows.source.removeprefix(ASSET_PREFIX))
-    return Path(rows.source).exists()
+    return _exists(rows.source)
+
+
+def is_to_be_fetched(rows: RowsSpec) -> bool:
+    """Whether rows are not here and may be elsewhere: on the Hub, or in a package of ours that was not fetched yet."""
+    from hf_mtl.data.assets import ASSETS
+
+    if rows.source.startswith(ASSET_PREFIX):
+        asset = ASSETS.get(rows.source.removeprefix(ASSET_PREFIX))
+        return asset is not None and asset.kind == "data" and not is_at_hand(rows)
+    return (
+        _HUB_ID.fullmatch(rows.source) is not None and not _names_file(rows.source) and not is_at_hand(rows)
+    )
+
+
+def _names_file(source: str) -> bool:
+    return Path(source).suffix != "" or source.startswith((".", "/", "~"))
+
+
+def _exists(path: str) -> bool:
+    """Whether there is such a file or folder; none has a name that the system does not take."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def rows_with_path(rows: RowsSpec, changed: Callable[[str], str]) -> RowsSpec:
@@ -151,7 +205,5 @@ def rows_with_path(rows: RowsSpec, changed: Callable[[str], str]) -> RowsSpec:
     if rows.source.startswith(ASSET_PREFIX) or not rows.source:
         return rows
     path = changed(rows.source)
-    looks_like_file = (
-        Path(rows.source).suffix != "" or Path(path).exists() or rows.source.startswith((".", "/", "~"))
-    )
+    looks_like_file = _names_file(rows.source) or _exists(path)
     return rows.model_copy(update={"source": path}) if looks_like_file else rows

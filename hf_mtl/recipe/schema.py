@@ -150,6 +150,16 @@ Labels = Annotated[
 ]
 
 
+def _form_of_choice(value: object) -> str:
+    return "options" if isinstance(value, dict) else "name"
+
+
+# With one message for a value that is neither.
+Choice = Annotated[
+    Annotated[str, Tag("name")] | Annotated[dict[str, object], Tag("options")], Discriminator(_form_of_choice)
+]
+
+
 class CardSpec(_Section):
     """What a model card says that a run cannot know.
 
@@ -259,8 +269,8 @@ class Recipe(_Section):
     output_dir: str = ""
     defaults: TaskSpec = Field(default_factory=TaskSpec)
     tasks: dict[str, TaskSpec] = Field(default_factory=dict)
-    sharing: str | dict[str, object] = "private"
-    objective: str | dict[str, object] = "equal"
+    sharing: Choice = "private"
+    objective: Choice = "equal"
     training: dict[str, object] = Field(default_factory=dict)
     variants: dict[str, dict[str, object]] = Field(default_factory=dict)
 

@@ -65,14 +65,14 @@ class TaskChecks:
     def _recognise(self) -> None:
         """Fill in what the task leaves open, where the rows that say it are at hand."""
         from hf_mtl.recipe.recognised import is_open, recognised
-        from hf_mtl.recipe.rows import is_at_hand, rows_with_path, source_rows
+        from hf_mtl.recipe.rows import is_to_be_fetched, rows_with_path, source_rows
 
         task, folder = self.merged, self.document.path.parent
         spec = task.train or task.eval
         if spec is None or not spec.source:
             return
         own = rows_with_path(spec, lambda path: str(folder / path))
-        if own == spec and not is_at_hand(own):
+        if is_to_be_fetched(own):
             return
         try:
             if is_open(task):
@@ -87,11 +87,13 @@ class TaskChecks:
 
     def _rows(self) -> dict[str, Rows]:
         """Return the rows of the splits that can be read without fetching anything."""
-        from hf_mtl.recipe.rows import is_at_hand, rows_to_look_at, rows_with_path
+        from hf_mtl.recipe.rows import is_to_be_fetched, rows_to_look_at, rows_with_path, split_problems
 
         if not self._is_written("train") and not self._is_written("eval"):
             self._report("train and eval are missing: give the rows to learn from, or to measure on.")
         task, folder = self.merged, self.document.path.parent
+        for key, text in split_problems(task, self.own):
+            self._report(text, key)
         written = {
             "train": (task.train, task.max_train_rows),
             "eval": (task.eval, task.max_eval_rows),
@@ -105,8 +107,8 @@ class TaskChecks:
                 self._report("source is missing: a file, a folder, a Hub id or asset:NAME.", split)
                 continue
             own = rows_with_path(spec, lambda path: str(folder / path))
-            if own == spec and not is_at_hand(own):
-                continue  # on the Hub, or a package that is yet to be fetched
+            if is_to_be_fetched(own):
+                continue
             try:
                 rows[split] = rows_to_look_at(own, most, task)
             except (DataError, ConfigError) as error:

@@ -62,7 +62,9 @@ def sharing_of(spec: str | Mapping[str, Any] | Sharing) -> Sharing:  # Any: opti
     if isinstance(spec, Sharing):
         return spec
     options = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
-    name = options.pop("name", None)
+    if "name" not in options:
+        raise ConfigError(f"sharing: the option 'name' is missing; choose one of {listing(STRUCTURES)}.")
+    name = options.pop("name")
     if not isinstance(name, str) or name not in STRUCTURES:
         near = did_you_mean(name, STRUCTURES) if isinstance(name, str) else ""
         raise ConfigError(f"sharing: there is no structure {name!r}.{near} Valid: {listing(STRUCTURES)}.")

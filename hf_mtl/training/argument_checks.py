@@ -8,13 +8,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 import torch
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # offered, without `as`
 from transformers import SchedulerType, Trainer, TrainingArguments
 from transformers.debug_utils import DebugOption
+from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.training_args import OptimizerNames
 
@@ -225,9 +229,34 @@ def _limits(args: TrainingArguments, optimizers: Collection[str | None]) -> Iter
         yield ArgumentProblem(
             ("debug",), debug, "its other options are for TPUs; choose 'underflow_overflow'"
         )
+    given, options = args.lr_scheduler_kwargs, _schedule_options()
+    if unknown := sorted(set(map(str, given)) - set(options) if isinstance(given, Mapping) else ()):
+        why = f"no schedule has the option {listing(unknown)}; options are {listing(options)}"
+        yield ArgumentProblem(("lr_scheduler_kwargs",), args.lr_scheduler_kwargs, why)
+    if args.push_to_hub and args.hub_model_id is not None and (why := _id_problem(args.hub_model_id)):
+        yield ArgumentProblem(("hub_model_id",), args.hub_model_id, why)
     known = [name for name in ELEMENTWISE_OPTIMIZERS if name in optimizers]
     if args.optim_args and known and (unread := _unread_options(args, args.optim_args, known)):
         yield ArgumentProblem(("optim_args",), args.optim_args, unread)
+
+
+def _schedule_options() -> tuple[str, ...]:
+    """What the schedules of transformers take besides what every one does."""
+    usual = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "kwargs"}
+    makers = TYPE_TO_SCHEDULER_FUNCTION.values()
+    return tuple(
+        dict.fromkeys(
+            name for make in makers for name in inspect.signature(make).parameters if name not in usual
+        )
+    )
+
+
+def _id_problem(name: str) -> str | None:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return "no repository on the Hub has such a name; write 'name' or 'user/name' of letters, digits, '-', '_', '.'"
+    return None
 
 
 def _unread_options(args: TrainingArguments, text: str, optimizers: list[str]) -> str | None:

@@ -97,12 +97,12 @@ def parse_source(source: str | Path) -> Source:
         CheckpointError: If it is none of these, or a path that leads nowhere.
     """
     text = str(source)
-    path = Path(text).expanduser()
-    if path.exists():
+    path = _path(text)
+    if path is not None and path.exists():
         return Source(folder=path)
     splits = [i for i, letter in enumerate(text) if letter == ":"]
     for i in reversed(splits):  # a folder's name may hold a colon too
-        if i and (folder := Path(text[:i]).expanduser()).is_dir():
+        if i and (folder := _path(text[:i])) is not None and folder.is_dir():
             return Source(folder=folder, task=text[i + 1 :])
     if "://" in text:
         raise CheckpointError(f"An adapter is not named by an address; give {_FORMS}.")
@@ -110,15 +110,25 @@ def parse_source(source: str | Path) -> Source:
     repo, at, revision = place.partition("@")
     looks_like_path = isinstance(source, Path) or text.startswith(("/", ".", "~"))
     if looks_like_path or not _REPO.fullmatch(repo):
-        beside = _folders_beside(Path(place).expanduser())
+        beside = _folders_beside(_path(place))
         raise CheckpointError(f"There is no adapter {text!r}: no such folder.{beside} Give {_FORMS}.")
     if (at and not revision) or (colon and not task):
         raise CheckpointError(f"The adapter {text!r} has nothing after its last '@' or ':'; give {_FORMS}.")
     return Source(repo=repo, revision=revision or None, task=task or None)
 
 
-def _folders_beside(path: Path) -> str:
-    if not path.parent.is_dir():
+def _path(text: str) -> Path | None:
+    """A path; None of a text that the system takes for no name: too long, or of a user that there is not."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return path
+
+
+def _folders_beside(path: Path | None) -> str:
+    if path is None or not path.parent.is_dir():
         return ""
     names = sorted(own.name for own in path.parent.iterdir() if own.is_dir())
     return (

@@ -37,9 +37,15 @@ def kind_of(given: str | Mapping[str, Any] | Kind) -> Kind:  # Any: options of a
     """
     if isinstance(given, Kind):
         return given
+    if not isinstance(given, str | Mapping):
+        raise ConfigError(
+            f"kind: expected a name, a mapping of name and options, or a Kind, found {given!r:.80}."
+        )
     options = {"name": given} if isinstance(given, str) else dict(given)
-    name = options.pop("name", None)
-    if name not in KINDS:
+    if "name" not in options:
+        raise ConfigError(f"kind: the option 'name' is missing; choose one of {listing(KINDS)}.")
+    name = options.pop("name")
+    if not isinstance(name, str) or name not in KINDS:
         raise ConfigError(
             f"there is no kind {name!r}; known are {listing(KINDS)}.{did_you_mean(str(name), KINDS)}"
         )
