@@ -136,7 +136,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the choice nearest to `word`, or an empty string when none is near."""
     if len(word) > _LONGEST_NAME:
         return ""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    every = list(choices)
+    same = [choice for choice in every if choice.lower() == word.lower() and choice != word]
+    near = same[:1] or difflib.get_close_matches(word, every, n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

@@ -32,6 +32,10 @@ def check_file(path: Path) -> None:
     Raises:
         DataError: If not; files beside it with its ending are listed.
     """
+    if path.is_dir():
+        raise DataError(
+            f"{path} is a folder; expected a file of rows, of one of the formats {listing(FORMATS)}."
+        )
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
         beside = f" Files beside it: {listing(near[:10])}.{did_you_mean(path.name, near)}" if near else ""

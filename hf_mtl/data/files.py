@@ -42,6 +42,8 @@ def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
         DataError: If the file is missing, empty, of an unknown format, or broken; the line is named.
         ConfigError: If `sample_by` is given and the file is no plain text.
     """
+    if not isinstance(path, str | Path):
+        raise DataError(f"expected the path of a file of rows, found {path!r:.80}.")
     path = Path(path)
     check_file(path)
     format_ = format_of(path)

@@ -18,7 +18,7 @@ from hf_mtl.data.conversation import Conversation, Message
 from hf_mtl.data.examples import IGNORED, Encoded
 from hf_mtl.data.rows import Row
 from hf_mtl.data.templates import Chat, PromptCompletion, RowTemplate, TextPair, render
-from hf_mtl.data.tokens import first_learned, tokens_of, whole_text
+from hf_mtl.data.tokens import checked_text, first_learned, tokens_of, whole_text
 from hf_mtl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ class RowTokens:
             )
         prompt = whole_text(texts.prompt, self.tokenizer).ids
         if self.separate:
-            ids = list(self.tokenizer(text_target=texts.completion, add_special_tokens=False)["input_ids"])
+            ids = list(
+                self.tokenizer(text_target=checked_text(texts.completion), add_special_tokens=False)[
+                    "input_ids"
+                ]
+            )
             ids, first = [*prompt, *ids], len(prompt)
         else:
             whole = whole_text(texts.prompt + texts.completion, self.tokenizer)

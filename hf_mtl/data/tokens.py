@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from hf_mtl.errors import DataError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = [
     "Tokens",
     "added_ids",
+    "checked_text",
     "common_start",
     "first_learned",
     "tokens_between",
@@ -39,10 +42,27 @@ class Tokens:
     ends: list[int] | None
 
 
+def checked_text(text: str) -> str:
+    """A text that is one.
+
+    Raises:
+        DataError: If it holds half of a surrogate pair, of which no tokenizer makes tokens.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the text holds {text[error.start]!r} at character {error.start}, half of a surrogate pair, which is no "
+            f"character: it was cut in the middle of one, or read with a wrong encoding. Mend the text.",
+            reason="no text",
+        ) from None
+    return text
+
+
 def tokens_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:
     """The tokens of a text that has its special tokens already, as a chat template writes it."""
     encoded = tokenizer(
-        text, add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False
+        checked_text(text), add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False
     )
     ends = [end for _, end in encoded["offset_mapping"]] if tokenizer.is_fast else None
     return Tokens(list(encoded["input_ids"]), ends)
@@ -55,7 +75,7 @@ def whole_text(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:
     before every text would give a text that begins with it a second one.
     """
     encoded = tokenizer(
-        text,
+        checked_text(text),
         return_offsets_mapping=tokenizer.is_fast,
         return_special_tokens_mask=True,
         verbose=False,

@@ -105,6 +105,8 @@ class RoutedAdapters(nn.Module):
         Raises:
             ConfigError: As `add_adapter`.
         """
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"an adapter's name must be text that is not blank, found {name!r}.")
         if name in self.adapter_configs:
             raise ConfigError(f"There is an adapter {name!r} already; names must differ.")
         try:
@@ -249,7 +251,7 @@ class RoutedAdapters(nn.Module):
         Raises:
             ConfigError: If the route does not fold (`folds`).
         """
-        weights = self._routes.weights[route]
+        weights = self._routes.weights_of(route)
         if not self.folds(route):
             raise ConfigError(
                 f"route {route!r} does not fold into one adapter: only LoRAs add up to a LoRA, and it is made of "

@@ -13,6 +13,7 @@ each gets a name of its own inside.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -78,10 +79,27 @@ class Routes:
         Raises:
             ConfigError: If there is no such adapter.
         """
-        for adapter in adapters:
+        for adapter, weight in adapters.items():
             self.inner(adapter)
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+                raise ConfigError(
+                    f"route {route!r}: the weight of {adapter!r} is {weight!r}; expected a finite number."
+                )
         self.weights[route] = dict(adapters)
         self.factors[route] = dict(factors)
+
+    def weights_of(self, route: str) -> Mapping[str, float]:
+        """The weights of a route's adapters.
+
+        Raises:
+            ConfigError: If there is no such route.
+        """
+        if route not in self.weights:
+            near = did_you_mean(str(route), self.weights)
+            raise ConfigError(
+                f"There is no route {route!r}; there are {listing(self.weights) or 'none'}.{near}"
+            )
+        return self.weights[route]
 
     def weight(self, route: str, adapter: str) -> float:
         """The weight of one of a route's adapters, as it has been learned."""
@@ -96,7 +114,7 @@ class Routes:
         """
         if adapter not in self._inner:
             raise ConfigError(
-                f"There is no adapter {adapter!r}; there are {listing(self._inner)}."
+                f"There is no adapter {adapter!r}; there are {listing(self._inner) or 'none'}."
                 f"{did_you_mean(adapter, self._inner)}"
             )
         return self._inner[adapter]

@@ -17,6 +17,7 @@ from hf_mtl.notices import logger_of
 from hf_mtl.setting_bounds import LABELS, OF_TASK, adapter_problems
 from hf_mtl.tasks.adapter_field import AdapterField
 from hf_mtl.tasks.declaring import declare, measures
+from hf_mtl.tasks.field_checks import sort_problems
 from hf_mtl.tasks.kinds import Declared, Kind, kind_of
 from hf_mtl.tasks.rows_field import RowsField
 from hf_mtl.tasks.settling import settle
@@ -132,6 +133,8 @@ class Task:
     has_default_adapter: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if wrong := [*sort_problems(vars(self))]:
+            raise ConfigError([f"task {self.name!r}: {problem}" for problem in wrong])
         object.__setattr__(self, "has_default_adapter", vars(self)["adapter"] is None)
         problems = [*self._name_problems(), *self._number_problems()]
         if self.on_bad_row not in ON_BAD_ROW:

@@ -104,7 +104,7 @@ def check_base(made_for: BaseIdentity, base: BaseIdentity, *, where: str) -> Non
     )
 
 
-def check_named_base(named: str | None, base: BaseIdentity, *, where: str) -> None:
+def check_named_base(named: object, base: BaseIdentity, *, where: str) -> None:
     """Check that an adapter without a manifest names the base at hand.
 
     Two bases of one shape take each other's adapters and answer wrongly, which nothing would find later; so another
@@ -118,6 +118,10 @@ def check_named_base(named: str | None, base: BaseIdentity, *, where: str) -> No
     Raises:
         CheckpointError: If it names another.
     """
+    if named is not None and not isinstance(named, str):
+        raise CheckpointError(
+            f"{where}: its config has base_model_name_or_path={named!r:.80}; expected the base's Hub id, or its folder."
+        )
     if named and named in (base.hub_id, base.source):
         return
     comparable = named is not None and _HUB_ID.fullmatch(named) and base.hub_id is not None

@@ -22,6 +22,7 @@ __all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest"]
 
 MANIFEST_FILE = "hf_mtl.json"
 _MAX_BYTES = 64 * 1024 * 1024
+_MAX_OUTPUTS = 1_000_000  # of a head
 FORMAT_VERSION = 3  # 1 had no heads, 2 no forms and no other repositories
 
 
@@ -118,6 +119,7 @@ class Manifest:
                 BaseIdentity(**content["base"]),
                 {str(name): str(place) for name, place in content["tasks"].items()},
             )
+            _check(version, content)
             heads = {name: HeadRecord.of(head) for name, head in content.get("heads", {}).items()}
             if version > FORMAT_VERSION:
                 raise CheckpointError(
@@ -133,6 +135,34 @@ class Manifest:
         if outside:
             raise CheckpointError(f"{file} names folders outside its own: {outside!r:.200}. It is refused.")
         return cls(base, tasks, heads, forms, repos)
+
+
+def _check(version: object, content: Mapping[str, Any]) -> None:  # Any: plain JSON
+    """Check that the parts are of the sorts that they are read as, and of the same tasks.
+
+    Raises:
+        ValueError: If not; it names the part and the task.
+    """
+    if type(version) is not int or version < 1:
+        raise ValueError(f"format_version is {version!r:.80}; expected a whole number from 1")
+    tasks = content["tasks"]
+    odd = [name for name, place in tasks.items() if not isinstance(place, str)]
+    if odd:
+        raise ValueError(f"the folder of task {odd[0]!r} is {tasks[odd[0]]!r:.80}; expected text")
+    for part in ("heads", "forms"):
+        of_tasks = content.get(part, {})
+        if version <= FORMAT_VERSION and (others := sorted(of_tasks.keys() - tasks.keys())):
+            raise ValueError(f"{part} of {others!r:.200}, which are no tasks")
+    for name, head in content.get("heads", {}).items():
+        if type(outputs := head["outputs"]) is not int or not 1 <= outputs <= _MAX_OUTPUTS:
+            raise ValueError(
+                f"the head of task {name!r} has {outputs!r:.80} outputs; expected a number from 1 to {_MAX_OUTPUTS:,}"
+            )
+    for name, form in content.get("forms", {}).items() if version <= FORMAT_VERSION else ():
+        try:
+            TaskForm.of_content(form)
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            raise ValueError(f"the form of task {name!r} cannot be read: {error!r:.300}") from error
 
 
 def _inside(folder: Path, relative: str) -> bool:

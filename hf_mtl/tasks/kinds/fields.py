@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hf_mtl.data import IGNORED, Example, Row, fill_pattern, pattern_fields
+from hf_mtl.data import IGNORED, Example, Row, checked_text, fill_pattern, pattern_fields
 from hf_mtl.errors import DataError, did_you_mean, listing
 from hf_mtl.tasks.kinds.declared import Role
 from hf_mtl.tasks.kinds.kind import Context
@@ -46,7 +46,7 @@ def text(value: object, role: str) -> str:
         raise DataError(f"the {role} is {value!r} ({type(value).__name__}); expected text.", reason="no text")
     if not value.strip():
         raise DataError(f"the {role} is empty; expected text.", reason="no text")
-    return value
+    return checked_text(value)
 
 
 def texts(row: Row, roles: Mapping[str, Role], columns: Mapping[str, str]) -> tuple[str, str | None]:
@@ -145,6 +145,7 @@ def words(value: object, role: str) -> list[str]:
             raise DataError(
                 f"word {i} of the {role} is {word!r}; expected text that is not blank.", reason="no text"
             )
+        checked_text(word)
     return list(value)
 
 
