@@ -1,0 +1,35 @@
+"""The whole table, by subject, and the cases that wait for a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bad_inputs import (
+    adapters,
+    bases,
+    checkpoints,
+    command_line,
+    images,
+    manifests,
+    python_api,
+    recipes,
+    rows,
+)
+from bad_inputs.case import Case
+
+__all__ = ["SUBJECTS", "WAITING"]
+
+SUBJECTS: Mapping[str, Sequence[Case]] = {
+    "recipe": recipes.CASES,
+    "rows": rows.CASES,
+    "command line": command_line.CASES,
+    "python": python_api.CASES,
+    "adapter": adapters.CASES,
+    "manifest": manifests.CASES,
+    "checkpoint": checkpoints.CASES,
+    "tokenizer": bases.CASES,
+    "image": images.CASES,
+}
+
+WAITING: Mapping[str, str] = {}
+"""Cases that are not answered well yet, as `subject: name`, each with the reason; one that is must leave this list."""
