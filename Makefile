@@ -21,7 +21,7 @@ PYTEST = $(TEST_ENV) $(VENV)/bin/python -m pytest
 QUICK = -m "not slow and not gpu" -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow test-wheel test-newest test-lowest test-only mutants lint format lock clean
+.PHONY: help install quickstart test test-slow test-wheel test-newest test-lowest test-only mutants fuzz lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -73,6 +73,14 @@ MUTANTS_TESTS = hf_mtl $(addprefix tests/,adapters cards data/test_packing.py da
 
 mutants: install ## Break the core in small ways and list what no test sees; SAMPLE, SEED, WORKERS
 	$(TEST_ENV) $(VENV)/bin/python -m tools.mutants --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS) $(MUTANTS_TESTS)
+
+TARGETS =
+SECONDS = 600
+
+# atheris has wheels for Linux alone, and not for every Python: only this target installs it.
+fuzz: install ## Look for bytes on which a reader of strangers' files fails, guided by coverage; TARGETS, SECONDS
+	$(VENV)/bin/python -m pip install 'atheris>=3'
+	$(TEST_ENV) $(VENV)/bin/python -m tools.fuzz --seconds $(SECONDS) $(TARGETS)
 
 lint: install ## ruff and mypy
 	$(VENV)/bin/ruff check .
