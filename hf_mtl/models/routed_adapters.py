@@ -21,7 +21,7 @@ from hf_mtl.models.heads import Heads, PlacedHead
 from hf_mtl.models.layouts import check_kind
 from hf_mtl.models.planned import PlannedAdapter
 from hf_mtl.models.routed_layers import RoutedLayers, file_keys
-from hf_mtl.models.routes import Routes
+from hf_mtl.models.routes import Routes, check_new_name
 from hf_mtl.models.virtual_stream import check_stack
 from hf_mtl.tasks import TaskForm
 
@@ -105,10 +105,7 @@ class RoutedAdapters(nn.Module):
         Raises:
             ConfigError: As `add_adapter`.
         """
-        if not isinstance(name, str) or not name.strip():
-            raise ConfigError(f"an adapter's name must be text that is not blank, found {name!r}.")
-        if name in self.adapter_configs:
-            raise ConfigError(f"There is an adapter {name!r} already; names must differ.")
+        check_new_name(name, self.adapter_configs)
         try:
             check_kind(self.base, self.architecture, config)
             own = None if head is None else self._heads.make(head, seed=derived_seed(seed, "head", name))

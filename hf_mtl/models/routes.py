@@ -14,7 +14,7 @@ each gets a name of its own inside.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from torch import nn
@@ -23,9 +23,21 @@ from hf_mtl.adapters import Span
 from hf_mtl.data import Segment
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 
-__all__ = ["Routes"]
+__all__ = ["Routes", "check_new_name"]
 
 NONE: Mapping[str, nn.Parameter] = MappingProxyType({})
+
+
+def check_new_name(name: object, taken: Collection[str]) -> None:
+    """Check that an adapter can be called by a name.
+
+    Raises:
+        ConfigError: If it is no text, blank, or the name of another.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"an adapter's name must be text that is not blank, found {name!r:.80}.")
+    if name in taken:
+        raise ConfigError(f"There is an adapter {name!r} already; names must differ.")
 
 
 class Routes:

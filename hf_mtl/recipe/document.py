@@ -25,6 +25,7 @@ ABSENT: Final = object()
 """Stands for a value that is not there, where None may be one that is."""
 
 _TASKS = "tasks"
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,10 @@ class _Walk:
             raise ConfigError(
                 f"{self._place(node)} {dotted(path)}: this alias contains itself; write the value out."
             )
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+            raise ConfigError(
+                f"{self._place(node)} {dotted(path)}: the tag {node.tag!r} is not supported; leave it out."
+            )
         self._open.append(node)
         try:
             if isinstance(node, yaml.MappingNode):
@@ -233,7 +238,8 @@ def read_document(path: Path) -> Document:
     except FileNotFoundError:
         raise ConfigError(_no_such_file(path)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as a recipe: {error}") from error
+        advice = " Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else ""
+        raise ConfigError(f"{path} cannot be read as a recipe: {error}.{advice}") from error
     try:
         loader = _Loader(text)
         node = loader.get_single_node()

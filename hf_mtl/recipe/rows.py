@@ -138,10 +138,11 @@ def rows_to_look_at(rows: RowsSpec, most: int | None, spec: TaskSpec) -> Dataset
     """
     from hf_mtl.data import read_plain_rows
 
-    path = Path(rows.source).expanduser()
+    path = Path(rows.source)
     whole = RowsSpec(source=rows.source, sample_by=rows.sample_by, seed=rows.seed)
     if (
         rows == whole
+        and _exists(rows.source)
         and path.is_file()
         and (found := read_plain_rows(path, sample_by=rows.sample_by)) is not None
     ):
@@ -192,6 +193,14 @@ def _names_file(source: str) -> bool:
     return Path(source).suffix != "" or source.startswith((".", "/", "~"))
 
 
+def _expanded(source: str) -> str:
+    """With the home folder for a `~`; of a user that there is not, as it stands, and then there is no such file."""
+    try:
+        return str(Path(source).expanduser()) if source.startswith("~") else source
+    except RuntimeError:
+        return source
+
+
 def _exists(path: str) -> bool:
     """Whether there is such a file or folder; none has a name that the system does not take."""
     try:
@@ -204,6 +213,6 @@ def rows_with_path(rows: RowsSpec, changed: Callable[[str], str]) -> RowsSpec:
     """The same with the path of a file or folder changed; Hub ids and assets stay as they are."""
     if rows.source.startswith(ASSET_PREFIX) or not rows.source:
         return rows
-    path = changed(rows.source)
+    path = changed(_expanded(rows.source))
     looks_like_file = _names_file(rows.source) or _exists(path)
     return rows.model_copy(update={"source": path}) if looks_like_file else rows

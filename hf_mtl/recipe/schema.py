@@ -150,13 +150,9 @@ Labels = Annotated[
 ]
 
 
-def _form_of_choice(value: object) -> str:
-    return "options" if isinstance(value, dict) else "name"
-
-
-# With one message for a value that is neither.
 Choice = Annotated[
-    Annotated[str, Tag("name")] | Annotated[dict[str, object], Tag("options")], Discriminator(_form_of_choice)
+    Annotated[str, Tag("name")] | Annotated[dict[str, object], Tag("options")],
+    Discriminator(lambda value: "options" if isinstance(value, dict) else "name"),  # one message for all else
 ]
 
 

@@ -97,6 +97,8 @@ def parse_source(source: str | Path) -> Source:
         CheckpointError: If it is none of these, or a path that leads nowhere.
     """
     text = str(source)
+    if not isinstance(source, str | Path) or not text.strip():
+        raise CheckpointError(f"No adapter is named, found {source!r:.80}; give {_FORMS}.")
     path = _path(text)
     if path is not None and path.exists():
         return Source(folder=path)
