@@ -121,7 +121,7 @@ def _opened(base: str) -> tuple[ConfiguredBase | None, list[str]]:
     try:
         return ConfiguredBase.load(path if path.is_dir() else base), []
     except ConfigError as error:
-        if path.is_dir() or path.is_absolute() or base.startswith("."):
+        if path.exists() or path.is_absolute() or base.startswith("."):
             raise
         return None, [f"The base {base} was not looked at, and is taken for a causal language model: {error}"]
 

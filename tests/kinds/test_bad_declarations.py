@@ -31,7 +31,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
         "the kind 'text-classification' has no option 'label_smooting'; its options are 'class_weights', "
         r"'label_smoothing', 'problem_type'. Did you mean 'label_smoothing'\?",
     ),
-    "no name": ({"kind": {"label_smoothing": 0.1}}, "there is no kind None; known are"),
+    "no name": ({"kind": {"label_smoothing": 0.1}}, "kind: the option 'name' is missing; choose one of"),
     "labels missing": (
         {"kind": CLASSES, "train": ROWS.to_iterable_dataset()},
         r"labels are missing: name them \(labels=\[...\]\) or give their number \(labels=3\); the rows' features",

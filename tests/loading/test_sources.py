@@ -125,11 +125,12 @@ def test_tasks_of_a_suite(base: Bases, suite: Path, tmp_path: Path) -> None:
     [
         ({"tasks": {"mood": "../../elsewhere"}}, "names folders outside its own"),
         ({"tasks": {"mood": "/etc"}}, "names folders outside its own"),
-        ({"tasks": {"mood": ["a"]}, "repos": {"mood": "x/y@main"}}, "expected 'user/name@commit'"),
+        ({"tasks": {"mood": "gone"}, "repos": {"mood": "x/y@main"}}, "expected 'user/name@commit'"),
         (
             {"repos": {"mood": "../../etc@" + COMMIT}, "tasks": {"mood": "gone"}},
             "expected 'user/name@commit'",
         ),
+        ({"tasks": {"mood": ["a"]}}, r"the folder of task 'mood' is \['a'\]; expected text"),
         ({"format_version": 99}, "has format 99"),
         ({"repos": {"other": "user/other@" + COMMIT}}, "is not a manifest of hf_mtl"),
         ({"tasks": None}, "is not a manifest of hf_mtl"),

@@ -97,8 +97,8 @@ def parse_source(source: str | Path) -> Source:
         CheckpointError: If it is none of these, or a path that leads nowhere.
     """
     text = str(source)
-    if not isinstance(source, str | Path) or not text.strip():
-        raise CheckpointError(f"No adapter is named, found {source!r:.80}; give {_FORMS}.")
+    if not text.strip():
+        raise CheckpointError(f"No adapter is named; give {_FORMS}.")
     path = _path(text)
     if path is not None and path.exists():
         return Source(folder=path)
@@ -133,11 +133,8 @@ def _folders_beside(path: Path | None) -> str:
     if path is None or not path.parent.is_dir():
         return ""
     names = sorted(own.name for own in path.parent.iterdir() if own.is_dir())
-    return (
-        f" {did_you_mean(path.name, names).strip() or f'Folders there: {listing(names[:10])}.'}"
-        if names
-        else ""
-    )
+    near = did_you_mean(path.name, names) or f" Folders there: {listing(names[:10])}."
+    return near if names else ""
 
 
 def fetch(source: Source, *, token: str | None = None, processor: bool = False) -> AdapterFiles:
