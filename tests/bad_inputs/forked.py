@@ -20,7 +20,7 @@ __all__ = ["Ended", "Server"]
 
 TESTS = Path(__file__).resolve().parents[1]
 PATIENCE = 240  # seconds after which a child is ended, on a machine with much else to do
-PROCESSOR = 20  # seconds of processor time after which it is
+PROCESSOR = 8  # seconds of processor time after which it is
 ROOM = 4 << 30  # bytes of address space that a child may take beyond its parent's
 LARGEST = 1 << 30  # bytes of a file
 
@@ -53,7 +53,7 @@ class Server:
         wanted = {
             "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1",
             "TERM": "dumb", "COLUMNS": "120", "HF_HOME": str(good.parent / "hf-home"),
-            "HF_MTL_CACHE": str(good.parent / "hf-mtl-cache"), "PYTHONIOENCODING": "utf-8",
+            "HF_MTL_CACHE": str(good.parent / "hf-mtl-cache"), "PYTHONIOENCODING": "utf-8", "TMPDIR": str(good.parent),
         }  # fmt: skip
         self._good = good
         self._process = subprocess.Popen(

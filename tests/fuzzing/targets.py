@@ -184,7 +184,7 @@ CONFIG: Final = {
 }  # fmt: skip
 MANIFEST: Final = {
     "format_version": 3,
-    "base": {"hub_id": "a/b", "source": "base", "revision": None, "fingerprint": "00ff", "note": None},
+    "base": {"hub_id": "a/b", "source": "base", "fingerprint": "00ff", "note": None},
     "tasks": {"words": "words", "tags": "tags"},
     "heads": {"tags": {"shape": "token", "outputs": 3, "auto_class": "AutoModelForTokenClassification",
                        "labels": ["O", "B", "I"]}},
