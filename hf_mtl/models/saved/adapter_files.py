@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,14 @@ from torch import Tensor, nn
 from hf_mtl.errors import CheckpointError, listing
 from hf_mtl.models.saved.checks import check_finite
 
-__all__ = ["CONFIG_FILE", "GENERATION_FILE", "PROCESSOR_FILES", "WEIGHTS_FILE", "restore_parameters"]
+__all__ = [
+    "CONFIG_FILE",
+    "GENERATION_FILE",
+    "PROCESSOR_FILES",
+    "WEIGHTS_FILE",
+    "looked_up",
+    "restore_parameters",
+]
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -27,6 +35,16 @@ PROCESSOR_FILES = (
 )  # fmt: skip
 
 _SHOWN = 5  # keys of a message
+
+
+def looked_up(text: str) -> Path | None:
+    """A path; None of a text that the system takes for no name: too long, or of a user that there is not."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return path
 
 
 def restore_parameters(

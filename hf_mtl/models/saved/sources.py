@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from hf_mtl.errors import CheckpointError, did_you_mean, listing
 from hf_mtl.models.base_files import pickles_among
 from hf_mtl.models.hub_files import download, exactly, files_of
-from hf_mtl.models.saved.adapter_files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
+from hf_mtl.models.saved.adapter_files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE, looked_up
 from hf_mtl.models.saved.manifest import MANIFEST_FILE, Manifest
 
 __all__ = ["AdapterFiles", "Source", "fetch", "fetch_suite", "parse_source"]
@@ -99,12 +99,12 @@ def parse_source(source: str | Path) -> Source:
     text = str(source)
     if not text.strip():
         raise CheckpointError(f"No adapter is named; give {_FORMS}.")
-    path = _path(text)
+    path = looked_up(text)
     if path is not None and path.exists():
         return Source(folder=path)
     splits = [i for i, letter in enumerate(text) if letter == ":"]
     for i in reversed(splits):  # a folder's name may hold a colon too
-        if i and (folder := _path(text[:i])) is not None and folder.is_dir():
+        if i and (folder := looked_up(text[:i])) is not None and folder.is_dir():
             return Source(folder=folder, task=text[i + 1 :])
     if "://" in text:
         raise CheckpointError(f"An adapter is not named by an address; give {_FORMS}.")
@@ -112,21 +112,11 @@ def parse_source(source: str | Path) -> Source:
     repo, at, revision = place.partition("@")
     looks_like_path = isinstance(source, Path) or text.startswith(("/", ".", "~"))
     if looks_like_path or not _REPO.fullmatch(repo):
-        beside = _folders_beside(_path(place))
+        beside = _folders_beside(looked_up(place))
         raise CheckpointError(f"There is no adapter {text!r}: no such folder.{beside} Give {_FORMS}.")
     if (at and not revision) or (colon and not task):
         raise CheckpointError(f"The adapter {text!r} has nothing after its last '@' or ':'; give {_FORMS}.")
     return Source(repo=repo, revision=revision or None, task=task or None)
-
-
-def _path(text: str) -> Path | None:
-    """A path; None of a text that the system takes for no name: too long, or of a user that there is not."""
-    try:
-        path = Path(text).expanduser()
-        path.exists()
-    except (OSError, ValueError, RuntimeError):
-        return None
-    return path
 
 
 def _folders_beside(path: Path | None) -> str:
@@ -169,6 +159,11 @@ def _in_folder(folder: Path, source: Source, token: str | None) -> AdapterFiles:
     if source.task is None:
         return _picked(folder, source, _names(folder))
     manifest = Manifest.load(folder) if (folder / MANIFEST_FILE).is_file() else None
+    return _of_suite(folder, source, manifest, token)
+
+
+def _of_suite(folder: Path, source: Source, manifest: Manifest | None, token: str | None) -> AdapterFiles:
+    """A task's files in the folder of a suite."""
     place = _place_of(manifest, source)
     if manifest is not None and source.task in manifest.repos and not (folder / place).is_dir():
         return _elsewhere(manifest, source.task, token)
@@ -256,7 +251,7 @@ def fetch_suite(source: Source, *, token: str | None = None) -> tuple[Manifest, 
         assert source.folder is not None
         manifest = Manifest.load(source.folder)
         tasks = {task: replace(source, task=task) for task in manifest.tasks}
-        return manifest, {task: _in_folder(source.folder, own, token) for task, own in tasks.items()}
+        return manifest, {task: _of_suite(source.folder, own, manifest, token) for task, own in tasks.items()}
     root = download(source.repo, source.revision, [MANIFEST_FILE], token=token)
     manifest = Manifest.load(root)
     pinned = replace(source, revision=root.name)
