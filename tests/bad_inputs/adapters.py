@@ -124,7 +124,7 @@ CONFIGS = (
     config("alpha is a text", "lora_alpha", lora_alpha="16"),
     config("alpha is infinite", "lora_alpha", "finite", lora_alpha=float("inf")),
     config("alpha of a layer is a list", "alpha_pattern", alpha_pattern={"q_proj": [1]}),
-    config("dropout is above one", "lora_dropout", lora_dropout=7.0),
+    config("dropout is above one", "dropout", lora_dropout=7.0),
     config("targets are numbers", "target_modules", "names", target_modules=[1, 2]),
     config("targets are a mapping", "target_modules", "names", target_modules={"q_proj": 1}),
     config("targets are nothing", "target_modules", target_modules=[]),
@@ -205,6 +205,7 @@ SOURCES = (
     source("a folder of links", "./plain", "plain", spoil=_link_out),
     source("the Hub, offline", "someone/nothing", "someone/nothing"),
     source("control characters", "./a\x1b[2Jb", "no such folder"),
+    source("a user that there is not", "~nobody-of-this-name/x", "no such folder"),
     source("a NUL", "./a\0b", "mine"),
     source("a name of 10,000 letters", "./" + "a" * 10_000, "mine"),
 )

@@ -20,7 +20,7 @@ __all__ = ["Ended", "Server"]
 
 TESTS = Path(__file__).resolve().parents[1]
 PATIENCE = 240  # seconds after which a child is ended, on a machine with much else to do
-PROCESSOR = 8  # seconds of processor time after which it is
+PROCESSOR = 6  # seconds of processor time after which it is
 ROOM = 4 << 30  # bytes of address space that a child may take beyond its parent's
 LARGEST = 1 << 30  # bytes of a file
 

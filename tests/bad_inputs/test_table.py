@@ -40,7 +40,7 @@ def test_the_table_is_as_large_as_it_says() -> None:
     assert WAITING.keys() <= CASES.keys()
 
 
-@pytest.mark.parametrize("name", _parameters())
+@pytest.mark.parametrize("name", [*_parameters()])
 def test_bad_input(name: str, server: Server, tmp_path: Path) -> None:
     subject, case = CASES[name]
     ended = server.run(subject, case.name, tmp_path / "case")
