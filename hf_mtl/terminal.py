@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hf_mtl.printable import printable
 
-__all__ = ["Terminal", "say"]
+__all__ = ["Terminal", "plain", "say"]
 
 
 @final
@@ -38,4 +38,9 @@ class Terminal(Console):
 
 def say(console: Console, text: str, style: str = "", *, wrap: bool = False) -> None:
     """Print text as it is, whatever it holds; unless `wrap`, lines stay whole so that they can be copied."""
-    console.print(Text(printable(text), style=style), soft_wrap=not wrap)
+    console.print(plain(text, style), soft_wrap=not wrap)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text for any console as it is, whatever it holds."""
+    return Text(printable(text), style=style)

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from hf_mtl.evaluation.comparison import ALONE, Comparison, Estimate, Variant
 from hf_mtl.evaluation.fitted_table import SHORTEST_NAME, UNBOUNDED
-from hf_mtl.printable import printable
 from hf_mtl.short_names import short_names
+from hf_mtl.terminal import plain
 
 __all__ = ["comparison_table"]
 
@@ -68,12 +68,12 @@ class ComparisonTable:
     def _by_variant(self) -> Table:
         table = self._empty("variant")
         for task, metric in self._columns:
-            table.add_column(_text(f"{task}\n{metric.replace('_', ' ')}"), justify="right", no_wrap=True)
+            table.add_column(plain(f"{task}\n{metric.replace('_', ' ')}"), justify="right", no_wrap=True)
         for title in ("change", "parameters", "seconds"):
             table.add_column(title, justify="right", no_wrap=True)
         for variant in self._comparison.variants:
             scores = (self._comparison.score(variant.name, *column).text() for column in self._columns)
-            table.add_row(_text(variant.name), *scores, *self._whole(variant))
+            table.add_row(plain(variant.name), *scores, *self._whole(variant))
         return table
 
     def _by_task(self, variants: Sequence[Variant], width: int, *, last: bool = True) -> Table:
@@ -83,14 +83,14 @@ class ComparisonTable:
             table.add_column("metric", no_wrap=True)
         titles = short_names([variant.name for variant in self._comparison.variants], LONGEST_VARIANT)
         for variant in variants:
-            table.add_column(_text(titles[variant.name]), justify="right", no_wrap=True)
+            table.add_column(plain(titles[variant.name]), justify="right", no_wrap=True)
         names = short_names([task for task, _ in self._columns], width)
         before = ""
         for number, (task, metric) in enumerate(self._columns, start=1):
             scores = (self._comparison.score(variant.name, task, metric).text() for variant in variants)
             name, before = "" if task == before else names[task], task
-            middle = (_text(metric.replace("_", " ")),) if several else ()
-            table.add_row(_text(name), *middle, *scores, end_section=number == len(self._columns))
+            middle = (plain(metric.replace("_", " ")),) if several else ()
+            table.add_row(plain(name), *middle, *scores, end_section=number == len(self._columns))
         for title, cells in zip(
             ("change", "parameters", "seconds"), zip(*map(self._whole, variants), strict=True), strict=True
         ):
@@ -109,7 +109,7 @@ class ComparisonTable:
     def _empty(self, first: str, *, caption: bool = True) -> Table:
         table = Table(
             box=box.SIMPLE_HEAD,
-            title=_text(f"{self._comparison.name}, seeds {', '.join(map(str, self._comparison.seeds))}"),
+            title=plain(f"{self._comparison.name}, seeds {', '.join(map(str, self._comparison.seeds))}"),
             caption=CAPTION if caption else None,
             caption_justify="left",
             caption_style="dim",
@@ -118,11 +118,6 @@ class ComparisonTable:
         )
         table.add_column(first, style="bold", no_wrap=True)
         return table
-
-
-def _text(text: str) -> Text:
-    """A name as it is, whatever it holds."""
-    return Text(printable(text))
 
 
 def _percent(change: Estimate) -> str:

@@ -21,8 +21,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from hf_mtl.printable import printable
 from hf_mtl.short_names import short_names, widest
+from hf_mtl.terminal import plain
 
 __all__ = ["CROWDED", "NONE", "Column", "FittedTable", "Lead"]
 
@@ -149,4 +149,4 @@ class FittedTable:
 
 def _shown(cell: Text | str) -> Text:
     """A cell as it is, whatever it holds."""
-    return Text(printable(cell)) if isinstance(cell, str) else cell
+    return plain(cell) if isinstance(cell, str) else cell

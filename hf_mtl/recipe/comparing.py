@@ -21,7 +21,7 @@ from hf_mtl.evaluation.page import REPORT_FILE, SINGLE
 from hf_mtl.recipe.loading import load_recipe
 from hf_mtl.recipe.run import say_what_is_left_out, train_recipe
 from hf_mtl.recipe.schema import Recipe
-from hf_mtl.terminal import Terminal, say
+from hf_mtl.terminal import Terminal, plain, say
 from hf_mtl.training.checkpoints import last_checkpoint
 
 __all__ = ["Compared", "compare_recipe"]
@@ -87,7 +87,7 @@ def compare_recipe(
     reports: dict[tuple[str, int], Report] = {}
     say_what_is_left_out(console)
     for number, run in enumerate(runs, start=1):
-        console.rule(f"{run.variant}, seed {run.seed} ({number} of {len(runs)})")
+        console.rule(plain(f"{run.variant}, seed {run.seed} ({number} of {len(runs)})"))
         reports[run.variant, run.seed] = _report(run, console)
     comparison = _comparison(path.parent.name or path.stem, runs, reports, seeds)
     comparison.save(folder / COMPARISON_FILE)

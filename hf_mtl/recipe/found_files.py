@@ -57,7 +57,8 @@ def found_tasks(paths: Sequence[Path]) -> list[FoundTask]:
         DataError: If there is no such file, or a folder holds no data.
     """
     tasks: dict[tuple[Path, str], FoundTask] = {}
-    for folder, name, split, source in _all(paths):
+    for folder, given, split, source in _all(paths):
+        name = "".join(char if char.isprintable() else "_" for char in given)
         task = tasks.setdefault((folder, name), FoundTask(name))
         if split in task.splits:
             raise ConfigError(

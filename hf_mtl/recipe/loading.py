@@ -10,14 +10,16 @@ of a finished run may be moved.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from hf_mtl.errors import ConfigError
+from hf_mtl.printable import printable
 from hf_mtl.recipe.checks import check
-from hf_mtl.recipe.document import FORMS, Document, read_document
+from hf_mtl.recipe.document import FORMS, Document, KeyPath, read_document
 from hf_mtl.recipe.model_section import with_model_section
 from hf_mtl.recipe.overrides import override
 from hf_mtl.recipe.parsing import parse
@@ -96,7 +98,9 @@ def save_recipe(recipe: Recipe, path: str | Path) -> None:
     text = yaml.dump(
         {"format": recipe.format, **content}, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100
     )
-    Path(path).write_text(f"# hf-mtl train {Path(path).as_posix()}\n{text}", encoding="utf-8")
+    Path(path).write_text(
+        f"# hf-mtl train {printable(Path(path).as_posix(), kept='')}\n{text}", encoding="utf-8"
+    )
 
 
 def _line(problem: str) -> int:
@@ -109,7 +113,22 @@ def _read(path: Path, overrides: Sequence[str]) -> Document:
     document = with_model_section(read_document(path))
     for setting in overrides:
         document = with_model_section(override(document, setting))
-    return document
+    return replace(document, problems=(*document.problems, *_halves(document, document.data, ())))
+
+
+def _halves(document: Document, data: object, path: KeyPath) -> Iterator[str]:
+    """What is wrong with texts that no file can hold: YAML may escape half of a pair of surrogates."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _halves(document, key, path)
+            yield from _halves(document, value, (*path, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _halves(document, value, (*path, index))
+    elif isinstance(data, str) and data != data.encode("utf-8", "replace").decode():
+        yield document.problem(
+            path, f"{data!r:.60} holds half of a pair of surrogates; write whole characters."
+        )
 
 
 def _with_output_dir(document: Document, output_dir: str) -> Document:

@@ -40,7 +40,7 @@ from hf_mtl.recipe.card_facts import collect_facts
 from hf_mtl.recipe.factory import Run, build
 from hf_mtl.recipe.loading import RECIPE_FILE, save_recipe
 from hf_mtl.recipe.schema import Recipe
-from hf_mtl.terminal import Terminal, say
+from hf_mtl.terminal import Terminal, plain, say
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 from hf_mtl.training.cards import draw_cards, environment
 from hf_mtl.training.isolation import isolation_note
@@ -160,7 +160,7 @@ def measure(trainer: MultiTaskTrainer, console: Console, when: str) -> dict[str,
     """Return the figures of all tasks that have rows to measure on."""
     if all(task.eval is None for task in trainer.suite.values()):
         return {}
-    with console.status(f"Evaluating {when} ..."):
+    with console.status(plain(f"Evaluating {when} ...")):
         return trainer.evaluate(intervals=True)
 
 

@@ -156,7 +156,9 @@ class LastGood:
     def load_state_dict(self, state: State) -> None:
         """Go on where `state_dict` was called. Owners and tasks that are gone are left out."""
         for owner in [name for name in self._optimizers if name in state["weights"]]:
-            copies = zip(state["weights"][owner], self._optimizers[owner].flats, strict=True)
+            copies = list(zip(state["weights"][owner], self._optimizers[owner].flats, strict=True))
+            if any(copy.shape != flat.flat.shape for copy, flat in copies):
+                raise ValueError(f"the last good weights of {owner!r} have other shapes than its parameters")
             self._weights[owner] = [copy.to(flat.flat.device, copy=True) for copy, flat in copies]
             if owner in self._users:
                 self._moments[owner] = state["moments"][owner]

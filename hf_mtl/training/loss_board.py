@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from hf_mtl.printable import printable
 from hf_mtl.short_names import short_names, widest
+from hf_mtl.terminal import plain
 
 __all__ = ["LossBoard", "wrap"]
 
@@ -106,7 +106,7 @@ class LossBoard:
         return grid
 
     def _cell(self, task: str, name_width: int) -> Text:
-        cell = Text(printable(self._names(name_width)[task]))
+        cell = plain(self._names(name_width)[task])
         cell.truncate(name_width, pad=True)
         loss, rise = self._last.get(task), self._rise(task)
         style = "bold red" if rise == math.inf else "yellow" if rise > 0 else "cyan"
