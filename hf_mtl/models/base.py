@@ -32,6 +32,7 @@ from transformers import (
 
 from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import CheckpointError, ConfigError, listing
+from hf_mtl.hub_host import NO_ANSWER, token_stays
 from hf_mtl.models.base_facts import BaseFacts
 from hf_mtl.models.base_weights import BaseWeights
 from hf_mtl.models.fingerprint import fingerprint
@@ -56,7 +57,15 @@ ENCODERS = ("bert", "modernbert", "roberta")  # whose configuration alone does n
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 # What transformers, safetensors and torch raise of files that are missing, damaged, or more than tensors.
-_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    SafetensorError,
+    pickle.UnpicklingError,
+    *NO_ANSWER,
+)
 
 
 @dataclass(frozen=True)
@@ -123,8 +132,9 @@ def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImagePro
     """
     located = _located(source)
     try:
-        images = reads_images(AutoConfig.from_pretrained(located, trust_remote_code=False))
-    except (OSError, ValueError):
+        with token_stays():
+            images = reads_images(AutoConfig.from_pretrained(located, trust_remote_code=False))
+    except _UNREADABLE:
         images = False
     if images:
         return read_image_processor(located, shown=str(source))
@@ -137,8 +147,10 @@ def load_config(source: str | Path) -> PreTrainedConfig:
     Raises:
         ConfigError: If there is none.
     """
+    located = _located(source)
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(_located(source), trust_remote_code=False)
+        with token_stays():
+            config: PreTrainedConfig = AutoConfig.from_pretrained(located, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"No configuration could be loaded from {str(source)!r}: {said(error)}") from error
     return config
@@ -209,7 +221,7 @@ def load_base(
     options: dict[str, Any] = {"revision": revision or "main", "token": token}  # Any: what transformers takes
     options["trust_remote_code"] = False
     wanted = _dtype(dtype)
-    with _explained(str(source)):
+    with _explained(str(source)), token_stays(token):
         config = AutoConfig.from_pretrained(located, **options)
         weights = BaseWeights.find(
             located,

@@ -17,10 +17,16 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.hub_host import NO_ANSWER, token_stays
 
 __all__ = ["download", "exactly", "files_of"]
 
-_NETWORK = (OSError, HTTPError, ValueError)  # what the client raises; its own errors are among them
+_NETWORK = (
+    OSError,
+    HTTPError,
+    ValueError,
+    *NO_ANSWER,
+)  # what the client raises; its own errors are among them
 
 
 def exactly(path: str) -> str:
@@ -44,7 +50,10 @@ def download(repo: str, revision: str | None, patterns: Sequence[str], *, token:
         CheckpointError: If the repository or its revision does not exist or cannot be reached.
     """
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns), token=token))
+        with token_stays(token):
+            return Path(
+                snapshot_download(repo, revision=revision, allow_patterns=list(patterns), token=token)
+            )
     except _NETWORK as error:
         # Not chained: the client's errors carry their request, and that the token.
         raise CheckpointError(_refusal(error, repo, revision)) from None
@@ -53,7 +62,8 @@ def download(repo: str, revision: str | None, patterns: Sequence[str], *, token:
 def files_of(repo: str, revision: str | None, *, token: str | None) -> list[str]:
     """The paths of all files of a repository; none where the Hub cannot be reached."""
     try:
-        return list(list_repo_files(repo, revision=revision, token=token))
+        with token_stays(token):
+            return list(list_repo_files(repo, revision=revision, token=token))
     except _NETWORK:
         return []
 

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, BaseImageProcessor, PreTrainedTokenizerB
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from hf_mtl.errors import ConfigError
+from hf_mtl.hub_host import NO_ANSWER, token_stays
 from hf_mtl.packages import PILLOW
 
 __all__ = ["read_image_processor", "read_tokenizer", "said"]
@@ -26,8 +27,11 @@ def read_tokenizer(located: str | Path, *, shown: str) -> PreTrainedTokenizerBas
         ConfigError: If there is none that can be read without running its own code.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(located, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
+        with token_stays():
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                located, trust_remote_code=False
+            )
+    except (OSError, ValueError, ImportError, *NO_ANSWER) as error:
         raise ConfigError(f"No tokenizer could be loaded from {shown!r}: {said(error)}") from error
     return tokenizer
 
@@ -36,8 +40,11 @@ def read_image_processor(located: str | Path, *, shown: str) -> BaseImageProcess
     """Read the image processor of a folder or a Hub id; arguments and errors as in `read_tokenizer`."""
     PILLOW.require(f"the image processor of {shown!r}")
     try:
-        processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(located, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
+        with token_stays():
+            processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(
+                located, trust_remote_code=False
+            )
+    except (OSError, ValueError, ImportError, *NO_ANSWER) as error:
         raise ConfigError(f"No image processor could be loaded from {shown!r}: {said(error)}") from error
     return processor
 
@@ -49,4 +56,8 @@ def said(error: Exception) -> str:
             "it comes with Python code of its own, which would have to be run. No code of a model is run here, and "
             "there is no trust_remote_code. Give a model of an architecture that transformers itself has."
         )
-    return str(error) or type(error).__name__
+    return (
+        f"{type(error).__name__}: {error}"
+        if isinstance(error, NO_ANSWER)
+        else str(error) or type(error).__name__
+    )

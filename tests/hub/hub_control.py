@@ -48,7 +48,7 @@ class HubControl:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
-    def fail(self, path: str, kind: str = "status", **options: int) -> None:
+    def fail(self, path: str, kind: str = "status", **options: int | str) -> None:
         """Make the next requests to a path fail, see `hub_server.Fault`."""
         self.ask("faults", [{"path": path, "kind": kind, **options}])
 

@@ -30,11 +30,13 @@ class Fault:
     Args:
         path: A regular expression that the method and path must match from the start, as "PUT /lfs".
         kind: "status" answers with an error; "drop" closes the connection without an answer; "lost" does what is asked
-            and closes it then; "half" reads or sends half of the body and closes it; "stall" waits.
+            and closes it then; "half" reads or sends half of the body and closes it; "stall" waits; "redirect" sends
+            the client to another host with `status`; "refer" answers, and names that host for what comes next.
         times: How many requests.
         skip: How many matching requests go well before.
         status: Of the answer.
         retry_after: The header's value.
+        host: The other host, as `http://localhost:1`.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Fault:
     skip: int = 0
     status: int = 503
     retry_after: int | None = None
+    host: str = ""
 
 
 class State:
@@ -114,6 +117,9 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "stall":
             self.state.released.wait(60)
             self._hang_up()
+            return
+        if kind == "redirect" and self.fault is not None:
+            self._send(self.fault.status, {}, {"Location": self.fault.host + self.path})
             return
         try:
             if kind == "status" and self.fault is not None:
@@ -187,6 +193,8 @@ class Handler(BaseHTTPRequestHandler):
                 repo.gated = asked.get("gated", repo.gated)
                 files = {path: Blob(text.encode()) for path, text in asked["files"].items()}
                 answer = repo.add("main", repo.commits[-1].files | files, "by hand").sha
+            elif what == "drop":  # somebody deletes it
+                del state.repos[asked]
             elif what == "branch":
                 repo = state.repos[asked["repo"]]
                 repo.branches[asked["branch"]] = repo.branches["main"]
@@ -220,6 +228,11 @@ class Handler(BaseHTTPRequestHandler):
                 action(self, body, *match.groups())
                 return
         raise not_found("EntryNotFound")
+
+    def _next_host(self) -> str:
+        """Where the client is to go with what comes next."""
+        refers = self.fault is not None and self.fault.kind == "refer"
+        return self.fault.host if refers and self.fault is not None else f"http://{self.headers['Host']}"
 
     def _token(self) -> Token | None:
         value = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -358,7 +371,9 @@ class Handler(BaseHTTPRequestHandler):
                 found[path] = _listed(path, blob)
         if under and not found:
             raise not_found("EntryNotFound")
-        self._send(200, list(found.values()))
+        link = f'<{self._next_host()}{self.path}&cursor=2>; rel="next"'
+        referred = self.fault is not None and self.fault.kind == "refer"
+        self._send(200, list(found.values()), {"Link": link} if referred else None)
 
     def paths_info(self, body: bytes, name: str, revision: str) -> None:
         _, commit = self._commit_of(name, revision)
@@ -376,22 +391,26 @@ class Handler(BaseHTTPRequestHandler):
             raise not_found("EntryNotFound")
         blob = commit.files[path]
         etag = blob.sha256 if blob.large else blob.oid
-        self._send(
-            200, blob.content, {"ETag": f'"{etag}"', "X-Repo-Commit": commit.sha, "Accept-Ranges": "bytes"}
-        )
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit.sha, "Accept-Ranges": "bytes"}
+        if self.fault is not None and self.fault.kind == "refer":  # as the Hub does with large files
+            headers |= {"Location": self._next_host() + self.path, "X-Linked-Size": str(len(blob.content))}
+            self._send(302, {}, headers | {"X-Linked-ETag": headers["ETag"]})
+            return
+        self._send(200, blob.content, headers)
 
     # ---- large files ----
 
     def batch(self, body: bytes, name: str) -> None:
         self._check_write(name)
         repo, base = self._repo(name), f"http://{self.headers['Host']}"
+        verify = self._next_host()
         objects = []
         for wanted in json.loads(body)["objects"]:
             found: dict[str, Any] = {"oid": wanted["oid"], "size": wanted["size"]}
             if wanted["oid"] not in repo.large:
                 found["actions"] = {
                     "upload": {"href": f"{base}/lfs/{name}/{wanted['oid']}"},
-                    "verify": {"href": f"{base}/lfs/{name}/verify"},
+                    "verify": {"href": f"{verify}/lfs/{name}/verify"},
                 }
             objects.append(found)
         self._send(200, {"transfer": "basic", "objects": objects})

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile, get_token
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    RepoFile,
+    get_session,
+    get_token,
+    hf_hub_url,
+)
 from huggingface_hub.errors import (
     HfHubHTTPError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+)
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # offered, without `as`
+    build_hf_headers,
+    hf_raise_for_status,
 )
 
 from hf_mtl import __version__
@@ -21,12 +31,14 @@ from hf_mtl.errors import ConfigError, HubError
 from hf_mtl.export.hub.account import Account
 from hf_mtl.export.hub.files import RemoteFile, UploadFile
 from hf_mtl.export.hub.retrying import GaveUpError, Retries
+from hf_mtl.hub_host import NO_ANSWER, token_stays
 from hf_mtl.versions import hub_errors
 
 __all__ = ["Hub", "RepoState"]
 
 Result = TypeVar("Result")
 
+_TIMEOUT = 60.0  # seconds without a byte
 _TOKENS = "https://huggingface.co/settings/tokens"
 
 
@@ -68,13 +80,22 @@ class Hub:
             HubError: If it failed, or failed too often; the text says what was done and what the Hub answered.
         """
         try:
-            return self._retries.call(what, function)
+            return self._retries.call(what, lambda: self._kept(function))
         except OfflineModeIsEnabled:
             problem = "this process is offline; unset HF_HUB_OFFLINE"
         except (GaveUpError, hub_errors().http, OSError, ValueError, RuntimeError) as error:
             problem = f"{error}"
+        except NO_ANSWER as error:
+            problem = (
+                f"what answered does not speak as the Hub does ({type(error).__name__}); check HF_ENDPOINT"
+            )
         # From None: the errors of the client carry the request with its headers.
         raise HubError(self._without_token(f"{what} failed: {problem}")) from None
+
+    def _kept(self, function: Callable[[], Result]) -> Result:
+        # At each attempt, for after a lost connection the client is another.
+        with token_stays(self._token):
+            return function()
 
     def _without_token(self, text: str) -> str:
         return text.replace(self._token, "<token>")
@@ -153,8 +174,12 @@ class Hub:
         return self.call(f"Reading {path!r} of {repo!r}", lambda: self._read(repo, path, commit))
 
     def _read(self, repo: str, path: str, commit: str) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            return Path(self._api.hf_hub_download(repo, path, revision=commit, local_dir=folder)).read_bytes()
+        # Not by way of a file: where the process is killed, it would stay behind.
+        url = hf_hub_url(repo, path, revision=commit, endpoint=self._api.endpoint)
+        headers = build_hf_headers(token=self._token, library_name="hf_mtl", library_version=__version__)
+        response = get_session().get(url, headers=headers, timeout=_TIMEOUT)
+        hf_raise_for_status(response)
+        return response.content
 
     def create(self, repo: str, *, private: bool | None) -> None:
         """Make a repository that is not there yet.

@@ -143,9 +143,10 @@ def fetch(source: Source, *, token: str | None = None, processor: bool = False) 
         return _in_folder(source.folder, source, token)
     if source.task is None:
         folder = _downloaded(source, ["."], token, processor=processor)
-        return _picked(folder, source, _found(folder, source, ".", token))
+        pinned = replace(source, revision=folder.name)  # one commit, whatever is pushed in between
+        return _picked(folder, source, _found(folder, pinned, ".", token))
     root = download(source.repo, source.revision, [MANIFEST_FILE], token=token)
-    pinned = replace(source, revision=root.name)  # one commit, whatever is pushed in between
+    pinned = replace(source, revision=root.name)
     manifest = Manifest.load(root) if (root / MANIFEST_FILE).is_file() else None
     place = _place_of(manifest, source)
     if manifest is not None and source.task in manifest.repos:
