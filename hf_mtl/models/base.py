@@ -8,7 +8,6 @@ and the fingerprint of the weights goes into every manifest.
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     AutoConfig,
@@ -31,8 +29,8 @@ from transformers import (
 )
 
 from hf_mtl.data.assets import resolve_asset
-from hf_mtl.errors import CheckpointError, ConfigError, listing
-from hf_mtl.hub_host import NO_ANSWER, token_stays
+from hf_mtl.errors import CheckpointError, ConfigError, HfMtlError, listing
+from hf_mtl.hub_host import token_stays
 from hf_mtl.models.base_facts import BaseFacts
 from hf_mtl.models.base_weights import BaseWeights
 from hf_mtl.models.fingerprint import fingerprint
@@ -55,17 +53,6 @@ ORIGIN_FILE = "hf_mtl_base.json"
 ASSET_PREFIX = "asset:"
 ENCODERS = ("bert", "modernbert", "roberta")  # whose configuration alone does not say that they do not write
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
-
-# What transformers, safetensors and torch raise of files that are missing, damaged, or more than tensors.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    EOFError,
-    SafetensorError,
-    pickle.UnpicklingError,
-    *NO_ANSWER,
-)
 
 
 @dataclass(frozen=True)
@@ -130,14 +117,12 @@ def load_processor(source: str | Path) -> PreTrainedTokenizerBase | BaseImagePro
     Raises:
         ConfigError: If there is none.
     """
-    located = _located(source)
     try:
-        with token_stays():
-            images = reads_images(AutoConfig.from_pretrained(located, trust_remote_code=False))
-    except _UNREADABLE:
+        images = reads_images(load_config(source))
+    except ConfigError:
         images = False
     if images:
-        return read_image_processor(located, shown=str(source))
+        return read_image_processor(_located(source), shown=str(source))
     return load_tokenizer(source)
 
 
@@ -151,7 +136,7 @@ def load_config(source: str | Path) -> PreTrainedConfig:
     try:
         with token_stays():
             config: PreTrainedConfig = AutoConfig.from_pretrained(located, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever broken files make of it
         raise ConfigError(f"No configuration could be loaded from {str(source)!r}: {said(error)}") from error
     return config
 
@@ -248,11 +233,19 @@ def _explained(source: str) -> Iterator[None]:
         yield
     except ImportError as error:  # such as a base that was saved quantised
         raise ConfigError(f"The model {source!r} needs a package that is not installed: {error}") from error
-    except (*_UNREADABLE, CheckpointError) as error:
-        raise ConfigError(
-            f"The model {source!r} could not be loaded: {said(error)}\n"
-            f"Check the id, the network and the access rights, or give a folder that holds the model."
-        ) from error
+    except CheckpointError as error:
+        raise ConfigError(_not_loaded(source, error)) from error
+    except HfMtlError:
+        raise
+    except Exception as error:  # whatever broken files make of it
+        raise ConfigError(_not_loaded(source, error)) from error
+
+
+def _not_loaded(source: str, error: Exception) -> str:
+    return (
+        f"The model {source!r} could not be loaded: {said(error)}\n"
+        f"Check the id, the network and the access rights, or give a folder that holds the model."
+    )
 
 
 def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str | None = None) -> BaseIdentity:

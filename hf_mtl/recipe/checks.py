@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.packages import BITSANDBYTES
+from hf_mtl.recipe.base_settings import settings_problem
 from hf_mtl.recipe.document import Document
 from hf_mtl.recipe.plain_settings import is_plain_training
 from hf_mtl.recipe.recognised import is_encoder_decoder
@@ -104,11 +105,9 @@ def _source_problem(source: str, hub_id: str, folder: Path) -> str:
         place = folder / Path(source).expanduser()
         if not place.is_dir():
             return f"there is no folder {str(place)!r}."
-        return (
-            ""
-            if (place / "config.json").is_file()
-            else f"{str(place)!r} holds no model: config.json is missing."
-        )
+        if not (place / "config.json").is_file():
+            return f"{str(place)!r} holds no model: config.json is missing."
+        return settings_problem(place) or ""
     models = {key: asset for key, asset in ASSETS.items() if asset.kind == "model"}
     if name not in models:
         return f"unknown asset {name!r}.{did_you_mean(name, models)} Valid: {listing(models)}."

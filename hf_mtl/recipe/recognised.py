@@ -120,7 +120,15 @@ def is_encoder_decoder(model: ModelSpec, folder: Path) -> bool:
     config = config_file(model, folder)
     if config is None or not config.is_file():
         return False
-    return bool(json.loads(config.read_text(encoding="utf-8")).get("is_encoder_decoder"))
+    try:
+        return bool(json.loads(config.read_text(encoding="utf-8")).get("is_encoder_decoder"))
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ):  # the check of the model says what is wrong with it
+        return False
 
 
 def config_file(model: ModelSpec, folder: Path) -> Path | None:

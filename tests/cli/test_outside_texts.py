@@ -95,14 +95,14 @@ def test_before_training(folder: Path) -> None:
 
 
 def test_mistakes(folder: Path) -> None:
-    for changed in (
-        ["labels: *labels", 'labels: ["\\e[2J", "b"]'],
-        ['"[red]writes"', '"wri\\etes\\u202e"'],
-        ["{text}", "{te\\ext}"],
-        ["someone/tiny-llama", '"some\\eone/\\x9b"'],
-        ["exact_match", '"exact\\u202e_match"'],
+    for old, new in (
+        ("labels: *labels", 'labels: ["\\e[2J", "b"]'),
+        ('"[red]writes"', '"wri\\etes\\u202e"'),
+        ("{text}", "{te\\ext}"),
+        ("someone/tiny-llama", '"some\\eone/\\x9b"'),
+        ("exact_match", '"exact\\u202e_match"'),
     ):
-        text = RECIPE.replace(*changed)
+        text = RECIPE.replace(old, new)
         assert text != RECIPE
         (folder / "recipe.yaml").write_text(text, encoding="utf-8")
         run("validate", "recipe.yaml", code=2)

@@ -153,3 +153,36 @@ def test_conll_columns_comments_and_the_word_number_sign(tmp_path: Path) -> None
         "tokens": [["de le"]], "lemmas": [["_"]], "upos_tags": [["X"]], "xpos_tags": [["_"]], "feats": [["_"]],
         "deprel_tags": [["root"]],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": ' + "[" * 100_000, "line 2: lists and objects are nested too deep to be read"),
+        ('{"text": ' + "9" * 5000 + "}", "line 2: a number has too many digits to be read"),
+        ('{"text": "a\\ud83d"}', r"line 2: \ud83d is half of a pair of surrogates, which is no character"),
+        ('{"te\\uDE00xt": "a"}', r"line 2: \ude00 is half of a pair of surrogates"),
+    ],
+    ids=["deep", "digits", "surrogate", "surrogate in a key"],
+)
+def test_json_whose_form_is_right(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "rows.jsonl").write_text(f'{{"text": "a"}}\n{content}\n')
+    (tmp_path / "rows.json").write_text(f'[{{"text": "a"}}, {content}]')
+    with pytest.raises(DataError) as caught:
+        read_rows(tmp_path / "rows.jsonl")
+    assert str(caught.value).startswith(f"{tmp_path / 'rows.jsonl'}, {message}")
+    with pytest.raises(DataError, match="rows.json") as caught:
+        read_rows(tmp_path / "rows.json")
+    assert message.removeprefix("line 2: ") in str(caught.value)
+
+
+def test_whole_pairs_of_surrogates_are_characters(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "a\\ud83d\\ude00"}\n')
+    assert read_rows(tmp_path / "rows.jsonl")[0] == {"text": "a😀"}
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_rows_without_columns(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}\n{}\n" if name == "rows.jsonl" else "[{}, {}]")
+    with pytest.raises(DataError, match="no row has a column; expected JSON objects"):
+        read_rows(tmp_path / name)

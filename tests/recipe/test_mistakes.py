@@ -272,3 +272,10 @@ def test_an_unknown_tracker(write: Write) -> None:
     path = write({"max_steps: 2": "max_steps: 2, report_to: wandbb"})
     with pytest.raises(ConfigError, match=r"report_to: unknown tracker 'wandbb'\. Did you mean 'wandb'\?"):
         load_recipe(path)
+
+
+def test_half_surrogates(write: Write) -> None:
+    first, *_ = problems_of(write({"labels: [negative, positive]": 'labels: [negative, "\\ud800"]'}))
+    assert first.startswith(
+        "recipe.yaml:12 tasks.words.labels[1]: '\\ud800' holds half of a pair of surrogates"
+    )

@@ -13,7 +13,7 @@ import torch
 from attributes import frozen
 from registry_runs import BROKEN, EARLY, RUNS, STREAM, Look, looked, restored, saved
 
-from hf_mtl.errors import CheckpointError
+from hf_mtl.errors import CheckpointDamagedError, CheckpointError
 from hf_mtl.training.checkpoints import read_checkpoint, write_checkpoint
 from hf_mtl.training.state import Registry, State, Stateful
 
@@ -181,3 +181,56 @@ def test_a_checkpoint_without_a_part_is_refused(tmp_path: Path) -> None:
         CheckpointError, match="checkpoint-1 holds no state of 'mine', 'ours'; it has that of 'one'"
     ):
         registry.restore(read_checkpoint(tmp_path / "checkpoint-1"))
+
+
+class _Counter:
+    """A part with a value of every sort."""
+
+    def __init__(self) -> None:
+        self.state: State = {"count": 0, "names": {"a": 1}, "rows": [1], "mean": None, "w": torch.zeros(2)}
+
+    def state_dict(self) -> State:
+        return self.state
+
+    def load_state_dict(self, state: State) -> None:
+        self.state = {key: state[key] for key in self.state}
+
+
+def _restored(folder: Path, values: object, tensors: Mapping[str, torch.Tensor]) -> State:
+    write_checkpoint(folder / "checkpoint-1", {"counter": tensors}, {"state": {"counter": values}})
+    registry, part = Registry(), _Counter()
+    registry.add({"counter": part})
+    registry.restore(read_checkpoint(folder / "checkpoint-1"))
+    return part.state
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"count": "x"}, "count: expected a number, found 'x'"),
+        ({"count": [1]}, "count: expected a number"),
+        ({"names": [1]}, "names: expected an object"),
+        ({"names": {"a": {}}}, "names.a: expected a number"),
+        ({"rows": {}}, "rows: expected a list"),
+        ({"w": 3}, "w: expected a tensor"),
+        (None, "TypeError"),
+        ([], "TypeError"),
+    ],
+)
+def test_a_state_of_another_form(tmp_path: Path, changed: object, says: str) -> None:
+    """Its index names the right digests: it was written so, or somebody wrote the index anew."""
+    whole: State = {"count": 7, "names": {"a": 2, "b": 3}, "rows": [], "mean": 0.5, "w": None}
+    tensors = {} if isinstance(changed, dict) and "w" in changed else {'["w"]': torch.ones(2)}
+    values = whole | changed if isinstance(changed, dict) else changed
+    with pytest.raises(
+        CheckpointDamagedError, match="state.json, 'counter' is not what hf_mtl writes"
+    ) as caught:
+        _restored(tmp_path, values, tensors)
+    assert says in str(caught.value) and "Use an earlier checkpoint" in str(caught.value)
+    restored = _restored(tmp_path / "whole", whole, {'["w"]': torch.ones(2)})
+    assert restored["count"] == 7 and restored["mean"] == 0.5 and restored["w"].tolist() == [1, 1]
+
+
+def test_tensors_that_belong_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointDamagedError, match="'counter' is not what hf_mtl writes"):
+        _restored(tmp_path, {"count": 7}, {'["a", 3, "b"]': torch.ones(2)})
