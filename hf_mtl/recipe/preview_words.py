@@ -22,8 +22,7 @@ def visible(text: str) -> str:
 def counts(sequence: SeenSequence) -> str:
     """How many tokens a sequence has, learns and lost.
 
-    >>> from hf_mtl.printable import printable
-    from hf_mtl.tasks import SeenPiece
+    >>> from hf_mtl.tasks import SeenPiece
     >>> counts(SeenSequence((SeenPiece("a", (1,)), SeenPiece("b", (2, 3), learned=True)), 3))
     '3 tokens, 2 learned'
     """
