@@ -151,7 +151,7 @@ def impossible(value: object) -> str | None:
 
 def plain(value: object) -> object:
     """A numpy scalar as the number of Python that it is, which JSON and other programs take; all else as it is."""
-    if isinstance(value, bool | int | float):
+    if type(value) in (bool, int, float):  # numpy's float64 is also one of Python's
         return value
     if isinstance(value, Integral):
         return int(value)

@@ -23,6 +23,8 @@ WRONG: Mapping[str, object] = {
 
 def takes_number(hint: Any) -> bool:  # Any: whatever an annotation may be
     """Whether an annotation asks for one number, whatever else it takes."""
+    if isinstance(hint, str):  # it may name types that are only there for a type checker
+        return any(part.strip() in ("int", "float") for part in hint.split("|"))
     if hint in (int, float):
         return True
     if get_origin(hint) is Literal:
@@ -32,6 +34,6 @@ def takes_number(hint: Any) -> bool:  # Any: whatever an annotation may be
 
 def numbers_of(build: Callable[..., object]) -> Iterator[str]:
     """The parameters of a class or function that are numbers."""
-    for name, parameter in inspect.signature(build, eval_str=True).parameters.items():
+    for name, parameter in inspect.signature(build).parameters.items():
         if takes_number(parameter.annotation):
             yield name

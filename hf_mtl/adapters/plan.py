@@ -14,6 +14,7 @@ from hf_mtl.adapters.prefix import plan_prefix
 from hf_mtl.adapters.prompt import plan_prompt
 from hf_mtl.adapters.update import AdapterPlan
 from hf_mtl.errors import ConfigError
+from hf_mtl.setting_bounds import adapter_problems
 
 __all__ = ["KINDS", "plan_adapter"]
 
@@ -45,4 +46,7 @@ def plan_adapter(base: nn.Module, config: PeftConfig, *, seed: int) -> AdapterPl
             f"{type(config).__name__} (peft_type {name!r}) is not supported; supported kinds are "
             f"{', '.join(kind.value for kind in KINDS)} (LORA with use_dora=True is DoRA)."
         )
+    # A saved one, which is for inference, was checked as it was read; it may also be one that is subtracted.
+    if not config.inference_mode and (problems := adapter_problems(config)):
+        raise ConfigError(problems)
     return kind(base, config, seed)

@@ -61,9 +61,6 @@ def option_problems(config: PromptLearningConfig, honoured: Set[str]) -> list[st
                 f"{kind}({field.name}={value!r}) is not supported, and would have to be ignored. Leave it at "
                 f"{field.default!r}."
             )
-    n = config.num_virtual_tokens
-    if not isinstance(n, int) or n < 1:
-        problems.append(f"{kind}(num_virtual_tokens={n!r}): expected a whole number of at least 1.")
     if config.num_transformer_submodules not in (None, 1):
         problems.append(
             f"{kind}(num_transformer_submodules={config.num_transformer_submodules!r}) is not supported: the base is "

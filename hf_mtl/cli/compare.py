@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hf_mtl.cli.options import Changes, RecipeFile
+from hf_mtl.bounds import SEED
+from hf_mtl.cli.options import Changes, RecipeFile, within
 from hf_mtl.cli.outputs import expect_folder
 from hf_mtl.cli.quiet import be_quiet
 
@@ -18,7 +19,8 @@ def compare(
     recipe: RecipeFile,
     settings: Changes = None,
     seed: Annotated[
-        list[int] | None, typer.Option(help="A seed; may be repeated.", show_default="0, 1 and 2")
+        list[int] | None,
+        typer.Option(callback=within(SEED), help="A seed; may be repeated.", show_default="0, 1 and 2"),
     ] = None,
     output_dir: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Write there.", show_default="output_dir-compare")

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-__all__ = ["Changes", "RecipeFile"]
+from hf_mtl.bounds import Bounds
+
+__all__ = ["Changes", "RecipeFile", "within"]
+
+Value = TypeVar("Value")
+
+
+def within(bounds: Bounds) -> Callable[[Value], Value]:
+    """A check of an option that is a number, or a list of them, as typer's `callback`."""
+
+    def check(value: Value) -> Value:
+        for number in value if isinstance(value, list) else [value]:
+            if number is not None and (problem := bounds.problem(number)) is not None:
+                raise typer.BadParameter(problem)
+        return value
+
+    return check
+
 
 RecipeFile = Annotated[
     Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.", show_default=False)

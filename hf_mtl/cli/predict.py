@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hf_mtl.bounds import COUNT
 from hf_mtl.cli.completion import run_tasks
+from hf_mtl.cli.options import within
 from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
@@ -56,7 +58,9 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the JSONL there instead of to stdout.")
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 32,
+    max_new_tokens: Annotated[
+        int, typer.Option(callback=within(COUNT), help="Longest answer, in tokens.")
+    ] = 32,
 ) -> None:
     """Answer inputs with the adapter of one task, or of many in one file: JSON lines with inputs and predictions.
 

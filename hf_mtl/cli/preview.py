@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from hf_mtl.bounds import COUNT
 from hf_mtl.cli.completion import recipe_tasks
-from hf_mtl.cli.options import Changes, RecipeFile
+from hf_mtl.cli.options import Changes, RecipeFile, within
 from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.terminal import Terminal, say
@@ -24,7 +25,7 @@ def preview(
         list[str] | None,
         typer.Option(metavar="NAME", help="Only this task. May be repeated.", autocompletion=recipe_tasks),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Rows of each task.")] = 3,
+    rows: Annotated[int, typer.Option(callback=within(COUNT), help="Rows of each task.")] = 3,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page instead of printing.")
     ] = None,

@@ -10,6 +10,8 @@ import typer
 from rich import box
 from rich.table import Table
 
+from hf_mtl.bounds import POSITIVE
+from hf_mtl.cli.options import within
 from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.terminal import Terminal, say
@@ -36,7 +38,10 @@ def relations(
             "distances of its adapters."
         ),
     ] = Source.ADAPTERS,
-    tau: Annotated[float, typer.Option(help="With adapters: small ones see the nearest task only.")] = 1.0,
+    tau: Annotated[
+        float,
+        typer.Option(callback=within(POSITIVE), help="With adapters: small ones see the nearest task only."),
+    ] = 1.0,
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write there.", show_default="relations.json in RUN"),

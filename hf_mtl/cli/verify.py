@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hf_mtl.cli.options import Changes, RecipeFile
+from hf_mtl.bounds import COUNT
+from hf_mtl.cli.options import Changes, RecipeFile, within
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.terminal import Terminal, say
 
@@ -28,7 +29,9 @@ _BROKEN = 1
 def verify(
     recipe: RecipeFile,
     settings: Changes = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds over which the drift is measured.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(callback=within(COUNT), help="Rounds over which the drift is measured.")
+    ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Train each task of a recipe alone and all together for a few rounds, and compare; exits 1 if isolation is broken.

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from datasets import ClassLabel, Dataset, IterableDataset
 
+from hf_mtl.bounds import COUNT, SHARE
 from hf_mtl.data.streams import derived_seed
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
@@ -38,8 +39,8 @@ def max_examples(rows: Rows, n: int, *, seed: int | None = None) -> Rows:
     Raises:
         ConfigError: If `n` is not positive, or a stream is to be drawn from.
     """
-    if n < 1:
-        raise ConfigError(f"max_examples: expected a positive number of rows, found {n}.")
+    if (problem := COUNT.problem(n)) is not None:
+        raise ConfigError(f"max_examples: n: {problem}")
     if isinstance(rows, IterableDataset):
         if seed is not None:
             raise ConfigError(
@@ -67,8 +68,8 @@ def few_shot(rows: Dataset, k: int, label_column: str, *, seed: int = 0) -> Data
         ConfigError: If there is no such column, `k` is not positive, or `rows` is a stream.
         DataError: If the column holds no classes, or a class has fewer than `k` rows.
     """
-    if k < 1:
-        raise ConfigError(f"few_shot: expected a positive number of rows for each class, found {k}.")
+    if (problem := COUNT.problem(k)) is not None:
+        raise ConfigError(f"few_shot: k: {problem}")
     by_class = _by_class(rows, label_column, "few_shot")
     if few := {name: len(found) for name, found in by_class.items() if len(found) < k}:
         counts = ", ".join(f"{name} ({count})" for name, count in sorted(few.items())[:10])
@@ -98,8 +99,8 @@ def split_off(
         ConfigError: If the fraction is not between 0 and 1, there is no such column, or `rows` is a stream.
         DataError: If one of the two would be empty, or the column holds no classes.
     """
-    if not 0 < fraction < 1:
-        raise ConfigError(f"split_off: expected a fraction between 0 and 1, found {fraction}.")
+    if (problem := SHARE.problem(fraction)) is not None:
+        raise ConfigError(f"split_off: fraction: {problem}")
     if stratify_by is not None:
         groups = _by_class(rows, stratify_by, "split_off")
     else:

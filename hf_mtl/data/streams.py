@@ -22,6 +22,7 @@ from typing import final
 import torch
 from datasets import IterableDataset
 
+from hf_mtl.bounds import COUNT, bound_problems
 from hf_mtl.data.rows import Row
 from hf_mtl.errors import ConfigError, DataError
 
@@ -107,9 +108,7 @@ class StreamingRows:
     ) -> None:
         sizes = {"batch_size": batch_size, "buffer_size": buffer_size}
         problems = [
-            f"task {task!r}: {name} must be greater than 0, found {size}."
-            for name, size in sizes.items()
-            if size <= 0
+            f"task {task!r}: {problem}" for problem in bound_problems(dict.fromkeys(sizes, COUNT), sizes)
         ]
         if isinstance(rows, Iterator):
             problems.append(

@@ -20,6 +20,7 @@ import torch
 from rich.progress import Progress
 from transformers import PreTrainedTokenizerBase
 
+from hf_mtl.bounds import COUNT
 from hf_mtl.data import check_ends
 from hf_mtl.errors import ConfigError, DataError, HfMtlError
 from hf_mtl.inference.forms import forms_of
@@ -65,8 +66,7 @@ class MultiTaskPipeline:
         *,
         token_budget: int = TOKEN_BUDGET,
     ) -> None:
-        if token_budget < 1:
-            raise ConfigError(f"token_budget must be at least 1, found {token_budget!r}.")
+        _check_budget(token_budget)
         known = {name: TaskForm.of(own) if isinstance(own, Task) else own for name, own in forms.items()}
         self.model = model
         self.processor = processor
@@ -145,9 +145,12 @@ class MultiTaskPipeline:
             The results in the order of the inputs: a list for a list, else an iterator.
 
         Raises:
+            ConfigError: If `token_budget` is no whole number above 0.
             DataError: If inputs cannot be used: each is listed with its number, counted from 1, its task and what was
                 expected. Of an iterator, those before the first of them have been answered.
         """
+        if token_budget is not None:
+            _check_budget(token_budget)
         if not isinstance(inputs, Sequence):
             answered = self.by_windows(windows_of(inputs), token_budget=token_budget, progress=progress)
             return (result for window in answered for _, result in window)
@@ -258,6 +261,11 @@ class MultiTaskPipeline:
         if written:
             assert isinstance(self.processor, PreTrainedTokenizerBase)
             yield from run_writing(self.model, self.processor, written, requests)
+
+
+def _check_budget(token_budget: int) -> None:
+    if (problem := COUNT.problem(token_budget)) is not None:
+        raise ConfigError(f"token_budget: {problem}")
 
 
 def _bar(total: int | None, *, shown: bool) -> Progress:

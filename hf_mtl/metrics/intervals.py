@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hf_mtl.bounds import COUNT, SHARE, bound_problems
 from hf_mtl.errors import ConfigError
 from hf_mtl.metrics.forms import FloatArray, IntArray, Rows
 from hf_mtl.metrics.metric import Metric
@@ -57,12 +58,8 @@ def confidence_intervals(
         >>> confidence_intervals(resolve("accuracy"), [1, 1, 0, 1] * 9, [1, 1, 0, 0] * 9, seed=0)
         {'accuracy': (0.611..., 0.888...)}
     """
-    wrong = []
-    if not 0 < level < 1:
-        wrong.append(f"level must be between 0 and 1, such as 0.95; found {level!r}.")
-    if resamples < 1:
-        wrong.append(f"resamples must be at least 1, found {resamples!r}.")
-    if wrong:
+    bounds = {"level": SHARE, "resamples": COUNT}
+    if wrong := bound_problems(bounds, {"level": level, "resamples": resamples}):
         raise ConfigError(wrong)
     keys = [
         key

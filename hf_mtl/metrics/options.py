@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_mtl.bounds import Bounds, impossible
+
 __all__ = ["Option", "flag", "number", "one_of", "per_row_weights", "sequence_of"]
 
 
@@ -53,14 +55,8 @@ def number(default: float | None, *, least: float, most: float = float("inf"), w
     """
     kind = "a whole number" if whole else "a number"
     bounds = f"of at least {least:g}" if most == float("inf") else f"from {least:g} to {most:g}"
-    types = int if whole else int | float
-
-    def accepts(value: object) -> bool:
-        if value is None:
-            return default is None
-        return isinstance(value, types) and not isinstance(value, bool) and least <= value <= most
-
-    return Option(default, f"{kind} {bounds}", accepts)
+    within = Bounds(least, most, whole=whole, none=default is None)
+    return Option(default, f"{kind} {bounds}", lambda value: within.problem(value) is None)
 
 
 def sequence_of(
@@ -76,6 +72,7 @@ def sequence_of(
             isinstance(value, list | tuple)
             and len(value) > 0
             and all(isinstance(item, kind) and not isinstance(item, bool) for item in value)
+            and not any(map(impossible, value))
             and (not pattern or all(re.fullmatch(pattern, item) for item in value))
         )
 
@@ -89,6 +86,10 @@ def per_row_weights() -> Option:
         if value is None:
             return True
         weights = np.asarray(value) if isinstance(value, list | tuple | np.ndarray) else np.array("")
-        return weights.ndim == 1 and weights.dtype.kind in "biuf" and bool((weights >= 0).all())
+        return (
+            weights.ndim == 1
+            and weights.dtype.kind in "biuf"
+            and bool(((weights >= 0) & np.isfinite(weights)).all())
+        )
 
     return Option(None, "one weight per row, none negative", accepts)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from hf_mtl.bounds import NOT_NEGATIVE, Bounds, bound_problems
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 
-__all__ = ["above_zero", "not_negative", "refuse", "unknown_tasks"]
+__all__ = ["not_negative", "out_of_bounds", "refuse", "unknown_tasks"]
 
 
-def above_zero(objective: str, **options: float) -> list[str]:
-    """One sentence for each option that is not above 0.
+def out_of_bounds(objective: str, bounds: Mapping[str, Bounds], values: Mapping[str, object]) -> list[str]:
+    """One sentence for each option that its bounds do not take.
 
-    >>> above_zero("dwa", temperature=0.0, window=1)
-    ["the objective 'dwa': temperature must be above 0, found 0.0."]
+    >>> from hf_mtl.bounds import COUNT, POSITIVE
+    >>> out_of_bounds("dwa", {"temperature": POSITIVE, "window": COUNT}, {"temperature": 0.0, "window": 1})
+    ["the objective 'dwa': temperature: expected a number above 0, found 0.0."]
     """
-    return [
-        f"the objective {objective!r}: {name} must be above 0, found {value!r}."
-        for name, value in options.items()
-        if not value > 0
-    ]
+    return [f"the objective {objective!r}: {problem}" for problem in bound_problems(bounds, values)]
 
 
-def not_negative(objective: str, option: str, numbers: Mapping[str, float], why: str) -> list[str]:
-    """One sentence for each number of this option that is below 0."""
+def not_negative(objective: str, option: str, numbers: Mapping[str, object], why: str) -> list[str]:
+    """One sentence for each number, by task, of this option that is below 0."""
     return [
-        f"the objective {objective!r}: {option} of {key} must be 0 or more, found {value!r}: {why}."
-        for key, value in numbers.items()
-        if not value >= 0
+        f"the objective {objective!r}: {option} of {task!r}: {problem.removesuffix('.')}: {why}."
+        for task, number in numbers.items()
+        if (problem := NOT_NEGATIVE.problem(number)) is not None
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
+from hf_mtl.bounds import impossible
 from hf_mtl.errors import did_you_mean, listing
 
 __all__ = ["Option", "option_problems", "options_of"]
@@ -53,7 +54,7 @@ class Option:
             TypeAdapter(self.hint, config=config).validate_python(value)
         except ValidationError:
             return False
-        return True
+        return not _holds_impossible(value)
 
 
 def options_of(build: Callable[..., object], *, hidden: Collection[str] = ()) -> dict[str, Option]:
@@ -104,6 +105,13 @@ def option_problems(owner: str, known: Mapping[str, Option], given: Mapping[str,
         if option.required and name not in given:
             problems.append(f"{owner} needs the option {name!r}: {option.expects}.")
     return problems
+
+
+def _holds_impossible(value: object) -> bool:
+    """Whether there is a number in it that no setting takes, such as a whole one of more than 64 bits."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_impossible, value.values()))
+    return impossible(value) is not None
 
 
 def _alternatives(hint: Hint) -> tuple[Hint, ...]:

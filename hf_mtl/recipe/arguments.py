@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hf_mtl.errors import ConfigError
@@ -13,6 +14,8 @@ from hf_mtl.training import MultiTaskTrainingArguments
 from hf_mtl.training.argument_checks import argument_problems as refused_with_tasks
 from hf_mtl.training.argument_checks import value_problems
 from hf_mtl.training.argument_table import FIELDS
+from hf_mtl.training.arguments import MixtureChoice
+from hf_mtl.training.mixtures import MixtureFacts, TaskFacts, mixture_from
 from hf_mtl.training.trackers import tracker_problems
 from hf_mtl.training.treatments import Honoured
 
@@ -51,7 +54,10 @@ def training_arguments(
 
 
 def argument_problems(
-    values: Mapping[str, object], report: Report, optimizers: Iterable[str | None] = ()
+    values: Mapping[str, object],
+    report: Report,
+    optimizers: Iterable[str | None] = (),
+    streams: Mapping[str, bool] = MappingProxyType({}),
 ) -> None:
     """Report what keeps `values` from being training arguments of a run with tasks.
 
@@ -59,6 +65,7 @@ def argument_problems(
         values: By the names of fields.
         report: Takes the path of a field (empty for all of them) and what is wrong.
         optimizers: What each task asks for as its own `optim`.
+        streams: By the tasks that train, whether their rows are streamed.
     """
     right = dict(values)
 
@@ -83,7 +90,21 @@ def argument_problems(
             written = problem.path[0] in values
             report(problem.path if written else (), problem.text if written else str(problem))
         for text in tracker_problems(args.report_to or ()):
-            report((), text)
+            report(("report_to",) if "report_to" in values else (), text)
+        if streams and "mixture" in values:
+            _mixture_problems(args.mixture, streams, lambda text: report(("mixture",), text))
+
+
+def _mixture_problems(
+    mixture: MixtureChoice, streams: Mapping[str, bool], report: Callable[[str], None]
+) -> None:
+    """Report what does not fit these tasks: names, options, or rows of unknown number."""
+    rows = {name: TaskFacts(None if streamed else 1, 1.0, 1, 1) for name, streamed in streams.items()}
+    try:
+        mixture_from(mixture, list(streams)).rates(MixtureFacts(0, 0, rows))
+    except ConfigError as error:
+        for text in error.problems:
+            report(text.removeprefix("mixture: "))
 
 
 def _not_here(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.packages import BITSANDBYTES
@@ -16,8 +16,11 @@ from hf_mtl.recipe.base_settings import settings_problem
 from hf_mtl.recipe.document import Document
 from hf_mtl.recipe.plain_settings import is_plain_training
 from hf_mtl.recipe.recognised import is_encoder_decoder
-from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, TaskSpec
+from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, TaskSpec, merged_task
 from hf_mtl.recipe.task_checks import TaskChecks
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 __all__ = ["Checked", "check"]
 
@@ -44,8 +47,8 @@ def check(recipe: Recipe, document: Document) -> Checked:
     problems = [
         *_model_problems(recipe, document),
         *_training_problems(recipe, document),
+        *_length_problems(recipe, document),
         *_sharing_problems(recipe, document),
-        *_mixture_problems(recipe, document),
         *_package_problems(recipe, document),
     ]
     if not recipe.output_dir.strip() and document.value(("output_dir",)) in (None, recipe.output_dir):
@@ -128,7 +131,33 @@ def _training_problems(recipe: Recipe, document: Document) -> list[str]:
         recipe.training,
         lambda path, text: problems.append(document.problem(("training", *path), text)),
         optimizers,
+        {name: task.train.streaming for name, task in _merged(recipe).items() if task.train is not None},
     )
+    return problems
+
+
+def _merged(recipe: Recipe) -> dict[str, TaskSpec]:
+    return {name: merged_task(task, recipe.defaults) for name, task in recipe.tasks.items()}
+
+
+def _length_problems(recipe: Recipe, document: Document) -> list[str]:
+    """Streams without a number of steps, and evaluations of nothing."""
+    limit = recipe.training.get("max_steps")
+    endless = not isinstance(limit, int) or limit <= 0
+    tasks = _merged(recipe)
+    problems = [
+        document.problem(
+            ("tasks", name),
+            "its rows are a stream, whose length is not known; set its max_steps, or training.max_steps.",
+        )
+        for name, task in tasks.items()
+        if task.train is not None and task.train.streaming and task.max_steps is None and endless
+    ]
+    strategy = recipe.training.get("eval_strategy", "no")
+    measured = any(task.eval is not None or task.eval_fraction is not None for task in tasks.values())
+    if strategy in ("steps", "epoch") and tasks and not measured:
+        text = f"{strategy!r} measures tasks while they train, and none has eval rows; give them, or leave it out."
+        problems.append(document.problem(("training", "eval_strategy"), text))
     return problems
 
 
@@ -140,7 +169,10 @@ def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
 
     found: list[str] = []
     try:
-        sharing_of(recipe.sharing).shared_by(list(recipe.tasks))
+        sharing = sharing_of(recipe.sharing)
+        sharing.shared_by(list(recipe.tasks))
+        if (adapters := _adapters(recipe)) is not None:
+            sharing.plan_of(adapters, tuple(adapters))
     except ConfigError as error:
         found += error.problems
     except CheckpointError as error:  # of a file of relations
@@ -155,19 +187,18 @@ def _sharing_problems(recipe: Recipe, document: Document) -> list[str]:
     return problems + [document.problem(("objective",), text) for text in wrong]
 
 
-def _mixture_problems(recipe: Recipe, document: Document) -> list[str]:
-    if "mixture" not in recipe.training:
-        return []
-    from hf_mtl.training.mixtures import mixture_from
+def _adapters(recipe: Recipe) -> dict[str, PeftConfig] | None:
+    """The tasks' adapters; None if one of them is wrong, which is reported where it stands."""
+    from hf_mtl.recipe.peft_configs import peft_config
+    from hf_mtl.tasks.adapter_field import default_adapter
 
-    learning = [name for name, task in recipe.tasks.items() if task.train or recipe.defaults.train]
-    value: Any = recipe.training["mixture"]  # Any: it is checked there
     try:
-        mixture_from(value, learning)
-    except ConfigError as error:
-        texts = (text.removeprefix("mixture: ") for text in error.problems)
-        return [document.problem(("training", "mixture"), text) for text in texts]
-    return []
+        return {
+            name: peft_config(task.adapter) if task.adapter else default_adapter()
+            for name, task in _merged(recipe).items()
+        }
+    except (ConfigError, TypeError, ValueError):
+        return None
 
 
 def _package_problems(recipe: Recipe, document: Document) -> list[str]:

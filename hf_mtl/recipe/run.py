@@ -43,6 +43,7 @@ from hf_mtl.recipe.schema import Recipe
 from hf_mtl.terminal import Terminal, plain, say
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
 from hf_mtl.training.cards import draw_cards, environment
+from hf_mtl.training.checkpoints import asked_checkpoint
 from hf_mtl.training.isolation import isolation_note
 from hf_mtl.versions import plain_prefix_problem
 
@@ -93,14 +94,17 @@ def train_recipe(
     """Run a recipe as `run_recipe` does; what is left out has been said."""
     if all(spec.train is None for spec in recipe.tasks.values()):
         raise ConfigError("no task has rows to learn from: give at least one task its train file.")
+    asked = True if resume == "last" else resume
+    asked_checkpoint(Path(recipe.output_dir), asked)  # before rows and weights are read
     run = build(recipe)
     display = ProgressDisplay(run.suite.names, console)
     trainer = _trainer(run, display)
     say(console, _header(trainer))
     console.print(data_table(trainer.suite, trainer.splits()))
+    trainer.check_start(asked)
     before = measure(trainer, console, "before training") if measure_before else {}
     try:
-        trainer.train(resume_from_checkpoint=True if resume == "last" else resume)
+        trainer.train(resume_from_checkpoint=asked)
     except TrainingError:
         if trainer.is_world_process_zero():  # so that `hf-mtl report` shows what went wrong
             _save_log(Path(recipe.output_dir), trainer)

@@ -152,6 +152,7 @@ class TaskChecks:
         awaited = task.labels is None and kind.label_role is not None and len(rows) < self._splits()
         if not problems and not awaited:
             problems = [*kind.problems(declared)]
+        problems += kind.option_problems()
         for problem in problems:
             self._report(problem, self._place(problem))
         self._check_metrics(kind, None if declared.labels is None else len(declared.labels), awaited=awaited)

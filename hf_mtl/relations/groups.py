@@ -6,6 +6,7 @@ import numpy as np
 from scipy.cluster.hierarchy import cut_tree, linkage
 from scipy.spatial.distance import squareform
 
+from hf_mtl.bounds import ANY_NUMBER, Bounds, bound_problems
 from hf_mtl.errors import ConfigError
 from hf_mtl.relations.relations import Relations
 
@@ -66,7 +67,6 @@ def _check(tasks: int, count: int | None, threshold: float | None) -> None:
     if (count is None) == (threshold is None):
         found = "neither" if count is None else "both"
         raise ConfigError(f"groups need either a count or a threshold, found {found}.")
-    if count is not None and not 1 <= count <= tasks:
-        raise ConfigError(f"{tasks} tasks make 1 to {tasks} groups, found count={count}.")
-    if threshold is not None and not np.isfinite(threshold):
-        raise ConfigError(f"the threshold of groups is a finite relation, such as 0.5; found {threshold}.")
+    bounds = {"count": Bounds(1, tasks, whole=True, none=True), "threshold": ANY_NUMBER.or_none()}
+    if problems := bound_problems(bounds, {"count": count, "threshold": threshold}):
+        raise ConfigError([f"groups of {tasks} tasks: {problem}" for problem in problems])

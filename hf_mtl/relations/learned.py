@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from hf_mtl.bounds import POSITIVE
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.relations.relations import Relations
 
@@ -45,8 +46,8 @@ class LearnedRelations:
     """
 
     def __init__(self, tau: float) -> None:
-        if not (math.isfinite(tau) and tau > 0):
-            raise ConfigError(f"tau must be a finite number above 0, found {tau}.")
+        if (problem := POSITIVE.problem(tau)) is not None:
+            raise ConfigError(f"tau: {problem}")
         self.tau = tau
 
     def relations(self, features: Mapping[str, Tensor]) -> Relations:

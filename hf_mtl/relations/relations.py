@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from hf_mtl.bounds import ANY_NUMBER
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 
 __all__ = ["Relations", "Source"]
@@ -262,7 +262,7 @@ def _no_numbers(rows: Sequence[Sequence[float]], names: Sequence[str]) -> list[s
         f"the relation of {one!r} to {other!r} must be a number, found {value!r}."
         for one, row in zip(names, rows, strict=True)
         for other, value in zip(names, row, strict=True)
-        if not isinstance(value, Real)
+        if not isinstance(value, float | np.floating) and ANY_NUMBER.problem(value) is not None
     ]
 
 

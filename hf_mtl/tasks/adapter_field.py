@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from peft import PeftConfig
 
-__all__ = ["AdapterField"]
+__all__ = ["AdapterField", "default_adapter"]
+
+
+def default_adapter() -> PeftConfig:
+    """The adapter of a task that declares none."""
+    from peft import LoraConfig
+
+    return LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")
 
 
 class AdapterField:
@@ -23,9 +30,7 @@ class AdapterField:
         if instance is None:
             return None  # the default of the field
         if vars(instance)[self._name] is None:
-            from peft import LoraConfig
-
-            vars(instance)[self._name] = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")
+            vars(instance)[self._name] = default_adapter()
         config: PeftConfig = vars(instance)[self._name]
         return config
 

@@ -24,8 +24,10 @@ from dataclasses import dataclass, field
 
 from peft import LoraConfig, PeftConfig
 
+from hf_mtl.bounds import COUNT, NOT_NEGATIVE, POSITIVE, bound_problems
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.relations import Relations, groups_of
+from hf_mtl.setting_bounds import adapter_problems
 from hf_mtl.tasks.suite import TaskSuite
 
 __all__ = ["Sharing", "SharingPlan"]
@@ -69,6 +71,9 @@ class Sharing:
             spreads a weight of 1 over the others by `softmax_j(-||D_i - D_j||^2 / (tau m))`, with m the mean of all
             squared distances (`hf_mtl.relations.LearnedRelations`).
         count: How many groups to form of the relations, in the place of `groups`.
+
+    Raises:
+        ConfigError: If a number is out of its bounds.
     """
 
     name: str = "private"
@@ -82,6 +87,13 @@ class Sharing:
     relations: Relations | None = None
     tau: float | None = None
     count: int | None = None
+
+    def __post_init__(self) -> None:
+        bounds = {"strength": NOT_NEGATIVE, "tau": POSITIVE.or_none(), "count": COUNT.or_none()}
+        problems = bound_problems(bounds, vars(self))
+        problems += [f"adapter.{problem}" for problem in adapter_problems(self.adapter)]
+        if problems:
+            raise ConfigError([f"sharing: {problem}" for problem in problems])
 
     def shared_by(self, tasks: Collection[str]) -> dict[str, tuple[str, ...]]:
         """The tasks that use each shared adapter, the widest adapter first.
@@ -125,9 +137,13 @@ class Sharing:
             ConfigError: If groups do not fit the tasks, or adapters that add up are no plain LoRAs.
         """
         configs = {name: task.adapter for name, task in suite.items() if task.adapter is not None}
-        users = self.shared_by(suite.names)
-        stacks = {task: tuple(group for group, own in users.items() if task in own) for task in suite.names}
-        alone = {task for task in suite.names if self.private or not stacks[task]}
+        return self.plan_of(configs, suite.names)
+
+    def plan_of(self, configs: Mapping[str, PeftConfig], names: Sequence[str]) -> SharingPlan:
+        """The adapters of tasks with these names, by their own configs; as `plan`."""
+        users = self.shared_by(names)
+        stacks = {task: tuple(group for group, own in users.items() if task in own) for task in names}
+        alone = {task for task in names if self.private or not stacks[task]}
         if not users and not self.strength:
             return SharingPlan({}, configs, stacks)
         plain = _plain_loras(configs)
@@ -137,7 +153,7 @@ class Sharing:
         own = {task: plain[task] for task in alone}
         if self.match_parameters:
             shared, own = _divided(plain, shared, users, alone)
-        return SharingPlan(shared, {task: own.get(task) for task in suite.names}, stacks)
+        return SharingPlan(shared, {task: own.get(task) for task in names}, stacks)
 
 
 def _plain_loras(configs: Mapping[str, PeftConfig]) -> dict[str, LoraConfig]:

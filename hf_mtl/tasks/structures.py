@@ -6,7 +6,6 @@ True
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,8 +13,10 @@ from typing import Any
 
 from peft import LoraConfig
 
+from hf_mtl.bounds import COUNT, POSITIVE, Bounds, bound_problems
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.relations import Relations
+from hf_mtl.setting_bounds import adapter_problems
 from hf_mtl.tasks.sharing import Sharing
 
 __all__ = ["STRUCTURES", "sharing_of"]
@@ -39,13 +40,13 @@ STRUCTURES: Mapping[str, tuple[Sharing, tuple[str, ...]]] = MappingProxyType(
 _KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "groups": (Mapping,),
-        "count": (int,),
-        "strength": (int, float),
-        "tau": (int, float),
         "relations": (Relations, Mapping, str, Path),
         "adapter": (LoraConfig, Mapping),
     }
 )  # of the options that are not yes or no
+
+
+_NUMBERS: Mapping[str, Bounds] = MappingProxyType({"count": COUNT, "strength": POSITIVE, "tau": POSITIVE})
 
 
 def sharing_of(spec: str | Mapping[str, Any] | Sharing) -> Sharing:  # Any: options of a structure
@@ -86,6 +87,8 @@ def sharing_of(spec: str | Mapping[str, Any] | Sharing) -> Sharing:  # Any: opti
 
 def _odd(key: str, value: object) -> list[str]:
     """What is wrong with the value of an option."""
+    if key in _NUMBERS:
+        return [f"sharing: {problem}" for problem in bound_problems(_NUMBERS, {key: value})]
     kinds = _KINDS.get(key, (bool,))
     if isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool)):
         return []
@@ -97,9 +100,11 @@ def _made(key: str, value: Any) -> Any:  # Any: an option's value, of the kind t
     """The value of an option as `Sharing` takes it."""
     if key == "adapter" and isinstance(value, Mapping):
         try:
-            return LoraConfig(**value)
+            value = LoraConfig(**value)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"sharing: adapter: {error}") from error
+    if key == "adapter" and (problems := adapter_problems(value)):
+        raise ConfigError([f"sharing: adapter.{problem}" for problem in problems])
     if key == "relations" and isinstance(value, str | Path):
         return Relations.load(value)
     if key == "relations" and isinstance(value, Mapping):
@@ -115,12 +120,8 @@ def _together(sharing: Sharing) -> list[str]:
         problems.append(
             "sharing: 'groups' takes either `groups` (name: [tasks]), or `relations` and `count`."
         )
-    if sharing.count is not None and (sharing.relations is None or sharing.count < 1):
+    if sharing.count is not None and sharing.relations is None:
         problems.append("sharing: `count` forms so many groups, at least 1, of `relations`; give these too.")
-    if sharing.name == "soft" and sharing.strength <= 0:
-        problems.append(f"sharing: strength must be greater than 0, found {sharing.strength!r}.")
-    if sharing.tau is not None and not 0 < sharing.tau < math.inf:
-        problems.append(f"sharing: tau must be a finite number above 0, found {sharing.tau!r}.")
     if sharing.tau is not None and sharing.relations is not None:
         problems.append("sharing: relations are either given (`relations`) or learned (`tau`), not both.")
     return problems

@@ -143,6 +143,8 @@ class Task:
             problems.append("it has neither train nor eval rows; give it at least one of the two.")
         unreadable = [*self._read("train"), *self._read("eval")]
         try:
+            if wrong := self._number_of_labels_problem():
+                raise ConfigError(wrong)  # as many names as it says could not be made
             self._recognise(None if unreadable else self.eval if self.train is None else self.train)
         except ConfigError as error:
             problems += error.problems
@@ -207,6 +209,7 @@ class Task:
         )
         # Of a kind whose labels come from a column, a wrong column would be reported a second time as missing labels.
         problems += [] if problems and kind.roles else kind.problems(declared)
+        problems += kind.option_problems()
         object.__setattr__(self, "declared", declared)
         if self.metrics is not None:
             given = tuple(self.metrics)
@@ -235,9 +238,11 @@ class Task:
         for name in OF_TASK:  # numpy's numbers are none to JSON, in which a checkpoint has them
             object.__setattr__(self, name, plain(getattr(self, name)))
         problems = bound_problems(OF_TASK, vars(self))
-        if isinstance(self.labels, Real) and (problem := LABELS.problem(self.labels)) is not None:
-            problems.append(f"labels: {problem}")
         return problems + [f"adapter.{problem}" for problem in adapter_problems(vars(self)["adapter"])]
+
+    def _number_of_labels_problem(self) -> str | None:
+        problem = LABELS.problem(self.labels) if isinstance(self.labels, Real) else None
+        return None if problem is None else f"labels: {problem}"
 
     def named(self, name: str) -> Self:
         """The same task under another name.

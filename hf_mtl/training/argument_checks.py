@@ -20,6 +20,7 @@ from transformers import SchedulerType, Trainer, TrainingArguments
 from transformers.debug_utils import DebugOption
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer_pt_utils import AcceleratorConfig
+from transformers.trainer_utils import IntervalStrategy
 from transformers.training_args import OptimizerNames
 
 from hf_mtl.bounds import bound_problems
@@ -33,7 +34,14 @@ from hf_mtl.training.precision import precision_problem
 from hf_mtl.training.trackers import tracker_problems
 from hf_mtl.training.treatments import Refused, Treatment
 
-__all__ = ["ArgumentProblem", "argument_problems", "refused_arguments", "rounds_as_batches", "value_problems"]
+__all__ = [
+    "ArgumentProblem",
+    "argument_problems",
+    "eval_problems",
+    "refused_arguments",
+    "rounds_as_batches",
+    "value_problems",
+]
 
 # Whose arguments somebody else would have to honour. Fields of a user's own class are for the user's own code.
 _FOREIGN = ("transformers", "trl")
@@ -89,6 +97,19 @@ def refused_arguments(args: TrainingArguments | None, tasks: Iterable[Task]) -> 
         return numbers
     problems = [str(problem) for problem in argument_problems(args, [task.optim for task in tasks])]
     return [*problems, *tracker_problems(args.report_to or ())]
+
+
+def eval_problems(eval_strategy: str, evaluated: Collection[str]) -> list[str]:
+    """What is wrong with an `eval_strategy` for the tasks that have rows to measure on.
+
+    >>> eval_problems("steps", [])
+    ["eval_strategy='steps' measures tasks while they train, and none has eval rows; give them, or leave it at 'no'."]
+    """
+    strategy = IntervalStrategy(eval_strategy).value
+    if evaluated or strategy == "no":
+        return []
+    why = "measures tasks while they train, and none has eval rows; give them, or leave it at 'no'"
+    return [f"eval_strategy={strategy!r} {why}."]
 
 
 def argument_problems(

@@ -16,7 +16,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from hf_mtl.errors import CheckpointError, ConfigError
+from hf_mtl.errors import ConfigError
 from hf_mtl.export import save_suite
 from hf_mtl.models import RoutedModel
 from hf_mtl.notices import logger_of
@@ -27,7 +27,7 @@ from hf_mtl.training.best import BestWeights
 from hf_mtl.training.checkpoints import (
     Checkpoint,
     as_damage,
-    last_checkpoint,
+    asked_checkpoint,
     read_checkpoint,
     rotate_checkpoints,
     write_checkpoint,
@@ -98,20 +98,20 @@ class CheckpointingTrainer(Trainer):
         """The folder to resume from.
 
         Raises:
-            CheckpointError: If `asked` is True and there is no whole checkpoint.
+            CheckpointError: If there is no such checkpoint.
         """
-        if asked is None or asked is False:
-            return None
-        if asked is not True:
-            return str(asked)
-        run_dir = Path(self.args.output_dir or ".")
-        found = last_checkpoint(run_dir)
-        if found is None:
-            raise CheckpointError(
-                f"{run_dir}: there is no whole checkpoint (a folder 'checkpoint-N' with a checkpoint.json) to resume "
-                f"from. Start without resume_from_checkpoint, or name the folder of one."
-            )
-        return str(found)
+        folder = asked_checkpoint(Path(self.args.output_dir or "."), asked)
+        return None if folder is None else str(folder)
+
+    def check_resume(self, asked: str | bool | None) -> None:
+        """Raise now what `train` would raise of a checkpoint.
+
+        Raises:
+            CheckpointError: If there is no such checkpoint, it is not whole, or this run is given something else.
+        """
+        if (folder := self.resume_folder(asked)) is not None:
+            saved: Any = read_checkpoint(Path(folder)).document("run")  # Any: plain JSON
+            check_run(saved, self._run_document(), where=folder)
 
     def round_plan(self) -> RoundPlan:
         """All rounds of this run, from the first."""

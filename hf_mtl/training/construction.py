@@ -18,10 +18,11 @@ from transformers import PreTrainedModel, TrainingArguments
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import RoutedModel
 from hf_mtl.tasks import Task, TaskSuite
-from hf_mtl.training.argument_checks import refused_arguments
+from hf_mtl.training.argument_checks import eval_problems, refused_arguments
 from hf_mtl.training.argument_table import PARAMETERS
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.declared_tasks import Adapters, Tasks, tasks_of, tasks_of_rows, with_adapters
+from hf_mtl.training.mixtures import mixture_problems
 from hf_mtl.training.treatments import Refused
 
 __all__ = [
@@ -117,7 +118,20 @@ def given_problems(
         *_raised(task_model, model),
         *([] if args is None else _raised(task_arguments, args)),
         *refused_arguments(args, suite.values()),
+        *_unfit_arguments(args, suite),
     ]
+
+
+def _unfit_arguments(args: TrainingArguments | None, suite: TaskSuite) -> list[str]:
+    """What is wrong with arguments for these very tasks."""
+    if not isinstance(args, TrainingArguments):
+        return []
+    evaluated = [name for name, task in suite.items() if task.eval is not None]
+    problems = eval_problems(args.eval_strategy, evaluated)
+    if not isinstance(args, MultiTaskTrainingArguments):
+        return problems
+    trained = [name for name, task in suite.items() if task.train is not None]
+    return problems + (mixture_problems(args.mixture, trained) if trained else [])
 
 
 def _raised(check: Callable[[Given], object], given: Given) -> list[str]:

@@ -27,6 +27,7 @@ class LoopingTrainer(MeasuringTrainer):
 
     isolation: tuple[Finding, ...] = ()  # what the probes found, where the run goes on nevertheless
     _control: RunControl
+    _is_probed = False  # since the last run
 
     def round_plan(self) -> RoundPlan:
         """All rounds of this run, from the first.
@@ -53,14 +54,33 @@ class LoopingTrainer(MeasuringTrainer):
             max_rounds=self.args.max_steps if self.args.max_steps > 0 else None,
         )
 
+    def check_start(self, resume_from_checkpoint: str | bool | None = None) -> None:
+        """Raise now what `train` would raise before its first round: that spares a measurement before it.
+
+        Args:
+            resume_from_checkpoint: As `train` takes it.
+
+        Raises:
+            CheckpointError: As `train` does.
+            ConfigError: If the base is seen to tie tasks together, or the mixture does not fit the tasks' rows.
+        """
+        self.check_resume(resume_from_checkpoint)
+        self.round_plan()
+        self._probe()
+        self._is_probed = True
+
+    def _probe(self) -> None:
+        if len(self.sources) > 1 and not self._is_probed:
+            self.isolation = check_isolation(self.model, self.sources.values(), self.args)
+        self._is_probed = False  # the next run may be of another model
+
     def get_train_dataloader(self) -> RoundLoader:  # type: ignore[override]  # rounds are made in this process
         """The rounds, one item each; after a resume those that are left.
 
         Raises:
             ConfigError: If the base is seen to tie tasks together, unless `isolation="relaxed"`.
         """
-        if len(self.sources) > 1:
-            self.isolation = check_isolation(self.model, self.sources.values(), self.args)
+        self._probe()
         if self._checkpoint is None:  # else the plan has been restored
             self.begin_plan()
         self.loader = RoundLoader(self.plan, epochs=self._epochs())

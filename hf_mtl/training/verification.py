@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from hf_mtl.bounds import COUNT
 from hf_mtl.errors import ConfigError, TrainingError
 from hf_mtl.export import save_suite
 from hf_mtl.models import BaseIdentity, RoutedModel
@@ -82,10 +83,11 @@ def verify_isolation(
     """
     given = tasks.values() if isinstance(tasks, TaskSuite) else tasks
     suite = TaskSuite(task for task in given if task.train is not None)
-    if rounds < 1 or args.world_size > 1:
+    if (problem := COUNT.problem(rounds)) is not None:
+        raise ConfigError(f"rounds: {problem}")
+    if args.world_size > 1:
         raise ConfigError(
-            f"Isolation is verified in one process, over at least one round; found {args.world_size} processes and "
-            f"rounds={rounds}."
+            f"Isolation is verified in one process, found {args.world_size}; start it without torchrun."
         )
     _refuse_sharing(args)
     runs = TrialRuns(suite, args, processing_class, rounds=rounds + 1, trainer=trainer)

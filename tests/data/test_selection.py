@@ -40,7 +40,7 @@ def test_a_draw_is_repeatable_and_grows() -> None:
 def test_streams_are_not_drawn_from() -> None:
     with pytest.raises(ConfigError, match="cannot be drawn from a stream"):
         max_examples(STREAM, 3, seed=0)
-    with pytest.raises(ConfigError, match="expected a positive number of rows, found 0"):
+    with pytest.raises(ConfigError, match="max_examples: n: expected a whole number above 0, found 0"):
         max_examples(ROWS, 0)
 
 
@@ -104,7 +104,7 @@ def test_few_shot_mistakes() -> None:
         ConfigError, match=r"no column 'lable'; the columns are 'label', 'n'\. Did you mean 'label'\?"
     ):
         few_shot(ROWS, 1, "lable")
-    with pytest.raises(ConfigError, match="positive number of rows for each class, found 0"):
+    with pytest.raises(ConfigError, match="few_shot: k: expected a whole number above 0, found 0"):
         few_shot(ROWS, 0, "label")
     with pytest.raises(ConfigError, match="expected a datasets.Dataset, found IterableDataset"):
         few_shot(STREAM, 1, "label")
@@ -127,7 +127,7 @@ def test_a_share_is_held_out(stratify_by: str | None) -> None:
 
 def test_split_off_mistakes() -> None:
     for fraction in (0, 1, 1.5, -0.1):
-        with pytest.raises(ConfigError, match="expected a fraction between 0 and 1"):
+        with pytest.raises(ConfigError, match="fraction: expected a number above 0 and below 1"):
             split_off(ROWS, fraction)
     with pytest.raises(DataError, match=r"0\.1 of 3 rows leaves one of the two parts empty"):
         split_off(ROWS.select(range(3)), 0.1)

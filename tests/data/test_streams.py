@@ -174,7 +174,7 @@ def test_what_is_refused() -> None:
         StreamingRows(rows(), 0, 1, task="count", buffer_size=-2)
     sizes, iterator = caught.value.problems[:2], caught.value.problems[2]
     assert sizes == (
-        "task 'count': batch_size must be greater than 0, found 0.",
-        "task 'count': buffer_size must be greater than 0, found -2.",
+        "task 'count': batch_size: expected a whole number above 0, found 0.",
+        "task 'count': buffer_size: expected a whole number above 0, found -2.",
     )
     assert "iterator (generator), which cannot be read a second time" in iterator

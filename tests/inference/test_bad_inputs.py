@@ -120,7 +120,7 @@ def test_all_bad_inputs_are_told_before_anything_is_run(pipe: MultiTaskPipeline)
 def test_settings_that_cannot_be_followed_are_refused(pipe: MultiTaskPipeline) -> None:
     with pytest.raises(ConfigError, match=r"task 'causal-lm', input 2: .*top_k and top_p have no effect"):
         pipe([("causal-lm", "a"), ("causal-lm", "a", {"top_p": 0.5})])
-    with pytest.raises(ConfigError, match="token_budget must be at least 1, found 0"):
+    with pytest.raises(ConfigError, match="token_budget: expected a whole number above 0, found 0"):
         MultiTaskPipeline(pipe.model, pipe.processor, token_budget=0)
     with pytest.raises(
         DataError, match="task 'tags' continues no prompts; its kind is 'token-classification'"

@@ -43,14 +43,14 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
         {"kind": "regression", "labels": 2},
         "a regression has no labels; give outputs=N for N numbers per row",
     ),
-    "outputs": ({"kind": {"name": "regression", "outputs": 0}}, "outputs must be at least 1, found 0"),
+    "outputs": ({"kind": {"name": "regression", "outputs": 0}}, "outputs: expected a whole number from 1 to"),
     "problem_type": (
         {"kind": {"name": CLASSES, "problem_type": "multilabel"}, "labels": 2},
         "problem_type must be one of 'multi_label', 'single_label', found 'multilabel'",
     ),
     "smoothing": (
         {"kind": {"name": CLASSES, "label_smoothing": 1.0}, "labels": 2},
-        r"label_smoothing must be at least 0 and below 1, found 1.0",
+        r"label_smoothing: expected a number of at least 0 and below 1, found 1.0",
     ),
     "weights of other labels": (
         {"kind": {"name": CLASSES, "class_weights": {"bad": 1.0, "god": 2.0}}, "labels": ["bad", "good"]},
@@ -106,7 +106,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
     "stride": (
         {"kind": {"name": "question-answering", "doc_stride": 64}, "max_length": 64,
          "columns": {"question": "text", "context": "text", "answers": "text"}},
-        "doc_stride must be at least 0 and below the window's 64 tokens, found 64",
+        "doc_stride must be below the window's 64 tokens, found 64",
     ),
     "labels of questions": (
         {"kind": "question-answering", "labels": 2,

@@ -149,6 +149,6 @@ def test_settings_out_of_range() -> None:
     with pytest.raises(ConfigError) as caught:
         confidence_intervals(METRICS["accuracy"], [1], [1], seed=0, level=95, resamples=0)
     assert caught.value.problems == (
-        "level must be between 0 and 1, such as 0.95; found 95.",
-        "resamples must be at least 1, found 0.",
+        "level: expected a number above 0 and below 1, found 95.",
+        "resamples: expected a whole number above 0, found 0.",
     )

@@ -412,7 +412,7 @@ def test_initial_values_are_pefts(tiny_llama: Path) -> None:
         (PrefixTuningConfig(num_virtual_tokens=3, init_weights="ones"), "init_weights='ones'"),  # type: ignore[arg-type]
         (PrefixTuningConfig(num_virtual_tokens=3, num_layers=1), r"num_layers=1\) does not fit .* needs 2"),
         (PrefixTuningConfig(num_virtual_tokens=3, modules_to_save=["lm_head"]), "modules_to_save"),
-        (PrefixTuningConfig(), r"num_virtual_tokens=None\): expected a whole number of at least 1"),
+        (PrefixTuningConfig(), "num_virtual_tokens: expected a whole number from 1 to 65536, found None"),
         (PromptTuningConfig(num_virtual_tokens=3, token_dim=8), r"token_dim=8\) does not fit .* needs 32"),
         (PromptTuningConfig(num_virtual_tokens=3, prompt_tuning_init="WORDS"), "expected one of .*'TEXT'"),
         (PromptTuningConfig(num_virtual_tokens=3, prompt_tuning_init_text="a"), "with prompt_tuning_init='TEXT' only"),

@@ -56,8 +56,8 @@ def test_all_problems_at_once() -> None:
         "the objective 'dwa': window must be a whole number, found 2.5.",
     )
     assert problems_of({"name": "uncertainty", "learning_rate": 0.0, "epsilon": -1.0}) == (
-        "the objective 'uncertainty': learning_rate must be above 0, found 0.0.",
-        "the objective 'uncertainty': epsilon must be above 0, found -1.0.",
+        "the objective 'uncertainty': learning_rate: expected a number above 0, found 0.0.",
+        "the objective 'uncertainty': epsilon: expected a number above 0, found -1.0.",
     )
 
 
@@ -71,7 +71,7 @@ def test_all_problems_at_once() -> None:
         ("static", "the objective 'static' needs the option 'weights': numbers by task name"),
         ({"name": "static", "weights": {"verbs": "much"}}, "numbers by task name.*found {'verbs': 'much'}"),
         ({"name": "static", "weights": {"verbs": float("nan")}}, "weights must be numbers by task name"),
-        ({"name": "static", "weights": {"verbs": -1.0}}, "weights of 'verbs' must be 0 or more, found -1.0"),
+        ({"name": "static", "weights": {"verbs": -1.0}}, "'verbs': expected a number of at least 0, found -1.0"),
         ({"name": "pcgrad", "per_block": 1}, "per_block must be true or false, found 1."),
         ({"name": "relation_product", "weights": {"verbs": -1.0}}, "found -1.0: the loss would be unbounded below."),
         ("cagrad", "the objective 'torchjd:cagrad' needs the option 'c': a number."),

@@ -80,9 +80,9 @@ def test_one_task() -> None:
     [
         (None, None, "either a count or a threshold, found neither"),
         (2, 0.5, "found both"),
-        (0, None, "4 tasks make 1 to 4 groups, found count=0"),
-        (5, None, "found count=5"),
-        (None, float("nan"), "a finite relation"),
+        (0, None, "groups of 4 tasks: count: expected a whole number from 1 to 4, or None, found 0"),
+        (5, None, "from 1 to 4, or None, found 5"),
+        (None, float("nan"), "threshold: expected a finite number, or None, found nan"),
     ],
 )
 def test_bad_wishes(count: int | None, threshold: float | None, message: str) -> None:

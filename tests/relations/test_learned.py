@@ -124,7 +124,7 @@ def test_of_distances_is_that_of_features_in_units_of_their_mean_distance() -> N
 
 @pytest.mark.parametrize("tau", [0.0, -1.0, math.nan, math.inf])
 def test_bad_tau(tau: float) -> None:
-    with pytest.raises(ConfigError, match="tau must be a finite number above 0"):
+    with pytest.raises(ConfigError, match="tau: expected a number above 0"):
         LearnedRelations(tau)
 
 

@@ -110,11 +110,11 @@ ERRORS: dict[str, tuple[str | dict[str, Any], dict[str, PeftConfig], str]] = {
     "wrong type": ({"name": "groups", "groups": ["a"]}, {}, r"groups must be Mapping, found \['a'\]"),
     "neither": ("groups", {}, r"takes either `groups` \(name: \[tasks\]\), or `relations` and `count`"),
     "count": ({"name": "groups", "count": 2}, {}, r"`count` forms so many groups, at least 1, of `relations`"),
-    "tau": ({"name": "soft", "tau": 0.0}, {}, r"tau must be a finite number above 0, found 0\.0"),
+    "tau": ({"name": "soft", "tau": 0.0}, {}, r"tau: expected a number above 0, found 0\.0"),
     "tau and relations": (
         {"name": "soft", "tau": 1.0, "relations": {"a": {"b": 0.5}}}, {}, r"either given .* or learned .*, not both",
     ),
-    "strength": ({"name": "soft", "strength": 0.0}, {}, r"strength must be greater than 0, found 0\.0"),
+    "strength": ({"name": "soft", "strength": 0.0}, {}, r"strength: expected a number above 0, found 0\.0"),
     "no task": ({"name": "groups", "groups": {"g": ["a", "sentimet"]}}, {}, r"the group 'g' names a task 'sentimet'"),
     "empty": ({"name": "groups", "groups": {"g": []}}, {}, r"the group 'g' has no tasks"),
     "name taken": ({"name": "groups", "groups": {"a": ["a", "b"]}}, {}, r"the adapter 'a' is called like a task"),

@@ -227,29 +227,32 @@ def test_a_turn_is_over_without_those_that_left_in_it() -> None:
             {"kind": "temperature", "temprature": 2.0, "cap": 0, "unit": "token"},
             [
                 "no option 'temprature'; valid are 'cap', 'temperature', 'unit'. Did you mean 'temperature'?",
-                "cap must be a whole number of rows above 0, or None, found 0.",
+                "cap: expected a whole number above 0, or None, found 0.",
                 "unit must be one of 'examples', 'tokens', found 'token'. Did you mean 'tokens'?",
             ],
         ),
         (
             {"kind": "annealed", "start": 0, "end": "five", "cap": 2.5},
             [
-                "start must be a number above 0, found 0.",
-                "end must be a number above 0, found 'five'.",
                 "found 2.5",
+                "start: expected a number above 0, found 0.",
+                "end: expected a number above 0, found 'five'.",
             ],
         ),
         (
             {"kind": "temperature", "temperature": float("inf")},
-            ["temperature must be a number above 0, found inf."],
+            ["temperature: expected a number above 0, found inf."],
         ),
-        ({"kind": "temperature", "temperature": True}, ["temperature must be a number above 0, found True."]),
+        (
+            {"kind": "temperature", "temperature": True},
+            ["temperature: expected a number above 0, found True."],
+        ),
         ("rates", ["'rates' needs the option 'rates'."]),
         ({"kind": "rates", "rates": [1.0]}, ["rates must be a mapping of task to rate, found [1.0]."]),
         (
             {"kind": "rates", "rates": {"a": 1.5, "b": 0, "c": "1"}},
             [
-                "task 'a' must be a number above 0 and at most 1, found 1.5.",
+                "task 'a': expected a number above 0 and at most 1, found 1.5.",
                 "'b' .* found 0.",
                 "'c' .* found '1'.",
             ],

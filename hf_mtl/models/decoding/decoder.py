@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from hf_mtl.bounds import COUNT, bound_problems
 from hf_mtl.data import BEYOND_VOCABULARY, PaddedLayout, check_ends, unknown_token
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.models.architectures import positions_of
@@ -278,8 +279,8 @@ def _check(model: RoutedModel, max_rows: int, token_budget: int) -> None:
     problems = []
     if problem := writing_problem(model):
         problems.append(problem)
-    bounds = {"max_rows": max_rows, "token_budget": token_budget}
-    problems += [f"{name}={n!r}: expected at least 1." for name, n in bounds.items() if n < 1]
+    sizes = {"max_rows": max_rows, "token_budget": token_budget}
+    problems += bound_problems(dict.fromkeys(sizes, COUNT), sizes)
     if problems:
         raise ConfigError(problems)
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from hf_mtl.bounds import COUNT, POSITIVE, SEED, Bounds
 from hf_mtl.errors import ConfigError
 
 __all__ = ["Event", "Finish", "Generation", "GenerationRequest", "GenerationSettings"]
+
+_BOUNDS = {
+    "max_new_tokens": COUNT,
+    "temperature": POSITIVE.or_none(),
+    "top_k": COUNT.or_none(),
+    "top_p": Bounds(0, 1, above=True).or_none(),
+    "repetition_penalty": POSITIVE.or_none(),
+    "seed": SEED,
+}
 
 Finish = Literal["stop", "length"]
 """Why a text ended: at an end token or a stop string, or because it had its length."""
@@ -54,26 +63,16 @@ class GenerationSettings:
 
 
 def _problems(settings: GenerationSettings) -> list[str]:
-    def positive(value: float | None) -> bool:
-        return value is None or (math.isfinite(value) and value > 0)
-
-    checks = {
-        "max_new_tokens": (settings.max_new_tokens >= 1, "at least 1"),
-        "temperature": (positive(settings.temperature), "a number above 0, or None for greedy"),
-        "top_k": (settings.top_k is None or settings.top_k >= 1, "at least 1, or None"),
-        "top_p": (settings.top_p is None or 0 < settings.top_p <= 1, "above 0 and at most 1, or None"),
-        "repetition_penalty": (positive(settings.repetition_penalty), "a number above 0, or None"),
-        "stop": (
-            not isinstance(settings.stop, str) and all(settings.stop),
-            "a tuple of texts that are not empty",
-        ),
-    }
     given = asdict(settings)
     problems = [
-        f"GenerationSettings({name}={given[name]!r}): expected {expected}."
-        for name, (holds, expected) in checks.items()
-        if not holds
+        f"GenerationSettings({name}={given[name]!r:.60}): expected {expected}."
+        for name, bounds in _BOUNDS.items()
+        if (expected := bounds.missed(given[name])) is not None
     ]
+    if isinstance(settings.stop, str) or not all(settings.stop):
+        problems.append(
+            f"GenerationSettings(stop={settings.stop!r}): expected a tuple of texts that are not empty."
+        )
     if settings.greedy and (settings.top_k is not None or settings.top_p is not None):
         problems.append(
             "GenerationSettings: top_k and top_p have no effect where the likeliest token is taken. Give a "

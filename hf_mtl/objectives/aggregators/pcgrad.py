@@ -8,6 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from hf_mtl.bounds import SEED
+from hf_mtl.objectives.checks import out_of_bounds, refuse
 from hf_mtl.objectives.draws import drawn
 from hf_mtl.objectives.gramian import gramians, weighted_sum
 from hf_mtl.objectives.objective import Aggregator, SharedGradients
@@ -41,6 +43,7 @@ class PCGrad(Aggregator):
     name = "pcgrad"
 
     def __init__(self, *, per_block: bool = False, seed: int = 0) -> None:
+        refuse(out_of_bounds(self.name, {"seed": SEED}, {"seed": seed}))
         self._per_block, self._seed = per_block, seed
 
     def aggregate(self, gradients: SharedGradients) -> Tensor:

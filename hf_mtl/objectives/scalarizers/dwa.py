@@ -9,7 +9,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from hf_mtl.objectives.checks import above_zero, refuse
+from hf_mtl.bounds import COUNT, POSITIVE
+from hf_mtl.objectives.checks import out_of_bounds, refuse
 from hf_mtl.objectives.objective import Scalarizer, SharedGradients
 
 __all__ = ["DynamicWeightAverage"]
@@ -66,7 +67,8 @@ class DynamicWeightAverage(Scalarizer):
     name = "dwa"
 
     def __init__(self, *, temperature: float = 2.0, window: int = 100) -> None:
-        refuse(above_zero(self.name, temperature=temperature, window=window))
+        bounds = {"temperature": POSITIVE, "window": COUNT}
+        refuse(out_of_bounds(self.name, bounds, {"temperature": temperature, "window": window}))
         self._temperature, self._window = temperature, window
         self._histories: dict[str, _History] = {}
 

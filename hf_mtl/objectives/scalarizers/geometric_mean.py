@@ -7,7 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from hf_mtl.objectives.checks import above_zero, refuse
+from hf_mtl.bounds import POSITIVE
+from hf_mtl.objectives.checks import out_of_bounds, refuse
 from hf_mtl.objectives.objective import Scalarizer, SharedGradients
 
 __all__ = ["GeometricMean"]
@@ -37,7 +38,7 @@ class GeometricMean(Scalarizer):
     name = "geometric_mean"
 
     def __init__(self, *, epsilon: float = 1e-4) -> None:
-        refuse(above_zero(self.name, epsilon=epsilon))
+        refuse(out_of_bounds(self.name, {"epsilon": POSITIVE}, {"epsilon": epsilon}))
         self._epsilon = epsilon
 
     def weights(self, gradients: SharedGradients) -> Tensor:

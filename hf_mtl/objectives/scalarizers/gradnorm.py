@@ -8,8 +8,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from hf_mtl.bounds import NOT_NEGATIVE, POSITIVE
 from hf_mtl.objectives.adam import Adam
-from hf_mtl.objectives.checks import above_zero, not_negative, refuse
+from hf_mtl.objectives.checks import out_of_bounds, refuse
 from hf_mtl.objectives.gramian import norms
 from hf_mtl.objectives.objective import Scalarizer, SharedGradients
 from hf_mtl.objectives.scalarizers.normalising import sum_to_count
@@ -49,10 +50,9 @@ class GradNorm(Scalarizer):
     name = "gradnorm"
 
     def __init__(self, *, alpha: float = 1.5, learning_rate: float = 0.025) -> None:
-        refuse(
-            above_zero(self.name, learning_rate=learning_rate)
-            + not_negative(self.name, "the value", {"alpha": alpha}, "slow tasks would be left behind")
-        )
+        # With an alpha below 0 slow tasks would be left behind.
+        bounds = {"alpha": NOT_NEGATIVE, "learning_rate": POSITIVE}
+        refuse(out_of_bounds(self.name, bounds, {"alpha": alpha, "learning_rate": learning_rate}))
         self._alpha = alpha
         self._learned = Adam(learning_rate, start=1.0)
         self._first: dict[str, float] = {}

@@ -7,6 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from hf_mtl.bounds import SEED
+from hf_mtl.objectives.checks import out_of_bounds, refuse
 from hf_mtl.objectives.draws import standard_normal
 from hf_mtl.objectives.objective import Scalarizer, SharedGradients
 
@@ -33,6 +35,7 @@ class RandomWeights(Scalarizer):
     name = "random"
 
     def __init__(self, *, seed: int = 0) -> None:
+        refuse(out_of_bounds(self.name, {"seed": SEED}, {"seed": seed}))
         self._seed = seed
 
     def weights(self, gradients: SharedGradients) -> Tensor:

@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from hf_mtl.bounds import ANY_NUMBER
 from hf_mtl.objectives.checks import not_negative, refuse, unknown_tasks
 from hf_mtl.objectives.objective import Scalarizer, SharedGradients
 
@@ -44,8 +45,17 @@ class RelationProduct(Scalarizer):
         relations: Mapping[str, Mapping[str, float]] | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
-        quoted = {repr(name): weight for name, weight in (weights or {}).items()}
-        refuse(not_negative(self.name, "weights", quoted, "the loss would be unbounded below"))
+        refuse(
+            [
+                *not_negative(self.name, "weights", weights or {}, "the loss would be unbounded below"),
+                *(
+                    f"the objective {self.name!r}: relations of {one!r} to {other!r}: {problem}"
+                    for one, row in (relations or {}).items()
+                    for other, number in row.items()
+                    if (problem := ANY_NUMBER.problem(number)) is not None
+                ),
+            ]
+        )
         self._relations = None if relations is None else {name: dict(row) for name, row in relations.items()}
         self._weights = dict(weights or {})
 

@@ -36,8 +36,7 @@ class Static(Scalarizer):
     name = "static"
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        quoted = {repr(name): weight for name, weight in weights.items()}
-        refuse(not_negative(self.name, "weights", quoted, "the task's loss would be raised without bound"))
+        refuse(not_negative(self.name, "weights", weights, "the task's loss would be raised without bound"))
         self._weights = dict(weights)
 
     def problems(self, names: Sequence[str]) -> list[str]:

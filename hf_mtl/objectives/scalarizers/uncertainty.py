@@ -9,8 +9,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from hf_mtl.bounds import POSITIVE
 from hf_mtl.objectives.adam import Adam
-from hf_mtl.objectives.checks import above_zero, refuse
+from hf_mtl.objectives.checks import out_of_bounds, refuse
 from hf_mtl.objectives.objective import Scalarizer, SharedGradients
 
 __all__ = ["Uncertainty"]
@@ -46,7 +47,8 @@ class Uncertainty(Scalarizer):
     name = "uncertainty"
 
     def __init__(self, *, learning_rate: float = 0.025, epsilon: float = 0.01) -> None:
-        refuse(above_zero(self.name, learning_rate=learning_rate, epsilon=epsilon))
+        bounds = {"learning_rate": POSITIVE, "epsilon": POSITIVE}
+        refuse(out_of_bounds(self.name, bounds, {"learning_rate": learning_rate, "epsilon": epsilon}))
         self._epsilon = epsilon
         self._log_variances = Adam(learning_rate, start=0.0)
 

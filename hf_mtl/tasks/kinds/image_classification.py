@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from hf_mtl.bounds import FRACTION, Bounds
 from hf_mtl.data import IGNORED, Example, Row
 from hf_mtl.errors import ConfigError
 from hf_mtl.head_shapes import HeadShape
@@ -42,6 +43,7 @@ class ImageClassification(Kind):
     """
 
     class_weights: ClassWeights = None
+    bounds: ClassVar[Mapping[str, Bounds]] = {"label_smoothing": FRACTION}
     label_smoothing: float = 0.0
 
     name: ClassVar[str] = "image-classification"
@@ -59,7 +61,7 @@ class ImageClassification(Kind):
 
     def problems(self, declared: Declared) -> list[str]:
         """As in `Kind`."""
-        return label_problems(declared, self.class_weights, self.label_smoothing)
+        return label_problems(declared, self.class_weights)
 
     def examples(self, row: Row, context: Context) -> list[Example]:
         """As in `Kind`; the image itself is read again when it is due, and here only tried."""

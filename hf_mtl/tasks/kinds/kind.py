@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from hf_mtl.bounds import Bounds, bound_problems, impossible
 from hf_mtl.data import Example, Row
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.head_shapes import HeadShape
@@ -145,6 +146,7 @@ class Kind(ABC):
         metrics: What is usually measured.
         forms: The forms of predictions that it gives, the first one to metrics that do not care.
         options: What an input may say of its answer.
+        bounds: Of those of its options that are numbers.
         packages: What must be installed beyond the dependencies.
     """
 
@@ -155,6 +157,14 @@ class Kind(ABC):
     forms: ClassVar[tuple[Form, ...]] = ()
     options: ClassVar[Mapping[str, Option]] = {}
     packages: ClassVar[tuple[Package, ...]] = ()
+    bounds: ClassVar[Mapping[str, Bounds]] = {}
+
+    def option_problems(self) -> list[str]:
+        """What is wrong with its options that are numbers: those without bounds must at least be finite."""
+        free = {name: impossible(value) for name, value in vars(self).items() if name not in self.bounds}
+        return bound_problems(self.bounds, vars(self)) + [
+            f"{name}: {problem}" for name, problem in free.items() if problem is not None
+        ]
 
     @property
     def default_metrics(self) -> tuple[str | Mapping[str, object], ...]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from hf_mtl.bounds import POSITIVE
 from hf_mtl.data import IGNORED
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.tasks.kinds.declared import Declared
@@ -127,7 +128,7 @@ def class_weights(
         weights = [weights[label] for label in labels]
     if len(weights) != len(labels):
         raise ConfigError(f"class_weights has {len(weights)} values; expected {len(labels)}, one per label.")
-    if any(not weight > 0 or math.isinf(weight) for weight in weights):
+    if any(POSITIVE.problem(weight) is not None for weight in weights):
         raise ConfigError(f"class_weights must be finite and above 0, found {list(weights)!r}.")
     return tuple(float(weight) for weight in weights)
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from hf_mtl.bounds import FRACTION, Bounds
 from hf_mtl.data import (
     Chat,
     Example,
@@ -85,6 +86,7 @@ class LanguageModelling(Kind):
         label_smoothing: As in `torch.nn.CrossEntropyLoss`.
     """
 
+    bounds: ClassVar[Mapping[str, Bounds]] = {"label_smoothing": FRACTION}
     label_smoothing: float = 0.0
 
     forms: ClassVar[tuple[Form, ...]] = ("texts", "labels", "likelihoods", "tokens")
@@ -93,10 +95,6 @@ class LanguageModelling(Kind):
     def problems(self, declared: Declared) -> list[str]:
         """As in `Kind`."""
         problems = []
-        if not 0 <= self.label_smoothing < 1:
-            problems.append(
-                f"label_smoothing must be at least 0 and below 1, found {self.label_smoothing!r}."
-            )
         if declared.columns:
             problems.append(
                 f"columns={dict(declared.columns)!r}: a task of the kind {self.name!r} reads its rows through its "

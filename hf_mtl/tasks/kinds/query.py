@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hf_mtl.bounds import COUNT
 from hf_mtl.data import Example
 from hf_mtl.errors import DataError, did_you_mean, listing
 
@@ -42,9 +43,7 @@ def count(default: int | None, *, or_none: str = "") -> Option:
     expected = "a whole number of at least 1" + (f", or None for {or_none}" if or_none else "")
 
     def fits(value: object) -> bool:
-        if value is None:
-            return bool(or_none)
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        return bool(or_none) if value is None else COUNT.problem(value) is None
 
     return Option(default, expected, fits)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 
+from hf_mtl.bounds import ANY_NUMBER, COUNT, WHOLE, Bounds
 from hf_mtl.data import IGNORED, Example, Row
 from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
@@ -55,6 +56,12 @@ class QuestionAnswering(Kind):
         null_threshold: How much less likely than "no answer" an answer may be and still be given.
     """
 
+    bounds: ClassVar[Mapping[str, Bounds]] = {
+        "doc_stride": WHOLE,
+        "n_best": COUNT,
+        "max_answer_length": COUNT,
+        "null_threshold": ANY_NUMBER,
+    }
     doc_stride: int = 128
     n_best: int = 20
     max_answer_length: int = 30
@@ -85,15 +92,12 @@ class QuestionAnswering(Kind):
 
     def problems(self, declared: Declared) -> list[str]:
         """As in `Kind`."""
-        problems = [
-            f"{name} must be greater than 0, found {value!r}."
-            for name, value in (("n_best", self.n_best), ("max_answer_length", self.max_answer_length))
-            if value < 1
-        ]
+        wrong = {name for name, own in self.bounds.items() if own.problem(vars(self)[name])}
+        problems = []
         most = declared.max_length or MOST_TOKENS
-        if not 0 <= self.doc_stride < most:
+        if "doc_stride" not in wrong and self.doc_stride >= most:
             problems.append(
-                f"doc_stride must be at least 0 and below the window's {most} tokens, found {self.doc_stride!r}."
+                f"doc_stride must be below the window's {most} tokens, found {self.doc_stride!r}."
             )
         if self.unanswerable not in (True, False, "skip"):
             problems.append(f"unanswerable must be true, false or 'skip', found {self.unanswerable!r}.")

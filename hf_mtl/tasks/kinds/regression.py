@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from hf_mtl.bounds import Bounds
 from hf_mtl.data import Example, Row
 from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.metrics import Form
+from hf_mtl.setting_bounds import LABELS
 from hf_mtl.tasks.kinds.declared import Declared, Role
 from hf_mtl.tasks.kinds.fields import asked_texts, part, texts, whole
 from hf_mtl.tasks.kinds.kind import Answers, Context, Kind, Labelled, Outcome
@@ -37,6 +39,7 @@ class Regression(Kind):
         outputs: How many numbers a row has.
     """
 
+    bounds: ClassVar[Mapping[str, Bounds]] = {"outputs": LABELS}
     outputs: int = 1
 
     name: ClassVar[str] = "regression"
@@ -54,8 +57,6 @@ class Regression(Kind):
         problems = []
         if declared.labels is not None:
             problems.append("a regression has no labels; give outputs=N for N numbers per row.")
-        if self.outputs < 1:
-            problems.append(f"outputs must be at least 1, found {self.outputs!r}.")
         return problems
 
     def head(self, declared: Declared) -> HeadSpec:

@@ -48,7 +48,7 @@ class ClassLoss:
         return 1.0 if self.weights is None else float(self.weights[target])
 
 
-def label_problems(declared: Declared, weights: ClassWeights, smoothing: float) -> list[str]:
+def label_problems(declared: Declared, weights: ClassWeights) -> list[str]:
     """What is wrong with the declaration of a closed set of labels."""
     problems = []
     labels = declared.labels
@@ -59,8 +59,6 @@ def label_problems(declared: Declared, weights: ClassWeights, smoothing: float) 
         )
     elif len(set(labels)) < max(2, len(labels)):
         problems.append(f"labels must be two or more different names, found {list(labels)!r}.")
-    if not 0 <= smoothing < 1:
-        problems.append(f"label_smoothing must be at least 0 and below 1, found {smoothing!r}.")
     if labels is not None and weights is not None:
         try:
             class_weights(weights, declared)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
+from hf_mtl.bounds import FRACTION, Bounds
 from hf_mtl.data import Example, Row
 from hf_mtl.errors import listing
 from hf_mtl.head_shapes import HeadShape
@@ -51,6 +52,7 @@ class TextClassification(Kind):
 
     problem_type: str = "single_label"
     class_weights: ClassWeights = None
+    bounds: ClassVar[Mapping[str, Bounds]] = {"label_smoothing": FRACTION}
     label_smoothing: float = 0.0
 
     name: ClassVar[str] = "text-classification"
@@ -76,7 +78,7 @@ class TextClassification(Kind):
 
     def problems(self, declared: Declared) -> list[str]:
         """As in `Kind`."""
-        problems = label_problems(declared, self.class_weights, self.label_smoothing)
+        problems = label_problems(declared, self.class_weights)
         if self.problem_type not in _PROBLEM_TYPES:
             problems.append(
                 f"problem_type must be one of {listing(_PROBLEM_TYPES)}, found {self.problem_type!r}."

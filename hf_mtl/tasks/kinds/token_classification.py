@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from hf_mtl.bounds import FRACTION, Bounds
 from hf_mtl.data import IGNORED, Example, Row
 from hf_mtl.errors import DataError
 from hf_mtl.head_shapes import HeadShape
@@ -52,6 +53,7 @@ class TokenClassification(Kind):
     """
 
     class_weights: ClassWeights = None
+    bounds: ClassVar[Mapping[str, Bounds]] = {"label_smoothing": FRACTION}
     label_smoothing: float = 0.0
 
     name: ClassVar[str] = "token-classification"
@@ -71,7 +73,7 @@ class TokenClassification(Kind):
 
     def problems(self, declared: Declared) -> list[str]:
         """As in `Kind`."""
-        return label_problems(declared, self.class_weights, self.label_smoothing)
+        return label_problems(declared, self.class_weights)
 
     def examples(self, row: Row, context: Context) -> list[Example]:
         """As in `Kind`."""

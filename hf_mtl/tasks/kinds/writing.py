@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hf_mtl.bounds import POSITIVE, SEED, Bounds
 from hf_mtl.data import Chat, Prompt, PromptCompletion, RowTokens
 from hf_mtl.errors import DataError
 from hf_mtl.tasks.kinds.kind import Context
@@ -17,24 +18,18 @@ from hf_mtl.tasks.kinds.query import Option, count, truth
 __all__ = ["GENERATION", "WRITING", "prompt_of", "row_tokens", "told"]
 
 
-def _number(expected: str, *, most: float = float("inf")) -> Option:
-    """A number above 0, or None."""
-
-    def fits(value: object) -> bool:
-        if value is None:
-            return True
-        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
-
-    return Option(None, expected, fits)
+def _number(expected: str, bounds: Bounds = POSITIVE) -> Option:
+    """A number within bounds, or None."""
+    return Option(None, expected, lambda value: bounds.or_none().problem(value) is None)
 
 
 GENERATION: Mapping[str, Option] = {
     "max_new_tokens": count(32),
     "temperature": _number("a number above 0, or None for the likeliest token"),
     "top_k": count(None, or_none="all tokens"),
-    "top_p": _number("a number above 0 and at most 1, or None", most=1.0),
+    "top_p": _number("a number above 0 and at most 1, or None", Bounds(0, 1, above=True)),
     "repetition_penalty": _number("a number above 0, or None"),
-    "seed": Option(0, "a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "seed": Option(0, SEED.expects, lambda value: SEED.problem(value) is None),
     "stop": Option(
         (),
         "a list of texts",

@@ -20,6 +20,7 @@ the size and digest of each. It is written under a hidden name and takes its pla
     >>> temporary.cleanup()
 """
 
+from hf_mtl.training.checkpoints.asked import asked_checkpoint
 from hf_mtl.training.checkpoints.index import FORMAT_VERSION, INDEX_FILE
 from hf_mtl.training.checkpoints.locks import RunLock
 from hf_mtl.training.checkpoints.malformed import as_damage, form_problem
@@ -34,6 +35,7 @@ __all__ = [
     "Checkpoint",
     "RunLock",
     "as_damage",
+    "asked_checkpoint",
     "form_problem",
     "last_checkpoint",
     "read_checkpoint",

@@ -24,7 +24,7 @@ from hf_mtl.training.mixtures.kinds import (
 )
 from hf_mtl.training.mixtures.log import MixtureLog
 from hf_mtl.training.mixtures.mixture import Mixture, MixtureFacts, TaskFacts
-from hf_mtl.training.mixtures.parsing import MIXTURES, mixture_from
+from hf_mtl.training.mixtures.parsing import MIXTURES, mixture_from, mixture_problems
 from hf_mtl.training.mixtures.participation import Participation
 from hf_mtl.training.mixtures.planning import MAX_PLANNED_ROUNDS, StopRule, planned_rounds
 
@@ -45,5 +45,6 @@ __all__ = [
     "TaskFacts",
     "Temperature",
     "mixture_from",
+    "mixture_problems",
     "planned_rounds",
 ]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+from hf_mtl.bounds import COUNT, POSITIVE, Bounds, bound_problems
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.training.mixtures.mixture import Mixture, MixtureFacts, TaskFacts
 
 __all__ = ["All", "Annealed", "Proportional", "Rates", "RoundRobin", "Sequential", "Temperature"]
 
+_RATE = Bounds(0, 1, above=True)
 UNITS = ("examples", "tokens")
 
 
@@ -99,9 +100,9 @@ class Rates(Mixture):
         if not isinstance(rates, Mapping):
             raise ConfigError(f"rates must be a mapping of task to rate, found {rates!r}.")
         problems = [
-            f"the rate of task {name!r} must be a number above 0 and at most 1, found {rate!r}."
+            f"the rate of task {name!r}: {problem}"
             for name, rate in rates.items()
-            if not (_is_positive(rate) and rate <= 1)
+            if (problem := _RATE.problem(rate)) is not None
         ]
         if problems:
             raise ConfigError(problems)
@@ -132,6 +133,7 @@ class Rates(Mixture):
 class _BySize(Mixture):
     """Shares that grow with min(rows, cap) ** (1 / temperature); the most frequent task is in every round."""
 
+    bounds: ClassVar[Mapping[str, Bounds]] = {"cap": COUNT.or_none()}
     cap: int | None = None
     unit: str = "examples"
 
@@ -141,9 +143,7 @@ class _BySize(Mixture):
             raise ConfigError(problems)
 
     def _problems(self) -> list[str]:
-        problems = []
-        if self.cap is not None and not (_is_positive(self.cap) and isinstance(self.cap, int)):
-            problems.append(f"cap must be a whole number of rows above 0, or None, found {self.cap!r}.")
+        problems = bound_problems(self.bounds, vars(self))
         if self.unit not in UNITS:
             hint = did_you_mean(str(self.unit), UNITS)
             problems.append(f"unit must be one of {listing(UNITS)}, found {self.unit!r}.{hint}")
@@ -228,10 +228,8 @@ class Temperature(_BySize):
     """
 
     steady: ClassVar[bool] = True
+    bounds: ClassVar[Mapping[str, Bounds]] = {"temperature": POSITIVE, **_BySize.bounds}
     temperature: float = 2.0
-
-    def _problems(self) -> list[str]:
-        return [*_number_problems("temperature", self.temperature), *super()._problems()]
 
     def _temperature(self, facts: MixtureFacts) -> float:
         return self.temperature
@@ -261,25 +259,12 @@ class Annealed(_BySize):
         ConfigError: With all wrong values at once.
     """
 
+    bounds: ClassVar[Mapping[str, Bounds]] = {"start": POSITIVE, "end": POSITIVE, **_BySize.bounds}
     start: float = 1.0
     end: float = 5.0
-
-    def _problems(self) -> list[str]:
-        numbers = [*_number_problems("start", self.start), *_number_problems("end", self.end)]
-        return [*numbers, *super()._problems()]
 
     def _temperature(self, facts: MixtureFacts) -> float:
         active = max((task.planned_steps for task in facts.tasks.values()), default=1)
         last = (facts.longest or active) - 1
         way = min(facts.round / last, 1.0) if last > 0 else 0.0
         return self.start + (self.end - self.start) * way
-
-
-def _is_positive(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    )
-
-
-def _number_problems(name: str, value: object) -> list[str]:
-    return [] if _is_positive(value) else [f"{name} must be a number above 0, found {value!r}."]

@@ -17,7 +17,7 @@ from hf_mtl.training.mixtures.kinds import (
 )
 from hf_mtl.training.mixtures.mixture import Mixture
 
-__all__ = ["MIXTURES", "mixture_from"]
+__all__ = ["MIXTURES", "mixture_from", "mixture_problems"]
 
 MIXTURES: Mapping[str, Callable[..., Mixture]] = {
     "all": All,
@@ -54,6 +54,15 @@ def mixture_from(value: str | Mapping[str, object] | Mixture, names: Sequence[st
     if mixture is None or problems:
         raise ConfigError([f"mixture: {problem}" for problem in problems])
     return mixture
+
+
+def mixture_problems(value: str | Mapping[str, object] | Mixture, names: Sequence[str]) -> list[str]:
+    """What `mixture_from` would raise."""
+    try:
+        mixture_from(value, names)
+    except ConfigError as error:
+        return list(error.problems)
+    return []
 
 
 def _built(value: object, names: Sequence[str]) -> tuple[Mixture | None, list[str]]:

@@ -298,5 +298,5 @@ def test_a_decoder_in_use_and_a_base_that_does_not_write_are_refused(model: Rout
         decoder.generate([])
     with pytest.raises(ConfigError, match="writes no text"):
         Decoder(RoutedModel(TESTED["BertModel"].base()), letters())
-    with pytest.raises(ConfigError, match="max_rows=0"):
+    with pytest.raises(ConfigError, match="max_rows: expected a whole number above 0, found 0"):
         Decoder(model, letters(), max_rows=0)
