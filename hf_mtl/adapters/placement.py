@@ -27,7 +27,7 @@ from hf_mtl.adapters.saved_module import SavedLinear
 from hf_mtl.adapters.update import AdapterPlan, LayerUpdate
 from hf_mtl.errors import ConfigError, listing
 
-__all__ = ["PLAN", "check_target", "full_weight", "place", "unhonoured"]
+__all__ = ["PLAN", "check_target", "full_weight", "place", "seeded", "unhonoured"]
 
 PLAN = "plan"  # the name under which PEFT places an adapter while it is planned
 
@@ -101,7 +101,7 @@ def place(
     """
     assert isinstance(base, PreTrainedModel)
     config = copy.deepcopy(config)
-    with _seeded(base, seed), _unwrapped_after(base), _transposition_is_pefts_own():
+    with seeded(base, seed), _unwrapped_after(base), _transposition_is_pefts_own():
         try:
             tuner(base, {PLAN: config}, PLAN)
             set_additional_trainable_modules(base, config, base.config.to_dict(), PLAN)
@@ -148,7 +148,8 @@ def _check_saved(config: PeftConfig, saved: Collection[str]) -> None:
 
 
 @contextlib.contextmanager
-def _seeded(base: nn.Module, seed: int) -> Iterator[None]:
+def seeded(base: nn.Module, seed: int) -> Iterator[None]:
+    """Draw from a seed; the streams of the base's devices stay where they are."""
     devices = {p.device.index for p in base.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(devices=[index for index in devices if index is not None]):
         torch.manual_seed(seed)

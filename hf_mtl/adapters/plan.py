@@ -12,6 +12,7 @@ from hf_mtl.adapters.ia3 import plan_ia3
 from hf_mtl.adapters.lora import plan_lora
 from hf_mtl.adapters.prefix import plan_prefix
 from hf_mtl.adapters.prompt import plan_prompt
+from hf_mtl.adapters.repeated import planned_again, remember
 from hf_mtl.adapters.update import AdapterPlan
 from hf_mtl.errors import ConfigError
 from hf_mtl.setting_bounds import adapter_problems
@@ -49,4 +50,8 @@ def plan_adapter(base: nn.Module, config: PeftConfig, *, seed: int) -> AdapterPl
     # A saved one, which is for inference, was checked as it was read; it may also be one that is subtracted.
     if not config.inference_mode and (problems := adapter_problems(config)):
         raise ConfigError(problems)
-    return kind(base, config, seed)
+    if (again := planned_again(base, config, seed)) is not None:
+        return again
+    plan = kind(base, config, seed)
+    remember(base, config, seed, plan)
+    return plan

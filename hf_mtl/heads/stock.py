@@ -102,7 +102,7 @@ def stock_head(
         for name, module in stock.named_children()
         if module is not trunk and name not in beside and not isinstance(module, nn.Dropout)
     }
-    _initialise(stock, modules, seed)
+    _initialise(stock, trunk, modules, seed)
     return StockHead(
         class_name=type(stock).__name__,
         auto_class=auto.__name__,
@@ -113,8 +113,10 @@ def stock_head(
     )
 
 
-def _initialise(stock: PreTrainedModel, modules: Mapping[str, nn.Module], seed: int) -> None:
-    """Give the head real weights; the trunk stays on the meta device, where initialising it costs nothing."""
+def _initialise(
+    stock: PreTrainedModel, trunk: nn.Module, modules: Mapping[str, nn.Module], seed: int
+) -> None:
+    """Give the head real weights; the trunk stays on the meta device, where drawing changes nothing but takes long."""
     for module in modules.values():
         module.to_empty(device="cpu").float()
         for part in module.modules():
@@ -122,7 +124,8 @@ def _initialise(stock: PreTrainedModel, modules: Mapping[str, nn.Module], seed: 
                 part.p = 0.0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for module in stock.modules():
+        left_out = set() if trunk is stock else set(trunk.modules())
+        for module in (module for module in stock.modules() if module not in left_out):
             stock._init_weights(module)  # the only door: some classes initialise their head from the outside
     for module in modules.values():
         module.requires_grad_(True)
