@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from hf_mtl.data.watching import watched
 from hf_mtl.errors import DataError
 
 __all__ = ["UTF8", "encoding_of", "numbered_lines"]
@@ -73,7 +74,7 @@ def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         yield from enumerate(_split(text), start=1)
         return
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(watched(file, path), start=1):
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
             try:

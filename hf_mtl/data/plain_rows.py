@@ -24,7 +24,8 @@ from hf_mtl.data.row_table import RowTable
 
 __all__ = ["read_plain_rows"]
 
-_MOST_BYTES: Final = 64_000_000  # kept in memory; of a larger file, `datasets` keeps the rows on the disk
+# Kept in memory, where rows take twenty times that; the rows of a larger file, `datasets` keeps on the disk.
+_MOST_BYTES: Final = 8_000_000
 _DATE: Final = re.compile(r"\s*\d{4}-\d{2}-\d{2}")  # how what Arrow takes for a date begins
 _MOST: Final = 2**63
 _EMPTY: Final = "empty"  # the sort of no values
