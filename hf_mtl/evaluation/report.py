@@ -20,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hf_mtl.errors import CheckpointError
 from hf_mtl.evaluation.generated import GeneratedSample
+from hf_mtl.evaluation.thinning import thin
 
 if TYPE_CHECKING:
     from hf_mtl.tasks import Task, TaskSuite
@@ -205,17 +206,15 @@ def build_report(
 def losses_by_task(
     log_history: Iterable[Mapping[str, float]], tasks: Iterable[str]
 ) -> dict[str, tuple[LossPoint, ...]]:
-    """Return the training losses of each task as (round, loss).
+    """Return the training losses of each task as (round, loss); of a long log, the points that `thin` keeps.
 
     Only entries with a `loss` of their own count, as these are the training's: in an evaluation's entries the
     loss of a task `a` has the key `eval_a/loss`, the same as the training loss of a task called `eval_a`.
     """
     training = [entry for entry in log_history if LOSS in entry]
     return {
-        task: tuple(
-            (int(entry["step"]), entry[f"{task}/loss"]) for entry in training if f"{task}/loss" in entry
-        )
-        for task in tasks
+        task: thin([(int(entry["step"]), entry[key]) for entry in training if key in entry])
+        for task, key in ((task, f"{task}/loss") for task in tasks)
     }
 
 

@@ -239,7 +239,8 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
 
 
 def _save_log(folder: Path, trainer: MultiTaskTrainer) -> None:
-    LOG.write(folder, numbers_of(trainer.state.log_history))
+    # Entry by entry: of many tasks and rounds the log alone fills the memory.
+    LOG.write(folder, (numbers for entry in trainer.state.log_history for numbers in numbers_of([entry])))
     INCIDENTS.write(folder, trainer.containment.incidents)
 
 

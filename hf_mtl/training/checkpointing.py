@@ -45,6 +45,7 @@ from hf_mtl.training.rounds import RoundLoader, RoundPlan
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.sources import RowSource
 from hf_mtl.training.state import Registry
+from hf_mtl.training.state_file import save_state
 from hf_mtl.training.stock import stock_without_tasks
 
 __all__ = ["CheckpointingTrainer"]
@@ -186,7 +187,7 @@ class CheckpointingTrainer(Trainer):
                 states.setdefault(type(callback).__name__, []).append(callback.state())
         own: Any = {name: found if len(found) > 1 else found[0] for name, found in states.items()}
         self.state.stateful_callbacks = own
-        self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+        save_state(self.state, folder / TRAINER_STATE_NAME)
         used = {adapter for task in self.suite for adapter in self.model.routes[task]}
         others = [name for name in self.model.adapter_names if name not in used]
         save_suite(self.model, folder / "adapters", names=[*self.suite, *others], processor=None)

@@ -69,13 +69,13 @@ class TaskMeter:
         """
         entries: dict[str, float] = {}
         for name, losses in self._losses.items():
-            entries[f"{name}/loss"] = sum(losses) / len(losses)
-            entries[f"{name}/tokens"] = self.tokens[name]
+            entries[_key(name, "loss")] = sum(losses) / len(losses)
+            entries[_key(name, "tokens")] = self.tokens[name]
         for owner in [name for name in optimizers if name in self._losses or name in self._norms]:
-            entries[f"{owner}/learning_rate"] = optimizers[owner].learning_rate
+            entries[_key(owner, "learning_rate")] = optimizers[owner].learning_rate
             if owner in self._norms:
-                entries[f"{owner}/grad_norm"] = self._norms[owner]
-        entries |= {f"{name}/loss_weight": weight for name, weight in self._weights.items()}
+                entries[_key(owner, "grad_norm")] = self._norms[owner]
+        entries |= {_key(name, "loss_weight"): weight for name, weight in self._weights.items()}
         elapsed = time.perf_counter() - self._since
         entries["tokens_per_second"] = self._tokens_since / max(elapsed, 1e-9)
         entries["padding"] = 1 - self._real / self._computed if self._computed else 0.0
@@ -107,6 +107,11 @@ class TaskMeter:
         self._losses = defaultdict(list, {name: list(losses) for name, losses in state["losses"].items()})
         self._norms, self._weights = dict(state["norms"]), dict(state["weights"])
         self._computed, self._real = state["computed"], state["real"]
+
+
+def _key(name: str, figure: str) -> str:
+    """The key of a figure; one text for all entries, or the log of many rounds would hold it as often."""
+    return sys.intern(f"{name}/{figure}")
 
 
 def _peak_mib(device: str) -> float:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.evaluation.figure_keys import figures_by_task
 from hf_mtl.evaluation.page.comparison import changes_of
 from hf_mtl.evaluation.page.records import (
     COSINES_FILE,
@@ -26,7 +27,8 @@ from hf_mtl.evaluation.page.records import (
     numbers_of,
 )
 from hf_mtl.evaluation.page.story import Curves, Points, RunStory
-from hf_mtl.evaluation.report import LOSS, Report, own_figures
+from hf_mtl.evaluation.report import LOSS, Report
+from hf_mtl.evaluation.thinning import thin
 from hf_mtl.relations import Relations
 
 __all__ = ["collect_story"]
@@ -114,7 +116,7 @@ def _trained(log: Log) -> tuple[str, ...]:
 
 
 def _points(log: Log, key: str) -> Points:
-    return tuple((int(entry["step"]), entry[key]) for entry in _training(log) if key in entry)
+    return thin([(int(entry["step"]), entry[key]) for entry in log if key in entry and LOSS in entry])
 
 
 def _curves(log: Log, figure: str, names: Iterable[str] = ()) -> Curves:
@@ -134,17 +136,19 @@ def _evaluations(log: Log, tasks: Sequence[str], shown: Collection[str]) -> Mapp
     """
     training = _training(log)
     last = int(training[-1]["step"]) if training else 0
+    names = frozenset(tasks)
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for entry in log:
         if LOSS in entry or "step" not in entry or int(entry["step"]) > last:
             continue
-        for task in tasks:
-            for metric, value in own_figures(tasks, task, entry, "eval").items():
+        figures = figures_by_task(names, entry, "eval")
+        for task in (task for task in tasks if task in figures):
+            for metric, value in figures[task].items():
                 if metric != "rows" and not metric.endswith(_TOLD_BESIDE):
                     found.setdefault(metric, {}).setdefault(task, []).append((int(entry["step"]), value))
     # The same round is measured twice where a run ends with an evaluation of its own: the last one counts.
     every = {
-        metric: {task: tuple(dict(points).items()) for task, points in curves.items()}
+        metric: {task: thin([*dict(points).items()]) for task, points in curves.items()}
         for metric, curves in sorted(found.items(), key=lambda item: item[0] == LOSS)
         if not shown or metric in shown
     }

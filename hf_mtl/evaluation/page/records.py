@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar, final
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -101,29 +101,55 @@ class RecordFile(Generic[Content]):
     Args:
         name: The file's name in the run's folder.
         adapter: Reads and writes its content.
+        item: Of a long list, writes one item. Such a file has an item per line, and its text is never whole in memory.
     """
 
-    def __init__(self, name: str, adapter: TypeAdapter[Content]) -> None:
+    def __init__(
+        self,
+        name: str,
+        adapter: TypeAdapter[Content],
+        *,
+        item: TypeAdapter[Any] | None = None,  # Any: an item of the content
+    ) -> None:
         self.name = name
         self._adapter = adapter
+        self._item = item
 
     def write(self, folder: str | Path, content: object) -> None:
         """Write the file.
 
         Args:
             folder: The run's folder.
-            content: Objects of the content's type, or the plain dictionaries and lists that spell it.
+            content: Objects of the content's type, or the plain dictionaries and lists that spell it; of a file with an
+                item per line any iterable.
 
         Raises:
             DataError: It is not of that form.
         """
         try:
+            if self._item is not None and isinstance(content, Iterable):
+                return self._write_items(Path(folder), self._item, content)
             checked = self._adapter.validate_python(content)
         except ValidationError as error:
             raise DataError(f"{self.name} cannot hold this: {error}") from error
         plain = json.loads(self._adapter.dump_json(checked))
         text = json.dumps({"format_version": FORMAT_VERSION, "content": plain}, indent=2, ensure_ascii=False)
         (Path(folder) / self.name).write_text(text + "\n", encoding="utf-8")
+
+    def _write_items(
+        self, folder: Path, item: TypeAdapter[Any], content: Iterable[object]
+    ) -> None:  # Any: as above
+        new = folder / f".{self.name}.new"
+        try:
+            with new.open("wb") as file:
+                file.write(b'{"format_version": %d, "content": [' % FORMAT_VERSION)
+                for number, one in enumerate(content):
+                    file.write(b",\n" if number else b"\n")
+                    file.write(item.dump_json(item.validate_python(one)))
+                file.write(b"\n]}\n")
+            new.replace(folder / self.name)
+        finally:
+            new.unlink(missing_ok=True)
 
     def read(self, folder: str | Path) -> Content | None:
         """Read the file; None if there is none.
@@ -167,7 +193,9 @@ MIXTURE: RecordFile[Mapping[str, Share]] = RecordFile("mixture.json", TypeAdapte
 INCIDENTS: RecordFile[tuple[Incident, ...]] = RecordFile("incidents.json", TypeAdapter(tuple[Incident, ...]))
 """What went wrong, as `Containment.incidents` says it; an empty list where nothing did."""
 
-LOG: RecordFile[Log] = RecordFile("log.json", TypeAdapter(Log, config=_FLOATS))
+LOG: RecordFile[Log] = RecordFile(
+    "log.json", TypeAdapter(Log, config=_FLOATS), item=TypeAdapter(Mapping[str, float], config=_FLOATS)
+)
 """The log of a finished run."""
 
 

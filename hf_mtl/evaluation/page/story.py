@@ -78,9 +78,12 @@ class RunStory:
         return {"format_version": FORMAT_VERSION, **plain, "delta_p": _plain(delta_p(self.changes))}
 
     def save(self, path: str | Path) -> None:
-        """Write `content`; numbers that JSON does not have become the texts NaN, Infinity and -Infinity."""
-        text = json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        """Write `content`, a line per part; numbers that JSON lacks become the texts NaN, Infinity and -Infinity."""
+        parts = (
+            f"  {json.dumps(name)}: {json.dumps(part, ensure_ascii=False, allow_nan=False)}"
+            for name, part in self.content().items()
+        )
+        Path(path).write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
 
 def _plain(value: object) -> object:
