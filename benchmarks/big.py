@@ -57,7 +57,7 @@ def save_recipe(folder: Path, base: Path, tasks: int, *, training: str, rows: in
     """Write a recipe of so many tasks, each with a file of its own."""
     lines = [
         f"model: {{id: someone/tiny, source: {base}, dtype: float32}}",
-        "output_dir: run",
+        f"output_dir: {folder / 'run'}",
         "defaults: {adapter: {r: 2, target_modules: all-linear}, max_length: 64}",
         f"training: {{per_device_train_batch_size: 2, use_cpu: true, seed: 0, {training}}}",
         "tasks:",
