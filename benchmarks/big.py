@@ -267,6 +267,8 @@ def measure_log(folder: Path, counts: list[int]) -> Figures:
     from hf_mtl.evaluation.page.records import LOG, numbers_of
     from hf_mtl.evaluation.plots import plot_losses
     from hf_mtl.evaluation.report import Report, TaskResult, losses_by_task
+    from hf_mtl.evaluation.thinning import thin_log
+    from hf_mtl.training.state_file import save_state
 
     figures: Figures = {}
     tasks = 300
@@ -285,11 +287,11 @@ def measure_log(folder: Path, counts: list[int]) -> Figures:
             )
             Report(results=results, model={}).save(output / "report.json")
         with lap(own, "log_json_seconds"):
-            LOG.write(output, numbers_of(log))
+            LOG.write(output, (numbers for entry in thin_log(log) for numbers in numbers_of([entry])))
         with lap(own, "losses_png_seconds"):
             plot_losses(log, names, output / "losses.png")
         with lap(own, "trainer_state_seconds"):
-            TrainerState(log_history=log).save_to_json(str(output / "trainer_state.json"))
+            save_state(TrainerState(log_history=log), output / "trainer_state.json")
         del log
         with lap(own, "page_seconds"):
             write_page(collect_story(output), output / "page")

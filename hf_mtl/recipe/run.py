@@ -32,6 +32,7 @@ from hf_mtl.evaluation.page import (
     REPORT_FILE,
     numbers_of,
 )
+from hf_mtl.evaluation.thinning import thin_log
 from hf_mtl.export import MANIFEST_FILE, Manifest, load_suite
 from hf_mtl.export.cards import data_of
 from hf_mtl.models import RoutedModel, load_base, load_processor
@@ -240,7 +241,8 @@ def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
 
 def _save_log(folder: Path, trainer: MultiTaskTrainer) -> None:
     # Entry by entry: of many tasks and rounds the log alone fills the memory.
-    LOG.write(folder, (numbers for entry in trainer.state.log_history for numbers in numbers_of([entry])))
+    log = thin_log(trainer.state.log_history)
+    LOG.write(folder, (numbers for entry in log for numbers in numbers_of([entry])))
     INCIDENTS.write(folder, trainer.containment.incidents)
 
 

@@ -16,11 +16,11 @@ from hf_mtl.evaluation.figure_keys import figures_by_task
 from hf_mtl.evaluation.page import collect_story, write_page
 from hf_mtl.evaluation.page.records import LOG, numbers_of
 from hf_mtl.evaluation.report import own_figures
-from hf_mtl.evaluation.thinning import MOST_POINTS, thin
+from hf_mtl.evaluation.thinning import MOST_POINTS, thin, thin_log
 from hf_mtl.training.state_file import save_state
 
 
-@given(st.lists(st.floats(), max_size=80), st.integers(4, 20))
+@given(st.lists(st.floats(), max_size=80), st.integers(5, 20))
 @settings(max_examples=200, deadline=None)
 def test_what_is_kept(values: list[float], most: int) -> None:
     points = [*enumerate(values)]
@@ -29,7 +29,7 @@ def test_what_is_kept(values: list[float], most: int) -> None:
     if len(points) <= most:
         assert repr(kept) == repr(tuple(points))
         return
-    assert len(kept) <= most + (most - 2) // 2  # a third point where a stretch has values that are no numbers
+    assert len(kept) <= most and repr(thin(kept, most)) == repr(kept)
     assert [step for step, _ in kept] == sorted({step for step, _ in kept})
     assert kept[0][0] == 0 and kept[-1][0] == len(points) - 1
     finite = [value for value in values if math.isfinite(value)]
@@ -58,6 +58,20 @@ def test_a_long_log_is_a_small_page(tmp_path: Path) -> None:
     page = write_page(story, tmp_path / "page")
     assert page.stat().st_size < 1_000_000
     assert (tmp_path / "page" / "story.json").stat().st_size < 500_000
+
+
+def test_the_curves_of_a_thinned_log_are_those_of_the_whole_one(tmp_path: Path) -> None:
+    log = _log(3, 2000)
+    log[700]["task 1/loss"] = math.inf
+    log.insert(100, {"step": 100, "eval_task 0/accuracy": 0.5})
+    assert thin_log(log) is log
+    thinned = thin_log(log, most=1000)
+    assert len(thinned) == len(log) and sum(map(len, thinned)) < 6000
+    for folder, entries in (("whole", log), ("thinned", thinned)):
+        (tmp_path / folder).mkdir()
+        LOG.write(tmp_path / folder, entries)
+    whole, thin_one = (collect_story(tmp_path / name) for name in ("whole", "thinned"))
+    assert repr(whole.losses) == repr(thin_one.losses) and whole.tasks == thin_one.tasks
 
 
 def test_a_log_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
