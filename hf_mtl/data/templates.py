@@ -49,11 +49,12 @@ class PromptCompletion:
     Args:
         prompt: For example `"Review: {text}\nSentiment:"`.
         completion: For example `" {label}"`.
-        engine: `"format"` for format strings with `{field}`, `"jinja"` for Jinja templates with `{{ field }}`, which
-            run in a sandbox.
+        engine: `"format"` for format strings with `{field}`, `{row[key]}`, `{words[0]}` and `{score:.2f}`; `"jinja"`
+            for Jinja templates with `{{ field }}`. Both see plain data, never attributes or methods, and are limited.
 
     Raises:
-        ConfigError: If a pattern has unbalanced braces or unnamed fields, or there is no such engine.
+        ConfigError: If a pattern has unbalanced braces or unnamed fields, asks for attributes, or there is no such
+            engine.
     """
 
     prompt: str
@@ -65,13 +66,20 @@ class PromptCompletion:
             raise ConfigError(
                 f"there is no template engine {self.engine!r}; choose one of {listing(ENGINES)}."
             )
-        for pattern in (self.prompt, self.completion):
-            for name in pattern_fields(pattern, self.engine):
-                if not name.isidentifier():
-                    raise ConfigError(
-                        f"The template {pattern!r} has the field {{{name}}}; name a column, as in {{text}} "
-                        f"(write {{{{ and }}}} for literal braces)."
-                    )
+        if problems := [*self._problems(self.prompt), *self._problems(self.completion)]:
+            raise ConfigError(problems)
+
+    def _problems(self, pattern: str) -> list[str]:
+        try:
+            names = pattern_fields(pattern, self.engine)
+        except ConfigError as error:
+            return list(error.problems)
+        return [
+            f"The template {pattern!r} has the field {{{name}}}; name a column, as in {{text}} (write {{{{ and }}}} "
+            f"for literal braces)."
+            for name in names
+            if not name.isidentifier()
+        ]
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -98,7 +106,13 @@ class PromptCompletion:
                 f"Labels can be ranked when the completion has exactly one field; {self.completion!r} has "
                 f"{len(fields)}."
             )
-        return fill_pattern(self.completion, {fields[0]: label}, self.engine)
+        try:
+            return fill_pattern(self.completion, {fields[0]: label}, self.engine)
+        except DataError as error:
+            raise ConfigError(
+                f"Labels can be ranked when the completion's field {fields[0]!r} is the label itself; "
+                f"{self.completion!r} reads something else of it: {error}"
+            ) from error
 
     def prompt_ending(self) -> str:
         """Return the text that every prompt ends with; a letter where it ends with a column's value."""

@@ -37,7 +37,7 @@ def example_prompt(task: TaskFacts) -> str:
     if pattern is None:
         return _PLACEHOLDER
     jinja = (task.template or {}).get("engine") == "jinja"
-    place = re.compile(r"\{\{\s*(\w+)[^}]*\}\}" if jinja else r"\{(\w+)\}")
+    place = re.compile(r"\{\{\s*(\w+)[^}]*\}\}" if jinja else r"\{(\w+)[^{}]*\}")
     row = task.samples[0] if task.samples else {}
     filled = place.sub(lambda found: row.get(found[1], "..."), pattern)
     return filled if jinja else filled.replace("{{", "{").replace("}}", "}")
@@ -68,7 +68,7 @@ def _part(task: TaskFacts, role: str, otherwise: str = _PLACEHOLDER) -> str:
     row = task.samples[0] if task.samples else {}
     column = task.columns.get(role, role)
     if "{" in column:
-        return re.sub(r"\{(\w+)\}", lambda found: row.get(found[1], "..."), column)
+        return re.sub(r"\{(\w+)[^{}]*\}", lambda found: row.get(found[1], "..."), column)
     return row.get(column) or otherwise
 
 
