@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 
 from hf_mtl.data.conversation import Conversation, Message
+from hf_mtl.data.plain_data import plain
 from hf_mtl.errors import ConfigError, DataError, listing
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["ChatTemplate", "option_problem"]
 
 # What jinja raises, and what a template's expressions do where a message is not what they expect.
-_REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
+_REFUSALS = (
+    TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
+    SyntaxError,
+)  # fmt: skip
 _MARKS = re.compile(r"{%[-+]?\s*generation\s*[-+]?%}")
 _OURS = (
     "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "max_length", "padding",
@@ -103,14 +107,19 @@ class ChatTemplate:
         """
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        from hf_mtl.data.template_chat import check_constants
+
         special = dict(self.tokenizer.special_tokens_map)
+        self.text(conversation.messages, conversation.tools, prompt=False)  # within the limits
         with self._refusing(conversation.messages):
+            source = self.tokenizer.get_chat_template(self.source, conversation.tools)
+            check_constants(source)
             rendered: Any = render_jinja_template(  # Any: its annotation is not what it returns
                 [[self._present(message) for message in conversation.messages]],
-                tools=conversation.tools,
-                chat_template=self.tokenizer.get_chat_template(self.source, conversation.tools),
+                tools=plain(conversation.tools),  # type: ignore[arg-type]  # a list
+                chat_template=source,
                 return_assistant_tokens_mask=True,
-                **(special | dict(self.options)),
+                **(special | self._plain_options),
             )
         (text,), (spans,) = rendered
         return text, [(start, end) for start, end in spans]
@@ -161,12 +170,39 @@ class ChatTemplate:
     ) -> Any:  # Any: a text, or tokens and mask
         """The template on messages."""
         with self._refusing(messages):
+            return self._limited([self._message(message) for message in messages], tools, **how)
+
+    @property
+    def _plain_options(self) -> dict[str, Any]:  # Any: of plain data, whatever the template takes
+        return {name: plain(value) for name, value in self.options.items()}
+
+    def _limited(
+        self,
+        messages: Sequence[Message],
+        tools: list[Any] | None,
+        **how: Any,  # Any: as above
+    ) -> Any:  # Any: as above
+        """The template on plain data, within the limits of templates.
+
+        A tokenizer with an `apply_chat_template` of its own, in Python, is asked for what it does.
+        """
+        from transformers import PreTrainedTokenizerBase
+
+        from hf_mtl.data.template_budget import limited
+        from hf_mtl.data.template_chat import limited_tree
+
+        # Any: transformers takes a text, and hands on to Jinja what it is given
+        template: Any = self.source
+        if type(self.tokenizer).apply_chat_template is PreTrainedTokenizerBase.apply_chat_template:
+            template = limited_tree(self.tokenizer.get_chat_template(self.source, tools))
+        told, called = [plain(message) for message in messages], plain(tools)
+        with limited(told, called):
             return self.tokenizer.apply_chat_template(
-                [self._message(message) for message in messages],
-                tools=tools,
-                chat_template=self.source,
+                told,  # type: ignore[arg-type]  # plain messages are dicts
+                tools=called,  # type: ignore[arg-type]  # a list
+                chat_template=template,
                 **how,
-                **self.options,
+                **self._plain_options,
             )
 
     @contextmanager
@@ -188,7 +224,7 @@ class ChatTemplate:
 
     def _message(self, message: Message) -> Message:
         """A message in the form that this template takes."""
-        fitted = dict(message)
+        fitted: Message = {key: plain(value) for key, value in message.items()}
         if fitted["content"] is None and self._wants_text:
             fitted["content"] = ""
         if self._escapes_arguments and fitted.get("tool_calls"):
@@ -221,11 +257,7 @@ class ChatTemplate:
             {"role": "user", "content": "a"},
             {"role": "assistant", "content": content, "tool_calls": [call]},
         ]
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages, tokenize=False, chat_template=self.source, **self.options
-            )
-        )
+        return str(self._limited(messages, None, tokenize=False))
 
 
 def _with(messages: Sequence[Message], number: int, message: Message) -> list[Message]:
