@@ -55,8 +55,8 @@ def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
 
 def _rendered(pattern: str, row: Row) -> str:
     """A Jinja template on a row."""
-    from hf_mtl.data.template_budget import limited
-    from hf_mtl.data.template_sandbox import FAILURES, compiled
+    from hf_mtl.data.template_budget import FAILURES, limited
+    from hf_mtl.data.template_sandbox import compiled
 
     template, fields = compiled(pattern)
     values = {field: plain(row[field]) for field in fields}

@@ -12,10 +12,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from jinja2 import TemplateRuntimeError
+from jinja2 import TemplateError, TemplateRuntimeError
 from jinja2.utils import Namespace
 
-__all__ = ["ITEM", "STEP", "TemplateLimitError", "charge", "length_of", "limited", "size_of"]
+__all__ = ["FAILURES", "ITEM", "STEP", "TemplateLimitError", "charge", "length_of", "limited", "size_of"]
+
+FAILURES: Final = (
+    TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
+    AssertionError, SyntaxError,
+)  # fmt: skip
+"""What Jinja raises on a template, and what a template's expressions raise on a row."""
 
 ITEM: Final = 10  # units of an item of a list, which is a reference and mostly an object
 STEP: Final = 10  # units of a part of a template, each time it is evaluated

@@ -13,7 +13,7 @@ from types import MethodType
 from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template, TemplateSyntaxError
-from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from jinja2.meta import find_undeclared_variables
@@ -22,19 +22,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Namespace
 
 from hf_mtl.data.plain_data import Placeholder
-from hf_mtl.data.template_budget import ITEM, charge, size_of
+from hf_mtl.data.template_budget import FAILURES, ITEM, charge, size_of
 from hf_mtl.data.template_guards import GUARDS
 from hf_mtl.data.template_rewriting import rewritten
 from hf_mtl.data.template_rules import EXTRA_FILTERS, FILTERS, METHODS, TESTS, problems_of
 from hf_mtl.errors import ConfigError, DataError, listing
 
-__all__ = ["FAILURES", "CompiledTemplate", "compiled"]
-
-FAILURES: Final = (
-    TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
-    AssertionError, SyntaxError,
-)  # fmt: skip
-"""What Jinja raises on a template, and what a template's expressions raise on a row."""
+__all__ = ["CompiledTemplate", "compiled"]
 
 _MOST_CHARACTERS: Final = 1_000_000
 _MOST_TOKENS: Final = 10_000
