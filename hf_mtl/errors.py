@@ -27,6 +27,7 @@ __all__ = [
     "RoutingError",
     "SavedAdapterError",
     "TrainingError",
+    "WriteError",
     "did_you_mean",
     "listing",
 ]
@@ -100,6 +101,36 @@ class CheckpointDamagedError(CheckpointError):
 
 class CheckpointWriteError(CheckpointError):
     """A checkpoint that could not be written; everything that was there before is still there."""
+
+
+class WriteError(HfMtlError):
+    """A file that could not be written; what was there before is still there.
+
+    Args:
+        file: The file.
+        reason: Why, as a sentence.
+        action: What to do, as a sentence.
+        notes: What is finished and usable all the same.
+    """
+
+    def __init__(self, file: str, reason: str, action: str, notes: Sequence[str] = ()) -> None:
+        self.file, self.reason, self.action, self.notes = file, reason, action, tuple(notes)
+        super().__init__(" ".join([f"{file} could not be written: {reason}", *self.notes, action]))
+
+    def with_notes(self, *notes: str) -> WriteError:
+        """The same error, which also says what is finished."""
+        return WriteError(self.file, self.reason, self.action, (*self.notes, *notes))
+
+    @classmethod
+    def of(cls, errors: Sequence[WriteError]) -> WriteError:
+        """Several errors as one: those of one reason are named together, and reason and action are the first one's."""
+        first, *others = errors
+        if not others:
+            return first
+        same = [error.file for error in others if error.reason == first.reason]
+        also = [f"Nor could {', '.join(same)}, for the same reason."] if same else []
+        also += [f"{error.file}: {error.reason}" for error in others if error.reason != first.reason]
+        return cls(first.file, first.reason, first.action, [*first.notes, *also])
 
 
 class HubError(HfMtlError):

@@ -38,8 +38,11 @@ def preview(
     if html is not None:
         expect_file(html, "--html", makes_folder=True)
     be_quiet()
+    from hf_mtl.files import check_target
     from hf_mtl.recipe import load_recipe, preview_recipe
 
+    if html is not None:
+        check_target(html, named_by="--html", makes_folder=True)
     previews = preview_recipe(load_recipe(recipe, settings or ()), task or (), rows=rows)
     if html is None:
         from hf_mtl.cli.preview_text import print_previews

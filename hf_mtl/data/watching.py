@@ -24,10 +24,11 @@ def watched(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
     if size < _LONG or not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
         yield from lines
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    from hf_mtl.terminal import Terminal
+
+    with Progress(console=Terminal(stderr=True), transient=True) as bar:
         task, done = bar.add_task(f"Reading {path.name}", total=size), 0
         for number, line in enumerate(lines):
             done += len(line)

@@ -21,6 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.evaluation.page.comparison import Change, delta_p, relative_change
+from hf_mtl.files import write_text
 
 __all__ = ["ALONE", "COMPARISON_FILE", "Comparison", "Estimate", "Variant"]
 
@@ -136,7 +137,7 @@ class Comparison:
     def save(self, path: str | Path) -> None:
         """Write it as JSON."""
         content = {"format_version": FORMAT_VERSION, **json.loads(_adapter().dump_json(self))}
-        Path(path).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:

@@ -7,14 +7,16 @@ per character.
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from hf_mtl.errors import listing
+from hf_mtl.files import SeveralWrites, write_bytes
 from hf_mtl.notices import logger_of
 
 if TYPE_CHECKING:
@@ -38,8 +40,16 @@ def save_pngs(figures: Mapping[str | Path, Figure]) -> None:
 
     Args:
         figures: By the path of the file.
+
+    Raises:
+        WriteError: If one could not be written; the others are, and an older picture of its name is deleted.
     """
-    unknown = {path: _save(figure, path) for path, figure in figures.items()}
+    writes, unknown = SeveralWrites(), {}
+    for path, figure in figures.items():
+        picture = io.BytesIO()
+        unknown[path] = _draw(figure, picture)
+        with writes.one(Path(path)):
+            write_bytes(path, picture.getvalue(), durable=False)
     letters = sorted(set().union(*unknown.values()) - _named)
     if letters:
         _named.update(letters)
@@ -48,16 +58,17 @@ def save_pngs(figures: Mapping[str | Path, Figure]) -> None:
             "Noto Sans CJK, and draw the picture again.",
             listing(Path(path).name for path, own in unknown.items() if own), "".join(letters[:10]), BOX,
         )  # fmt: skip
+    writes.check()
 
 
-def _save(figure: Figure, path: str | Path) -> set[str]:
-    """Write a figure; returns the characters that are boxes in it."""
+def _draw(figure: Figure, picture: BinaryIO) -> set[str]:
+    """Draw a figure as a PNG; returns the characters that are boxes in it."""
     from matplotlib.text import Text
 
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
     unknown = _take_fonts(texts)
     if not unknown:
-        figure.savefig(path, format="png")
+        figure.savefig(picture, format="png")
         return unknown
     words = {text: text.get_text() for text in texts}
     ticks = {axis: [label.get_text() for label in axis.get_ticklabels()] for axis in _named_axes(figure)}
@@ -66,7 +77,7 @@ def _save(figure: Figure, path: str | Path) -> set[str]:
         axis.set_ticklabels([boxes[label] for label in labels])
     for text, label in words.items():
         text.set_text(boxes[label])
-    figure.savefig(path, format="png")
+    figure.savefig(picture, format="png")
     for axis, labels in ticks.items():
         axis.set_ticklabels(labels)
     for text, label in words.items():

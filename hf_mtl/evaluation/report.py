@@ -21,6 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from hf_mtl.errors import CheckpointError
 from hf_mtl.evaluation.generated import GeneratedSample
 from hf_mtl.evaluation.thinning import thin
+from hf_mtl.files import write_text
 
 if TYPE_CHECKING:
     from hf_mtl.tasks import Task, TaskSuite
@@ -123,7 +124,7 @@ class Report:
         """Write the report as JSON."""
         content = {"format_version": FORMAT_VERSION, **json.loads(_adapter().dump_json(self))}
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Report:

@@ -12,6 +12,7 @@ from peft import PeftConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hf_mtl.files import make_folder, writing
 from hf_mtl.models.saved import CONFIG_FILE, WEIGHTS_FILE
 
 __all__ = ["write_adapter_folder"]
@@ -29,17 +30,22 @@ def write_adapter_folder(
         config: The adapter's config with its targets resolved.
         parameters: The weights, keyed as in PEFT's files.
         base: What the adapter calls its base: its Hub id, or else the folder that it was loaded from.
+
+    Raises:
+        WriteError: If a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     config = copy.deepcopy(config)
     config.inference_mode = True
     config.base_model_name_or_path = base
-    config.save_pretrained(str(folder))
-    _sort_targets(folder / CONFIG_FILE)
+    with writing(folder / CONFIG_FILE):
+        config.save_pretrained(str(folder))
+        _sort_targets(folder / CONFIG_FILE)
     tensors = {key: parameter.detach().cpu().clone().contiguous() for key, parameter in parameters.items()}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    # safetensors makes files that only their owner reads; the config beside it has the mode that the umask gives.
-    (folder / WEIGHTS_FILE).chmod(stat.S_IMODE((folder / CONFIG_FILE).stat().st_mode))
+    with writing(folder / WEIGHTS_FILE):
+        save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        # safetensors makes files that only their owner reads; the config beside it has the mode that the umask gives.
+        (folder / WEIGHTS_FILE).chmod(stat.S_IMODE((folder / CONFIG_FILE).stat().st_mode))
 
 
 def _sort_targets(file: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+from hf_mtl.files import remove_file, writing
 from hf_mtl.models import RoutedModel, base_end_ids
 from hf_mtl.models.saved import GENERATION_FILE
 from hf_mtl.tasks import Processor
@@ -29,16 +30,18 @@ def write_generation_config(
     """
     ends = model.ends.get(route, ())
     if not ends:
-        (folder / GENERATION_FILE).unlink(missing_ok=True)
+        remove_file(folder / GENERATION_FILE)
         return
     tokenizer = processor if isinstance(processor, PreTrainedTokenizerBase) else None
     own = None if tokenizer is None else tokenizer.eos_token_id
     ids = [*(end.id for end in ends), *([] if own is None else [own]), *base_end_ids(model.base)]
     base = model.base.generation_config
     pad = tokenizer.pad_token_id if tokenizer is not None else base.pad_token_id
-    GenerationConfig(
+    config = GenerationConfig(
         eos_token_id=list(dict.fromkeys(ids)),
         pad_token_id=ids[0] if pad is None else pad,
         bos_token_id=base.bos_token_id,
         decoder_start_token_id=base.decoder_start_token_id,
-    ).save_pretrained(folder)
+    )
+    with writing(folder / GENERATION_FILE):
+        config.save_pretrained(folder)

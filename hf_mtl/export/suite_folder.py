@@ -9,9 +9,9 @@ from types import MappingProxyType
 from hf_mtl.errors import listing
 from hf_mtl.export.adapter_folder import write_adapter_folder
 from hf_mtl.export.generation_file import write_generation_config
-from hf_mtl.files import folder_names
+from hf_mtl.files import folder_names, staged, writing
 from hf_mtl.models import RoutedModel
-from hf_mtl.models.saved import HeadRecord, Manifest
+from hf_mtl.models.saved import GENERATION_FILE, HeadRecord, Manifest
 from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Processor, Task, TaskForm
 
@@ -28,7 +28,7 @@ def save_suite(
     processor: Processor | None,
     tasks: Mapping[str, Task] = MappingProxyType({}),
 ) -> Manifest:
-    """Write every route as a PEFT folder, then the manifest.
+    """Write every route as a PEFT folder, and the manifest: all of them, or none.
 
     A route that is a stack of LoRAs is folded into one. A stack that does not fold is logged, and its adapters are
     written one by one.
@@ -42,6 +42,9 @@ def save_suite(
 
     Returns:
         The manifest that was written.
+
+    Raises:
+        WriteError: If a file cannot be written. The adapters that were in the folder before are still there.
     """
     base = model.identity.hub_id or model.base.name_or_path or None
     if base is None:
@@ -50,22 +53,22 @@ def save_suite(
             "kept, or pass hub_id=... to load_base."
         )
     folders = folder_names(_that_fold(model, names if names is not None else model.adapter_names))
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, place in folders.items():
-        config, parameters = model.folded(name)
-        write_adapter_folder(folder / place, config, parameters, base=base)
-        if processor is not None:
-            processor.save_pretrained(str(folder / place))
-        write_generation_config(folder / place, model, name, processor)
     heads = {name: head for name in folders if (head := head_record(model, name)) is not None}
     forms = {name: form for name, form in model.forms.items() if name in folders}
     forms |= {
         name: TaskForm.of(tasks[name], ends=model.ends.get(name, ())) for name in folders if name in tasks
     }
     manifest = Manifest(model.identity, folders, heads, forms)
-    for name, place in folders.items():
-        manifest.of_one(name).save(folder / place)
-    manifest.save(folder)
+    with staged(folder, gone=[f"{place}/{GENERATION_FILE}" for place in folders.values()]) as new:
+        for name, place in folders.items():
+            config, parameters = model.folded(name)
+            write_adapter_folder(new / place, config, parameters, base=base)
+            if processor is not None:
+                with writing(new / place):
+                    processor.save_pretrained(str(new / place))
+            write_generation_config(new / place, model, name, processor)
+            manifest.of_one(name).save(new / place)
+        manifest.save(new)
     return manifest
 
 

@@ -18,6 +18,7 @@ from hf_mtl import __version__
 from hf_mtl.errors import ConfigError
 from hf_mtl.evaluation import ALONE, COMPARISON_FILE, Comparison, Report, Variant, comparison_table
 from hf_mtl.evaluation.page import REPORT_FILE, SINGLE
+from hf_mtl.files import SeveralWrites, make_folder, noting
 from hf_mtl.recipe.loading import load_recipe
 from hf_mtl.recipe.run import say_what_is_left_out, train_recipe
 from hf_mtl.recipe.schema import Recipe
@@ -78,6 +79,7 @@ def compare_recipe(
 
     Raises:
         ConfigError: The recipe or a variant is wrong; all of them are read before the first is trained.
+        WriteError: A file cannot be written; it says which runs are whole.
     """
     console = console or Terminal()
     seeds = tuple(dict.fromkeys(seeds))
@@ -86,14 +88,24 @@ def compare_recipe(
     runs = list(_runs(path, base, overrides, seeds, folder, smoke=smoke))
     reports: dict[tuple[str, int], Report] = {}
     say_what_is_left_out(console)
+    make_folder(folder)
     for number, run in enumerate(runs, start=1):
         console.rule(plain(f"{run.variant}, seed {run.seed} ({number} of {len(runs)})"))
-        reports[run.variant, run.seed] = _report(run, console)
+        with noting(
+            f"{number - 1} of {len(runs)} runs are whole in {folder / 'runs'}; the same command goes on."
+        ):
+            reports[run.variant, run.seed] = _report(run, console)
     comparison = _comparison(path.parent.name or path.stem, runs, reports, seeds)
-    comparison.save(folder / COMPARISON_FILE)
-    for run in runs:  # so that the page of each run shows it against the tasks alone
-        SINGLE.write(run.folder, _figures(reports[ALONE, run.seed]))
     console.print(comparison_table(comparison))
+    writes = SeveralWrites()
+    with writes.one(folder / COMPARISON_FILE):
+        comparison.save(folder / COMPARISON_FILE)
+    for run in runs:  # so that the page of each run shows it against the tasks alone
+        with writes.one():
+            SINGLE.write(run.folder, _figures(reports[ALONE, run.seed]))
+    writes.check(
+        f"All runs are whole in {folder / 'runs'}: the same command writes the rest without training again."
+    )
     say(console, f"comparison: {folder / COMPARISON_FILE}")
     return comparison
 

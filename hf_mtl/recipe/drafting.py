@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hf_mtl.errors import ConfigError, DataError
+from hf_mtl.files import replacing, writing
 from hf_mtl.printable import printable
 from hf_mtl.recipe.found_files import FoundTask, Source, found_tasks
 from hf_mtl.recipe.recognised import template_spec
@@ -102,15 +103,12 @@ def write_draft(draft: Draft, output: Path, *, force: bool = False) -> None:
         raise ConfigError(f"{output} exists; give another --output, or --force to write over it.")
     if not output.parent.is_dir():
         raise ConfigError(f"there is no folder {str(output.parent)!r} to write {output.name} into.")
-    tried = output.with_name(f".{output.name}.new")
-    tried.write_text(draft.text, encoding="utf-8")
-    try:
+    with replacing(output) as tried:
+        with writing(output):
+            tried.write_text(draft.text, encoding="utf-8")
         checks = check_rows(load_recipe(tried))
         if checks.problems:
             raise ConfigError(checks.problems)
-        tried.replace(output)
-    finally:
-        tried.unlink(missing_ok=True)
 
 
 def _opened(base: str) -> tuple[ConfiguredBase | None, list[str]]:

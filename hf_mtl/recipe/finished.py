@@ -13,6 +13,7 @@ from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.evaluation import Report, build_report, report_table, transfer
 from hf_mtl.evaluation.page import TRANSFER
 from hf_mtl.export import Manifest, load_suite
+from hf_mtl.files import check_target, noting
 from hf_mtl.inference import MultiTaskPipeline
 from hf_mtl.models import RoutedModel, load_processor
 from hf_mtl.models.saved import MANIFEST_FILE
@@ -83,7 +84,7 @@ class FinishedRun:
         return model.to("cuda") if torch.cuda.is_available() else model
 
     def evaluate(self, console: Console, *, transfers: bool = False) -> Report:
-        """Measure all tasks on their `eval` rows; writes `evaluation.json` into the folder and shows the table.
+        """Measure all tasks on their `eval` rows; shows the table and writes `evaluation.json` into the folder.
 
         Args:
             console: Where the table is shown.
@@ -91,7 +92,9 @@ class FinishedRun:
 
         Raises:
             ConfigError: The run's data files are gone, or it has none to measure on.
+        WriteError: A file cannot be written; the table has been shown.
         """
+        check_target(self.folder / EVALUATION_FILE, named_by="evaluate")
         run = build(load_recipe(self.folder / RECIPE_FILE))
         trainer = MultiTaskTrainer(
             self.model,
@@ -106,11 +109,13 @@ class FinishedRun:
                 f"no task of {self.folder} has eval rows; give them in {self.folder / RECIPE_FILE}."
             )
         report = build_report(run.suite, {}, figures, [], {}, model_info(trainer))
-        report.save(self.folder / EVALUATION_FILE)
+        console.print(report_table(report))
+        with noting("The adapters of the run, and the figures above, are as they were."):
+            report.save(self.folder / EVALUATION_FILE)
         if transfers:
             with console.status("Evaluating each adapter on the other tasks' rows ..."):
                 processor = load_processor(self._source)
                 found = transfer(self.model, processor, run.suite, token_budget=run.args.token_budget)
-            TRANSFER.write(self.folder, found)
-        console.print(report_table(report))
+            with noting(f"{self.folder / EVALUATION_FILE} is written."):
+                TRANSFER.write(self.folder, found)
         return report

@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from hf_mtl.errors import ConfigError
+from hf_mtl.files import write_text
 from hf_mtl.printable import printable
 from hf_mtl.recipe.checks import check
 from hf_mtl.recipe.document import FORMS, Document, KeyPath, read_document
@@ -98,9 +99,7 @@ def save_recipe(recipe: Recipe, path: str | Path) -> None:
     text = yaml.dump(
         {"format": recipe.format, **content}, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100
     )
-    Path(path).write_text(
-        f"# hf-mtl train {printable(Path(path).as_posix(), kept='')}\n{text}", encoding="utf-8"
-    )
+    write_text(path, f"# hf-mtl train {printable(Path(path).as_posix(), kept='')}\n{text}")
 
 
 def _line(problem: str) -> int:

@@ -6,6 +6,7 @@ import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
 
+from hf_mtl.files import make_folder, write_text
 from hf_mtl.printable import shown
 from hf_mtl.recipe.preview_words import counts, visible
 from hf_mtl.recipe.previewing import TaskPreview
@@ -35,6 +36,6 @@ def write_preview_page(previews: Sequence[TaskPreview], file: str | Path, *, tit
     text = importlib.resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     page = environment.from_string(text).render(previews=previews, title=title)
     path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page + "\n", encoding="utf-8")
+    make_folder(path.parent)
+    write_text(path, page + "\n", durable=False)
     return path

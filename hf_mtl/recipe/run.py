@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import peft
@@ -13,37 +13,26 @@ from rich.console import Console
 
 from hf_mtl import __version__
 from hf_mtl.data import ASSET_PREFIX, count_reasons, resolve_asset
-from hf_mtl.errors import ConfigError, TrainingError
+from hf_mtl.errors import ConfigError, TrainingError, WriteError
 from hf_mtl.evaluation import (
     NO_PICTURES,
     Report,
     build_report,
     can_draw,
     data_table,
-    plot_losses,
     report_table,
 )
 from hf_mtl.evaluation.page import (
-    COSINES_FILE,
-    INCIDENTS,
-    LOG,
-    MIXTURE,
-    RELATIONS_FILE,
     REPORT_FILE,
-    numbers_of,
 )
-from hf_mtl.evaluation.thinning import thin_log
 from hf_mtl.export import MANIFEST_FILE, Manifest, load_suite
-from hf_mtl.export.cards import data_of
+from hf_mtl.files import make_folder
 from hf_mtl.models import RoutedModel, load_base, load_processor
-from hf_mtl.recipe.card_data import DATA, RunData, may_show_rows
-from hf_mtl.recipe.card_facts import collect_facts
 from hf_mtl.recipe.factory import Run, build
-from hf_mtl.recipe.loading import RECIPE_FILE, save_recipe
+from hf_mtl.recipe.run_files import LOSSES_FILE, save_log, save_run
 from hf_mtl.recipe.schema import Recipe
 from hf_mtl.terminal import Terminal, plain, say
 from hf_mtl.training import MultiTaskTrainer, ProgressDisplay
-from hf_mtl.training.cards import draw_cards, environment
 from hf_mtl.training.checkpoints import asked_checkpoint
 from hf_mtl.training.isolation import isolation_note
 from hf_mtl.versions import plain_prefix_problem
@@ -57,8 +46,6 @@ __all__ = [
     "say_what_is_left_out",
     "train_recipe",
 ]
-
-LOSSES_FILE = "loss_curve.png"
 
 MOST_FOLDERS = 8  # named at the end; more of them would push the results off the screen
 
@@ -77,6 +64,9 @@ def run_recipe(
         console: Where progress and result are shown; None is the standard output.
         resume: The folder of a checkpoint to go on from, or `last` for the last whole one in `output_dir`.
         measure_before: Whether the tasks are measured before training too.
+
+    Raises:
+        WriteError: A file cannot be written; it says what is whole. The table of results has been shown.
     """
     console = console or Terminal()
     say_what_is_left_out(console)
@@ -95,6 +85,7 @@ def train_recipe(
     """Run a recipe as `run_recipe` does; what is left out has been said."""
     if all(spec.train is None for spec in recipe.tasks.values()):
         raise ConfigError("no task has rows to learn from: give at least one task its train file.")
+    make_folder(recipe.output_dir)
     asked = True if resume == "last" else resume
     asked_checkpoint(Path(recipe.output_dir), asked)  # before rows and weights are read
     run = build(recipe)
@@ -108,7 +99,8 @@ def train_recipe(
         trainer.train(resume_from_checkpoint=asked)
     except TrainingError:
         if trainer.is_world_process_zero():  # so that `hf-mtl report` shows what went wrong
-            _save_log(Path(recipe.output_dir), trainer)
+            with suppress(WriteError):  # the error that ends the run is the one to show
+                save_log(Path(recipe.output_dir), trainer)
         raise
     finally:
         display.close()
@@ -123,8 +115,9 @@ def train_recipe(
             report = report.with_tests(trainer.evaluate(run.tests, metric_key_prefix="test", intervals=True))
     report = report.with_skipped(trainer.skipped_rows(run.tests))
     if trainer.is_world_process_zero():
-        _save(run, trainer, report)
-        _show(run, trainer, report, console)
+        _show_figures(report, console)  # first, so that they are not lost if a file cannot be written
+        save_run(run, trainer, report)
+        _show_files(run, trainer, console)
         if run.args.push_to_hub:
             trainer.push_to_hub(create_cards=False)  # those of the recipe are there, with their pictures
     return report
@@ -220,61 +213,18 @@ def _header(trainer: MultiTaskTrainer) -> str:
     return f"{info['base']} in {info['dtype']} on {info['device']}: {tasks}, {', '.join(facts)}{note}"
 
 
-def _save(run: Run, trainer: MultiTaskTrainer, report: Report) -> None:
-    folder = Path(run.recipe.output_dir)
-    trainer.save_model(str(folder), _internal_call=True)  # it is pushed once, with the cards
-    save_recipe(run.recipe, folder / RECIPE_FILE)
-    report.save(folder / REPORT_FILE)
-    _save_log(folder, trainer)
-    MIXTURE.write(folder, trainer.plan.log.summary()["tasks"])
-    if run.args.gradient_cosines and trainer.owners.users:
-        trainer.cosines.relations().save(folder / COSINES_FILE)
-    if trainer.relations is not None:
-        trainer.relations.save(folder / RELATIONS_FILE)
-    if can_draw():
-        plot_losses(trainer.state.log_history, run.suite.names, folder / LOSSES_FILE)
-    else:
-        (folder / LOSSES_FILE).unlink(missing_ok=True)  # of an earlier run
-    DATA.write(folder, _data(run, trainer, {own.task: own.skipped for own in report.results}))
-    draw_cards(collect_facts(folder), folder, whole=False)  # the picture of all tasks is there
-
-
-def _save_log(folder: Path, trainer: MultiTaskTrainer) -> None:
-    # Entry by entry: of many tasks and rounds the log alone fills the memory.
-    log = thin_log(trainer.state.log_history)
-    LOG.write(folder, (numbers for entry in log for numbers in numbers_of([entry])))
-    INCIDENTS.write(folder, trainer.containment.incidents)
-
-
-def _data(
-    run: Run, trainer: MultiTaskTrainer, skipped: Mapping[str, Mapping[str, Mapping[str, int]]]
-) -> RunData:
-    """What the cards say of the rows, which are not at hand later."""
-    splits, tasks = trainer.splits(), run.recipe.tasks
-    return RunData(
-        {
-            name: data_of(
-                trainer.suite[name],
-                splits[name],
-                run.tests.get(name),
-                shown=may_show_rows(tasks[name]),
-                skipped=skipped[name],
-            )
-            for name in tasks
-        },
-        environment(str(trainer.args.device)),
-    )
-
-
-def _show(run: Run, trainer: MultiTaskTrainer, report: Report, console: Console) -> None:
-    folder = Path(run.recipe.output_dir)
-    manifest = Manifest.load(folder)
+def _show_figures(report: Report, console: Console) -> None:
     console.print(report_table(report))
     for result in report.results:
         for split, reasons in result.skipped.items():
             say(console, f"{result.task}, {split}: rows skipped: {count_reasons(reasons)}")
         if result.generated is not None and result.generated.problem is not None:
             say(console, f"{result.task}: {result.generated.problem}")
+
+
+def _show_files(run: Run, trainer: MultiTaskTrainer, console: Console) -> None:
+    folder = Path(run.recipe.output_dir)
+    manifest = Manifest.load(folder)
     if len(manifest.tasks) > MOST_FOLDERS:
         say(console, f"adapters: {len(manifest.tasks)} folders in {folder}, listed in its {MANIFEST_FILE}")
     for name, place in manifest.tasks.items() if len(manifest.tasks) <= MOST_FOLDERS else ():

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hf_mtl.bounds import ANY_NUMBER
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
+from hf_mtl.files import write_text
 
 __all__ = ["Relations", "Source"]
 
@@ -181,7 +182,7 @@ class Relations:
     def save(self, path: str | Path) -> None:
         """Write the relations as JSON; every number comes back to the bit."""
         text = json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Relations:

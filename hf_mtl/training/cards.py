@@ -33,6 +33,7 @@ from hf_mtl.export.cards import (
     saved_task,
     write_cards,
 )
+from hf_mtl.files import SeveralWrites, make_folder, remove_file
 from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Task, TaskForm, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
@@ -133,20 +134,29 @@ def draw_cards(facts: SuiteFacts, folder: Path, *, whole: bool = True) -> list[P
 
     Returns:
         The cards.
+
+    Raises:
+        WriteError: If a file could not be written; all the others are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    writes = SeveralWrites()
     if not can_draw():
         facts = replace(facts, tasks=tuple(replace(task, losses=()) for task in facts.tasks))
     facts.save(folder / FACTS_FILE)
     for task in facts.tasks:
         if task.folder is not None:
-            (folder / task.folder).mkdir(parents=True, exist_ok=True)
-            _draw([task], folder / task.folder / LOSS_CURVE_FILE)
+            with writes.one():
+                make_folder(folder / task.folder)
+                _draw([task], folder / task.folder / LOSS_CURVE_FILE)
     if whole:
-        _draw(facts.tasks, folder / LOSS_CURVE_FILE)
+        with writes.one():
+            _draw(facts.tasks, folder / LOSS_CURVE_FILE)
     # A base that only this machine has: until the adapters are pushed, their card says where they are here too.
     here = Places(folder.resolve().as_posix()) if facts.base.folder is not None else None
-    return write_cards(folder, here)
+    with writes.one():
+        cards = write_cards(folder, here)
+    writes.check()
+    return cards
 
 
 def say_if_without_pictures() -> None:
@@ -159,7 +169,7 @@ def _draw(tasks: Sequence[TaskFacts], path: Path) -> None:
     """Draw the losses of those tasks that have a curve; where none has one, there is no picture either."""
     tasks = [task for task in tasks if len(task.losses) > 1]
     if not tasks:
-        path.unlink(missing_ok=True)
+        remove_file(path)
         return
     names = [task.name for task in tasks]
     points = [

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel, TrainingArguments
 
 from hf_mtl.errors import ConfigError
+from hf_mtl.files import folder_problem
 from hf_mtl.models import RoutedModel
 from hf_mtl.tasks import Task, TaskSuite
 from hf_mtl.training.argument_checks import eval_problems, refused_arguments
@@ -119,6 +120,7 @@ def given_problems(
         *([] if args is None else _raised(task_arguments, args)),
         *refused_arguments(args, suite.values()),
         *_unfit_arguments(args, suite),
+        *_place_problems(args),
     ]
 
 
@@ -132,6 +134,15 @@ def _unfit_arguments(args: TrainingArguments | None, suite: TaskSuite) -> list[s
         return problems
     trained = [name for name, task in suite.items() if task.train is not None]
     return problems + (mixture_problems(args.mixture, trained) if trained else [])
+
+
+def _place_problems(args: TrainingArguments | None) -> list[str]:
+    """Why a run's files could not be written, found before rows are read and models are built."""
+    if args is None or not args.should_save:
+        return []
+    folder = args.output_dir or "."
+    problem = folder_problem(folder)
+    return [] if problem is None else [f"output_dir={folder!r}: {problem}, or give another output_dir."]
 
 
 def _raised(check: Callable[[Given], object], given: Given) -> list[str]:

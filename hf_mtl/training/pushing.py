@@ -6,18 +6,18 @@ change files that are on their way.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
 from huggingface_hub import CommitInfo
 from transformers.trainer_utils import HubStrategy, SaveStrategy
 
-from hf_mtl.errors import HfMtlError, HubError
+from hf_mtl.errors import HfMtlError, HubError, WriteError
 from hf_mtl.export import save_suite
 from hf_mtl.export.cards import CARD_FILE, FACTS_FILE, Places, refresh_cards
 from hf_mtl.export.hub import (
@@ -34,6 +34,7 @@ from hf_mtl.export.hub import (
     repo_name,
     upload_plan,
 )
+from hf_mtl.files import link_or_copy, writing
 from hf_mtl.notices import logger_of
 from hf_mtl.tasks import Processor
 from hf_mtl.training.checkpointing import CheckpointingTrainer
@@ -148,11 +149,17 @@ class PushingTrainer(CheckpointingTrainer):
         if self._jobs and not args.hub_always_push:
             return
         self.callback_handler.on_push_begin(args, self.state, self.control)
-        stage, hub, message = self._stage(), self._hub(), self._progress_message()
+        hub, message = self._hub(), self._progress_message()
         checkpoint = None
-        if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
-            checkpoint = stage / Path(checkpoint_folder).name
-            shutil.copytree(checkpoint_folder, checkpoint, copy_function=_linked)
+        try:
+            stage = self._stage()
+            if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+                checkpoint = stage / Path(checkpoint_folder).name
+                with writing(checkpoint):
+                    shutil.copytree(checkpoint_folder, checkpoint, copy_function=link_or_copy)
+        except WriteError as error:  # the checkpoint itself is whole
+            logger.warning("A push in the background was not begun, and the run goes on: %s", error)
+            return
 
         def push() -> None:
             self._push_suite(hub, stage / "suite", message, args.hub_revision)
@@ -201,12 +208,15 @@ class PushingTrainer(CheckpointingTrainer):
 
     def _stage(self) -> Path:
         """A folder of its own with the adapters as they are now, and the cards that `output_dir` has for them."""
-        stage = Path(tempfile.mkdtemp(prefix=STAGE, dir=self._run_dir))
-        suite = stage / "suite"
-        self.write_suite(suite)
-        for folder in (suite, *(path for path in suite.iterdir() if path.is_dir())):
-            for card in card_files(self._run_dir / folder.relative_to(suite)):
-                shutil.copy(card, folder)
+        with writing(self._run_dir), ExitStack() as undo:
+            stage = Path(tempfile.mkdtemp(prefix=STAGE, dir=self._run_dir))
+            undo.callback(shutil.rmtree, stage, ignore_errors=True)
+            suite = stage / "suite"
+            self.write_suite(suite)
+            for folder in (suite, *(path for path in suite.iterdir() if path.is_dir())):
+                for card in card_files(self._run_dir / folder.relative_to(suite)):
+                    shutil.copy(card, folder)
+            undo.pop_all()
         return stage
 
     def _in_background(self, stage: Path, push: Callable[[], Result]) -> Future[Result]:
@@ -236,15 +246,6 @@ def _commit_info(pushed: Pushed, message: str) -> CommitInfo:
         commit_description="",
         oid=suite.commit,
     )
-
-
-def _linked(source: str, target: str) -> str:
-    """A second name of a file that is never written to again; a copy where the file system has no such thing."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
 
 
 def _tell_failure(job: Future[None]) -> None:

@@ -7,7 +7,6 @@ temporary one.
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +24,7 @@ from transformers import (
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from hf_mtl.data import Sequence, with_raw_images
+from hf_mtl.files import scratch_folder
 from hf_mtl.models import RoutedModel, context_of, place_task
 from hf_mtl.models.probes import Finding
 from hf_mtl.tasks import Processor, Task, TaskSuite, encode_split
@@ -125,10 +125,10 @@ class TrialRuns:
         Returns:
             Where each task ends.
         """
-        with tempfile.TemporaryDirectory(prefix="hf_mtl-") as folder:
+        with scratch_folder() as folder:
             trainer = self.trainer(
                 model,
-                _quiet(self.args, folder),
+                _quiet(self.args, str(folder)),
                 [self.tasks[name] for name in names],
                 processing_class=self.processor,
                 callbacks=None,

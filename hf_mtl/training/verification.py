@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,6 +12,7 @@ from transformers import PreTrainedModel
 from hf_mtl.bounds import COUNT
 from hf_mtl.errors import ConfigError, TrainingError
 from hf_mtl.export import save_suite
+from hf_mtl.files import scratch_folder
 from hf_mtl.models import BaseIdentity, RoutedModel
 from hf_mtl.tasks import Processor, Task, TaskSuite, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
@@ -195,8 +194,7 @@ class _Comparison:
                 if rows[name].effect >= LEAST_EFFECT * tolerance:
                     break
         device = model.device
-        with tempfile.TemporaryDirectory(prefix="hf_mtl-") as text:
-            folder = Path(text)
+        with scratch_folder() as folder:
             places = save_suite(model, folder, names=own, processor=None).tasks
             return {
                 name: (

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, TypeVar, final
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hf_mtl.errors import CheckpointError, DataError
+from hf_mtl.files import replacing, write_text
 
 __all__ = [
     "COSINES_FILE",
@@ -134,22 +135,17 @@ class RecordFile(Generic[Content]):
             raise DataError(f"{self.name} cannot hold this: {error}") from error
         plain = json.loads(self._adapter.dump_json(checked))
         text = json.dumps({"format_version": FORMAT_VERSION, "content": plain}, indent=2, ensure_ascii=False)
-        (Path(folder) / self.name).write_text(text + "\n", encoding="utf-8")
+        write_text(Path(folder) / self.name, text + "\n")
 
     def _write_items(
         self, folder: Path, item: TypeAdapter[Any], content: Iterable[object]
     ) -> None:  # Any: as above
-        new = folder / f".{self.name}.new"
-        try:
-            with new.open("wb") as file:
-                file.write(b'{"format_version": %d, "content": [' % FORMAT_VERSION)
-                for number, one in enumerate(content):
-                    file.write(b",\n" if number else b"\n")
-                    file.write(item.dump_json(item.validate_python(one)))
-                file.write(b"\n]}\n")
-            new.replace(folder / self.name)
-        finally:
-            new.unlink(missing_ok=True)
+        with replacing(folder / self.name) as new, new.open("wb") as file:
+            file.write(b'{"format_version": %d, "content": [' % FORMAT_VERSION)
+            for number, one in enumerate(content):
+                file.write(b",\n" if number else b"\n")
+                file.write(item.dump_json(item.validate_python(one)))
+            file.write(b"\n]}\n")
 
     def read(self, folder: str | Path) -> Content | None:
         """Read the file; None if there is none.

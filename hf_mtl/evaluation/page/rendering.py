@@ -13,6 +13,7 @@ from hf_mtl.evaluation.page.story import RunStory
 from hf_mtl.evaluation.page.tables import tables_of
 from hf_mtl.evaluation.page.verdict import verdict
 from hf_mtl.evaluation.plots import NO_PICTURES, can_draw
+from hf_mtl.files import SeveralWrites, make_folder, write_text
 from hf_mtl.notices import logger_of
 from hf_mtl.printable import shown
 
@@ -47,8 +48,10 @@ def write_page(story: RunStory, folder: str | Path) -> Path:
     if not draws:
         logger.warning(NO_PICTURES)
     figures = pictures_of(story) if draws else {}
-    folder.mkdir(parents=True, exist_ok=True)
-    save_pngs({folder / f"{part}.png": figure for part, figure in figures.items()})
+    make_folder(folder)
+    writes = SeveralWrites()
+    with writes.one():
+        save_pngs({folder / f"{part}.png": figure for part, figure in figures.items()})
     for figure in figures.values():
         figure.set_layout_engine("none")  # the layout is found once; the second drawing keeps it
     # The only text that is not escaped: matplotlib has escaped the names in it.
@@ -73,6 +76,9 @@ def write_page(story: RunStory, folder: str | Path) -> Path:
             if own is not None
         },
     )
-    (folder / PAGE_FILE).write_text(page + "\n", encoding="utf-8")
-    story.save(folder / STORY_FILE)
+    with writes.one():
+        write_text(folder / PAGE_FILE, page + "\n", durable=False)
+    with writes.one():
+        story.save(folder / STORY_FILE)
+    writes.check("The run itself is as it was.")
     return folder / PAGE_FILE

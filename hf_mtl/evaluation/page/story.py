@@ -12,6 +12,7 @@ from pathlib import Path
 from hf_mtl.evaluation.page.comparison import Change, delta_p
 from hf_mtl.evaluation.page.records import Figures, Incident, Share
 from hf_mtl.evaluation.report import TaskResult, main_score
+from hf_mtl.files import write_text
 from hf_mtl.relations import Relations
 
 __all__ = ["Curves", "Points", "RunStory", "main_score"]
@@ -83,7 +84,7 @@ class RunStory:
             f"  {json.dumps(name)}: {json.dumps(part, ensure_ascii=False, allow_nan=False)}"
             for name, part in self.content().items()
         )
-        Path(path).write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+        write_text(path, "{\n" + ",\n".join(parts) + "\n}\n", durable=False)
 
 
 def _plain(value: object) -> object:

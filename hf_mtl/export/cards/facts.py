@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.files import write_text
 
 __all__ = [
     "FACTS_FILE",
@@ -270,7 +271,7 @@ class SuiteFacts:
     def save(self, path: str | Path) -> None:
         """Write the file."""
         text = json.dumps(self.content(), indent=1, ensure_ascii=False, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> SuiteFacts:

@@ -8,6 +8,7 @@ from hf_mtl.errors import CheckpointError
 from hf_mtl.export.cards.facts import FACTS_FILE, SuiteFacts
 from hf_mtl.export.cards.places import Places
 from hf_mtl.export.cards.rendering import suite_card, task_card
+from hf_mtl.files import SeveralWrites, make_folder, write_text
 
 __all__ = ["CARD_FILE", "card_texts", "refresh_cards", "write_cards"]
 
@@ -26,11 +27,14 @@ def write_cards(folder: str | Path, places: Places | None = None) -> list[Path]:
 
     Raises:
         CheckpointError: There is no `cards.json`, or it is of another form or names a folder outside.
+        WriteError: A card could not be written; the others are.
     """
-    texts = card_texts(folder, places)
+    texts, writes = card_texts(folder, places), SeveralWrites()
     for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        with writes.one():
+            make_folder(path.parent)
+            write_text(path, text, durable=False)
+    writes.check()
     return list(texts)
 
 

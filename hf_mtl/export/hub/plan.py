@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,7 +72,7 @@ class PushPlan:
             commits: The commit of each task's own repository, by task.
         """
         repos = {task: f"{own.place.repo}@{commits[task]}" for task, own in self.adapters.items()}
-        file = UploadFile(MANIFEST_FILE, _text(replace(self.manifest, repos=repos)))
+        file = UploadFile(MANIFEST_FILE, replace(self.manifest, repos=repos).text().encode())
         return replace(self.suite, files=(*self.suite.files, file))
 
 
@@ -128,7 +127,7 @@ def _adapter(folder: Path, manifest: Manifest | None, *, prefix: str) -> Iterato
     for path in adapter_files(folder):
         yield UploadFile(prefix + path.relative_to(folder).as_posix(), path)
     if manifest is not None:
-        yield UploadFile(prefix + MANIFEST_FILE, _text(manifest))
+        yield UploadFile(prefix + MANIFEST_FILE, manifest.text().encode())
 
 
 def _once(files: list[UploadFile] | Iterator[UploadFile]) -> tuple[UploadFile, ...]:
@@ -142,12 +141,6 @@ def _public(manifest: Manifest) -> Manifest:
         base.source if base.hub_id is None and not Path(base.source or "").expanduser().exists() else None
     )
     return replace(manifest, base=replace(base, source=source))
-
-
-def _text(manifest: Manifest) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        manifest.save(Path(folder))
-        return Path(folder, MANIFEST_FILE).read_bytes()
 
 
 def _check_whole(folder: Path, manifest: Manifest) -> None:

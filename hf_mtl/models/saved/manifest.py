@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_mtl.errors import CheckpointError, ConfigError
+from hf_mtl.files import write_text
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.models.base import BaseIdentity
@@ -85,6 +86,10 @@ class Manifest:
 
     def save(self, folder: Path) -> None:
         """Write `hf_mtl.json`; call it after everything that it names is in place."""
+        write_text(folder / MANIFEST_FILE, self.text())
+
+    def text(self) -> str:
+        """What `hf_mtl.json` holds."""
         content = {
             "format_version": FORMAT_VERSION,
             "base": asdict(self.base),
@@ -93,9 +98,7 @@ class Manifest:
             "forms": {name: form.content() for name, form in self.forms.items()},
             "repos": dict(self.repos),
         }
-        (folder / MANIFEST_FILE).write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hf_mtl.errors import CheckpointError
+from hf_mtl.files import is_forbidden, write_error
 from hf_mtl.notices import logger_of
 
 __all__ = ["LOCK_FILE", "FileLock", "RunLock"]
@@ -122,7 +123,8 @@ class RunLock:
         run_dir: The run's folder; made if it is not there.
 
     Raises:
-        CheckpointError: On entering, if another run has the folder, or it cannot be written.
+        CheckpointError: On entering, if another run has the folder, or this user may not write there.
+        WriteError: On entering, if it cannot be written for another reason.
 
     Example:
         >>> import tempfile
@@ -149,6 +151,8 @@ class RunLock:
             self._lock.write(_this_process())
         except OSError as error:
             self._let_go()
+            if not is_forbidden(error):
+                raise write_error(file, error) from error
             raise CheckpointError(
                 f"{file}: the run's folder must be writable, found: {error.strerror}. Give another output_dir, or "
                 f"the permission to write there."

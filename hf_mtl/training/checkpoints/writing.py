@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from hf_mtl import __version__
-from hf_mtl.errors import CheckpointError, CheckpointWriteError, listing
+from hf_mtl.errors import CheckpointError, CheckpointWriteError, WriteError, listing
 from hf_mtl.notices import logger_of
 from hf_mtl.training.checkpoints.exact_json import dumps
 from hf_mtl.training.checkpoints.faults import unwritten
@@ -81,9 +81,10 @@ def write_checkpoint(
             _flush(partial)
             lock.write(Index.of(partial, hf_mtl_version=__version__).text())
             _put_in_place(partial, folder)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, WriteError) as error:
             needed += _size(partial, without={*files, *texts})
-            raise unwritten(folder, error, needed=needed, left=_removed(partial)) from error
+            cause = error.__cause__ if isinstance(error, WriteError) and error.__cause__ else error
+            raise unwritten(folder, cause, needed=needed, left=_removed(partial)) from cause
 
 
 def _check_names(stems: Iterable[str], names: list[str]) -> None:
