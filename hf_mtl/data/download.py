@@ -133,7 +133,7 @@ def _fetch_with_retries(url: str, part: Path) -> None:
             _fetch(url, part)
             return
         except (OSError, http.client.HTTPException) as error:
-            if is_full(error) or is_forbidden(error):  # of the disk, and not of the network
+            if _is_of_the_disk(error):
                 raise write_error(part, error) from error
             failures = failures + 1 if _size(part) <= before else 1
             if not _is_worth_retrying(error) or failures > len(_BACKOFF_S):
@@ -142,6 +142,11 @@ def _fetch_with_retries(url: str, part: Path) -> None:
                     "call goes on from there. Check the network and the proxy, then try again."
                 ) from error
         time.sleep(_BACKOFF_S[failures - 1])
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether the file could not be written; what the network says comes wrapped."""
+    return not isinstance(error, urllib.error.URLError) and (is_full(error) or is_forbidden(error))
 
 
 def _is_worth_retrying(error: Exception) -> bool:

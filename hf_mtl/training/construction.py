@@ -7,6 +7,7 @@ also where it can be iterated over.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel, TrainingArguments
 
 from hf_mtl.errors import ConfigError
-from hf_mtl.files import folder_problem
+from hf_mtl.files import folder_problem, make_folder
 from hf_mtl.models import RoutedModel
 from hf_mtl.tasks import Task, TaskSuite
 from hf_mtl.training.argument_checks import eval_problems, refused_arguments
@@ -31,6 +32,7 @@ __all__ = [
     "arguments_elsewhere",
     "given_problems",
     "refuse_stock",
+    "run_arguments",
     "split_third",
     "stock_model",
     "suite_of",
@@ -138,7 +140,7 @@ def _unfit_arguments(args: TrainingArguments | None, suite: TaskSuite) -> list[s
 
 def _place_problems(args: TrainingArguments | None) -> list[str]:
     """Why a run's files could not be written, found before rows are read and models are built."""
-    if args is None or not args.should_save:
+    if not isinstance(args, TrainingArguments) or not args.should_save:
         return []
     folder = args.output_dir or "."
     problem = folder_problem(folder)
@@ -213,6 +215,19 @@ def refuse_stock(given: Mapping[str, object]) -> list[str]:
         for name, treatment in PARAMETERS.items()
         if isinstance(treatment, Refused) and name in chosen
     ]
+
+
+def run_arguments(args: TrainingArguments | None) -> MultiTaskTrainingArguments:
+    """The arguments of a run that begins: a copy, for a run may change its own. The run's folder is made.
+
+    Raises:
+        ConfigError: If it is something else.
+        WriteError: If the folder cannot be made.
+    """
+    own = copy.copy(task_arguments(args))
+    if own.should_save:
+        make_folder(own.output_dir or ".")
+    return own
 
 
 def task_arguments(args: TrainingArguments | None) -> MultiTaskTrainingArguments:

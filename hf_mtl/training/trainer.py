@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,10 +34,10 @@ from hf_mtl.training.construction import (
     Collator,
     arguments_elsewhere,
     given_problems,
+    run_arguments,
     split_third,
     stock_model,
     suite_of,
-    task_arguments,
     task_model,
     with_lengths,
     without_defaults,
@@ -156,7 +155,7 @@ class MultiTaskTrainer(LoopingTrainer):
             given = without_defaults({"processing_class": processing_class, **stock, **shared})
             super().__init__(stock_model(model), args, **given)
             return
-        args = copy.copy(task_arguments(args))
+        args = run_arguments(args)
         self.suite = with_lengths(suite, args)
         base = task_model(model)
         processor = processing_class or processor_of(base)

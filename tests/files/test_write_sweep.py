@@ -30,6 +30,7 @@ TRAIN = (
 )
 VERBS: dict[str, Sequence[str]] = {
     "train": (*TRAIN, "training.max_steps=1"),
+    "train anew": (*TRAIN, "training.max_steps=1", "--output-dir", "runs/new"),
     "evaluate": ("evaluate", RUN, "--transfer"),
     "report": ("report", RUN),
     "relations": ("relations", RUN),
