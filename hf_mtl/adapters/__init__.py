@@ -24,7 +24,7 @@ from hf_mtl.adapters.frozen import (
     renew_casts,
 )
 from hf_mtl.adapters.lora import LoraUpdate
-from hf_mtl.adapters.plan import KINDS, plan_adapter
+from hf_mtl.adapters.plan import KINDS, check_limits, plan_adapter
 from hf_mtl.adapters.prefix import Prefix
 from hf_mtl.adapters.prompt import Prompt
 from hf_mtl.adapters.quantised import keep_trainable, quantisation_scales, quantised_layers
@@ -61,6 +61,7 @@ __all__ = [
     "VirtualTokens",
     "add_closeness",
     "autocast_dtype",
+    "check_limits",
     "closeness",
     "current_pass",
     "forget_casts",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from peft import PeftConfig, PeftType
 from torch import nn
 
+from hf_mtl.adapter_limits import limit_problems
 from hf_mtl.adapters.ia3 import plan_ia3
 from hf_mtl.adapters.lora import plan_lora
 from hf_mtl.adapters.prefix import plan_prefix
@@ -17,7 +18,7 @@ from hf_mtl.adapters.update import AdapterPlan
 from hf_mtl.errors import ConfigError
 from hf_mtl.setting_bounds import adapter_problems
 
-__all__ = ["KINDS", "plan_adapter"]
+__all__ = ["KINDS", "check_limits", "plan_adapter"]
 
 KINDS: Mapping[PeftType, Callable[[nn.Module, PeftConfig, int], AdapterPlan]] = MappingProxyType(
     {
@@ -27,6 +28,18 @@ KINDS: Mapping[PeftType, Callable[[nn.Module, PeftConfig, int], AdapterPlan]] = 
         PeftType.PROMPT_TUNING: plan_prompt,
     }
 )
+
+
+def check_limits(config: PeftConfig) -> None:
+    """Refuse a config that asks for more than any base can use, before PEFT makes or matches anything by it.
+
+    Raises:
+        ConfigError: With all that is too large or takes too long.
+    """
+    kind = type(config).__name__
+    problems = [f"{kind}: {name}: {problem}" for name, problem in limit_problems(vars(config))]
+    if problems:
+        raise ConfigError(problems)
 
 
 def plan_adapter(base: nn.Module, config: PeftConfig, *, seed: int) -> AdapterPlan:
@@ -40,6 +53,7 @@ def plan_adapter(base: nn.Module, config: PeftConfig, *, seed: int) -> AdapterPl
     Raises:
         ConfigError: If the kind or one of its options is not supported, or no layer matches.
     """
+    check_limits(config)
     kind = KINDS.get(PeftType(config.peft_type)) if config.peft_type else None
     if kind is None:
         name = PeftType(config.peft_type).value if config.peft_type else None

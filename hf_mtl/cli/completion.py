@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from hf_mtl.bounded_json import read_json
 from hf_mtl.cli.shipped import shipped_recipes
 from hf_mtl.errors import HfMtlError
 
@@ -37,8 +37,7 @@ def run_tasks(ctx: Any, incomplete: str) -> list[str]:  # Any: as above
     """The tasks of the run that stands before on the command line."""
     folder = _first(ctx, "run")
     try:
-        text = "{}" if folder is None else Path(folder, _MANIFEST_FILE).read_text(encoding="utf-8")
-        tasks = json.loads(text).get("tasks")
+        tasks = {} if folder is None else read_json(Path(folder, _MANIFEST_FILE)).get("tasks")
     except (OSError, ValueError, AttributeError):
         return []
     return _fitting(tasks, incomplete) if isinstance(tasks, dict) else []

@@ -18,6 +18,7 @@ from typing import Final
 
 from filelock import FileLock
 
+from hf_mtl.bounded_json import read_json
 from hf_mtl.data.archives import extract
 from hf_mtl.data.catalogue import ASSETS, Asset, PackageFile
 from hf_mtl.data.download import PublishedFile, download, locate, shown
@@ -109,7 +110,7 @@ def asset_problem(name: str) -> str | None:
 def _is_whole(folder: Path) -> bool:
     # The folder is renamed into place with this file in it, so the file stands for all of them.
     try:
-        found: object = json.loads((folder / BASE_FILE).read_text(encoding="utf-8")).get("format_version")
+        found: object = read_json(folder / BASE_FILE).get("format_version")
     except (FileNotFoundError, ValueError):
         return False
     return found == _FORMAT_VERSION

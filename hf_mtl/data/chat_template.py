@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
+from hf_mtl.bounded_json import parse_json
 from hf_mtl.data.conversation import Conversation, Message
 from hf_mtl.data.plain_data import plain
 from hf_mtl.errors import ConfigError, DataError, listing
@@ -270,7 +270,7 @@ def _with_parsed_arguments(call: Mapping[str, Any]) -> Mapping[str, Any]:  # Any
     if not isinstance(arguments, str):
         return call
     try:
-        parsed = {**function, "arguments": json.loads(arguments)}
+        parsed = {**function, "arguments": parse_json(arguments)}
     except ValueError as error:
         raise DataError(
             f"the arguments of a call of {function.get('name')!r} are {arguments!r:.80}, which is no JSON: {error}",

@@ -7,11 +7,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hf_mtl.bounded_json import parse_json
 from hf_mtl.data.rows import Row
 from hf_mtl.errors import DataError, did_you_mean, listing
 
@@ -201,7 +201,7 @@ def _tools(given: object, column: str) -> list[Any] | None:
 
 def _json(text: str, where: str) -> Any:  # Any: JSON
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"{where} is {text!r:.80}, which is no JSON: {error}", reason="malformed chat"

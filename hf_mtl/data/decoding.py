@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from hf_mtl.data.watching import watched
 from hf_mtl.errors import DataError
 
-__all__ = ["UTF8", "encoding_of", "numbered_lines"]
+__all__ = ["MAX_LINE", "UTF8", "encoding_of", "numbered_lines"]
+
+MAX_LINE: Final = 8 * 1024 * 1024
+"""Bytes of a line that is a row; a book has one."""
 
 UTF8: Final = "utf-8"
 """The one encoding that the readers of `datasets` take as it is."""
@@ -58,23 +62,24 @@ def encoding_of(path: Path) -> str:
     return UTF8
 
 
-def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path, encoding: str, *, longest: int = MAX_LINE) -> Iterator[tuple[int, str]]:
     r"""The lines of a file, counted from 1, each with its `\n`.
 
+    Args:
+        path: The file.
+        encoding: What `encoding_of` gives.
+        longest: Bytes of a line that are read; in UTF-16, characters.
+
     Raises:
-        DataError: At a line that is not of the encoding.
+        DataError: At a line that is not of the encoding, or is longer.
     """
     if encoding == "utf-16":
-        try:
-            text = path.read_bytes().decode(encoding)
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}: the byte order mark says UTF-16, and the text is not: {error}."
-            ) from error
-        yield from enumerate(_split(text), start=1)
+        yield from _utf16_lines(path, longest)
         return
     with path.open("rb") as file:
-        for number, line in enumerate(watched(file, path), start=1):
+        for number, line in enumerate(watched(iter(partial(file.readline, longest + 1), b""), path), start=1):
+            if len(line) > longest:
+                raise _too_long(path, number, longest)
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
             try:
@@ -86,13 +91,25 @@ def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
                 ) from error
 
 
-def _split(text: str) -> Iterator[str]:
-    """Split at line feeds alone: a JSON text may hold U+2028 as it is."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start) + 1 or len(text)
-        yield text[start:end]
-        start = end
+def _utf16_lines(path: Path, longest: int) -> Iterator[tuple[int, str]]:
+    # Lines end at line feeds alone: a JSON text may hold U+2028 as it is.
+    with path.open(encoding="utf-16", newline="\n") as file:
+        try:
+            for number, line in enumerate(iter(partial(file.readline, longest + 1), ""), start=1):
+                if len(line) > longest:
+                    raise _too_long(path, number, longest)
+                yield number, line
+        except UnicodeError as error:
+            raise DataError(
+                f"{path}: the byte order mark says UTF-16, and the text is not: {error}."
+            ) from error
+
+
+def _too_long(path: Path, number: int, longest: int) -> DataError:
+    return DataError(
+        f"{path}, line {number}: the line is longer than {longest:,} bytes ({longest / 1024**2:g} MiB), the most that "
+        f"is read. Is it a file of another kind, or are its line ends missing? Cut longer texts into several rows."
+    )
 
 
 def _convert(path: Path, encoding: str) -> str:

@@ -7,14 +7,13 @@ both are refused, by their line.
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from hf_mtl.data.decoding import encoding_of, numbered_lines
+from hf_mtl.data.decoding import MAX_LINE, encoding_of, numbered_lines
 from hf_mtl.errors import DataError
 
 __all__ = ["delimited_options"]
@@ -105,8 +104,8 @@ def _uneven(line: int, fields: int, header: list[str], delimiter: str) -> str:
 
 @contextmanager
 def _long_fields() -> Iterator[None]:
-    """Allow fields of any length; the limit is a setting of the whole process."""
-    before = csv.field_size_limit(sys.maxsize)
+    """Allow fields of the length of a line; the limit is a setting of the whole process."""
+    before = csv.field_size_limit(MAX_LINE)
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from hf_mtl.data.delimited import delimited_options
 from hf_mtl.data.file_formats import check_file, check_sample, format_of
 from hf_mtl.data.image_paths import with_images
 from hf_mtl.data.json_files import JsonRows, json_document, json_lines
+from hf_mtl.data.parquet_sizes import check_parquet
 from hf_mtl.data.plain_text import read_texts
 from hf_mtl.data.row_cache import writing_cache
 from hf_mtl.errors import DataError
@@ -56,6 +57,8 @@ def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
     if format_ in ("json", "json lines"):
         rows = _json_rows(json_document(path) if format_ == "json" else json_lines(path), path)
     else:
+        if format_ == "parquet":
+            check_parquet(path)
         rows = _read(format_, path, delimited_options(path) if format_ == "csv" else {})
     return with_images(rows, path.parent)
 
@@ -71,6 +74,8 @@ def stream_rows(path: Path, *, sample_by: str | None = None) -> IterableDataset:
     check_sample(path, format_, sample_by)
     if format_ in ("text", "conll", "json"):
         return read_rows(path, sample_by=sample_by).to_iterable_dataset()
+    if format_ == "parquet":
+        check_parquet(path)
     options = delimited_options(path) if format_ == "csv" else {}
     reader = "json" if format_ == "json lines" else format_
     rows = _load_dataset(reader, data_files=str(path), split="train", streaming=True, **options)

@@ -5,7 +5,9 @@ Needs Pillow: `pip install 'hf-mtl[vision]'`; torchvision is not needed.
 
 from __future__ import annotations
 
+import math
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -140,6 +142,10 @@ def _decoded(value: Mapping[str, object]) -> Image:
 
 def _loaded(image: Image) -> Image:
     """An image that Pillow has opened and may not have read."""
+    from PIL import Image as Pictures
+
+    if image.width * image.height > (Pictures.MAX_IMAGE_PIXELS or math.inf):
+        raise Pictures.DecompressionBombError(f"{image.width:,} x {image.height:,} pixels")
     image.load()
     return image
 
@@ -150,15 +156,17 @@ def _decoded_by(decode: Callable[[], Image], what: str) -> Image:
     from PIL import UnidentifiedImageError
 
     try:
-        return decode()
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        Pictures.DecompressionBombError,
-    ) as error:
+        with warnings.catch_warnings():
+            # Pillow knows the size from the header, and warns of what it decodes all the same.
+            warnings.simplefilter("error", Pictures.DecompressionBombWarning)
+            return decode()
+    except (Pictures.DecompressionBombError, Pictures.DecompressionBombWarning) as error:
+        raise DataError(
+            f"the {what} has more pixels than are decoded: {error}. Make it smaller; bases read some hundred pixels a "
+            f"side.",
+            reason="image with too many pixels",
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         # Pillow names the object in memory where it does not know the format.
         found = "no known image format" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(f"the {what} cannot be decoded: {found}.", reason="corrupt image") from error

@@ -7,11 +7,11 @@ dates.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from hf_mtl.bounded_json import JsonLimitError, parse_json
 from hf_mtl.data.decoding import UTF8, encoding_of, numbered_lines
 from hf_mtl.errors import DataError, listing
 
@@ -19,6 +19,9 @@ __all__ = ["JsonRows", "json_document", "json_lines"]
 
 _HALF = r"\ud"  # how the escape of a surrogate begins
 Rows: TypeAlias = "list[dict[str, Any]]"  # Any: whatever JSON holds
+
+_MAX_DOCUMENT = 256 * 1024 * 1024  # bytes; a document is read as a whole
+_LINES = "A file with one object per line (.jsonl) is read line by line, and may be larger."
 
 _SORTS: Mapping[type, str] = {
     str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object",
@@ -70,11 +73,13 @@ def json_document(path: Path) -> JsonRows:
         DataError: If it is none of these; what it holds is said.
     """
     encoding = encoding_of(path)
-    text = "".join(line for _, line in numbered_lines(path, encoding))
+    text = "".join(line for _, line in numbered_lines(path, encoding, longest=_MAX_DOCUMENT))
     if not text.strip():
         raise DataError(f"{path}: the file holds no rows.")
     try:
-        content = json.loads(text)
+        content = parse_json(text, max_bytes=_MAX_DOCUMENT, unique=False)
+    except JsonLimitError as error:
+        raise DataError(f"{path}: {error}. {_LINES}") from None
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
             return json_lines(path)
@@ -96,30 +101,14 @@ def json_document(path: Path) -> JsonRows:
     return JsonRows(sorts.texts, rows, readable, field)
 
 
-class _Repeated(Exception):
-    """A key that an object has twice."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # Any: whatever JSON holds
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _Repeated(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
-    return found
-
-
 def _objects(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in numbered_lines(path, encoding):
         if not line.strip():
             continue
         try:
-            row = json.loads(line.strip(), object_pairs_hook=_object)
-        except _Repeated as error:
-            found = f"the key {error.key!r} is there twice in {line.strip()[:80]!r}; keep one."
-            raise DataError(f"{path}, line {number}: {found}") from None
+            row = parse_json(line.strip())
+        except JsonLimitError as error:
+            raise DataError(f"{path}, line {number}: {error} in {line.strip()[:80]!r}.") from None
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}): "

@@ -19,6 +19,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.evaluation.page.comparison import Change, delta_p, relative_change
 from hf_mtl.files import write_text
@@ -147,14 +148,14 @@ class Comparison:
             CheckpointError: The file is no comparison, or was written by a newer version of hf_mtl.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
             version = content.pop("format_version")
             if version != FORMAT_VERSION:
                 raise CheckpointError(
                     f"{path}: format {version} of comparisons; this version reads {FORMAT_VERSION}."
                 )
             return _adapter().validate_python(content)
-        except (OSError, json.JSONDecodeError, ValidationError, AttributeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, ValidationError, AttributeError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path}: this is no comparison of hf_mtl: {error}") from error
 
 

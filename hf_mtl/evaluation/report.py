@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
 from hf_mtl.errors import CheckpointError
 from hf_mtl.evaluation.generated import GeneratedSample
 from hf_mtl.evaluation.thinning import thin
@@ -134,7 +135,7 @@ class Report:
             CheckpointError: The file is no report, or was written by a newer version of hf_mtl.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
         except ValueError as error:
             raise CheckpointError(
                 f"{path} should hold a report as JSON, but cannot be read: {error}"

@@ -12,6 +12,7 @@ from peft import PeftConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hf_mtl.bounded_json import read_json
 from hf_mtl.files import make_folder, writing
 from hf_mtl.models.saved import CONFIG_FILE, WEIGHTS_FILE
 
@@ -50,7 +51,7 @@ def write_adapter_folder(
 
 def _sort_targets(file: Path) -> None:
     """PEFT keeps targets as a set, whose order changes from process to process; equal adapters shall be equal files."""
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_json(file)
     names = [content[key] for key in _SETS if isinstance(content.get(key), list)]
     for targets in names:
         targets.sort()

@@ -7,7 +7,6 @@ and the fingerprint of the weights goes into every manifest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from typing import Any
 import torch
 from transformers import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
-    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -28,9 +26,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from hf_mtl.bounded_json import read_json
 from hf_mtl.data.assets import resolve_asset
 from hf_mtl.errors import CheckpointError, ConfigError, HfMtlError, listing
 from hf_mtl.hub_host import token_stays
+from hf_mtl.models.base_config import read_base_config
 from hf_mtl.models.base_facts import BaseFacts
 from hf_mtl.models.base_weights import BaseWeights
 from hf_mtl.models.fingerprint import fingerprint
@@ -132,13 +132,13 @@ def load_config(source: str | Path) -> PreTrainedConfig:
     Raises:
         ConfigError: If there is none.
     """
-    located = _located(source)
     try:
         with token_stays():
-            config: PreTrainedConfig = AutoConfig.from_pretrained(located, trust_remote_code=False)
+            return read_base_config(_located(source))
+    except HfMtlError:
+        raise
     except Exception as error:  # whatever broken files make of it
         raise ConfigError(f"No configuration could be loaded from {str(source)!r}: {said(error)}") from error
-    return config
 
 
 def facts_of(config: PreTrainedConfig) -> BaseFacts:
@@ -207,7 +207,7 @@ def load_base(
     options["trust_remote_code"] = False
     wanted = _dtype(dtype)
     with _explained(str(source)), token_stays(token):
-        config = AutoConfig.from_pretrained(located, **options)
+        config = read_base_config(located, revision=options["revision"], token=token)
         weights = BaseWeights.find(
             located,
             config,
@@ -254,7 +254,12 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
     origin: dict[str, str] = {}
     file = Path(loaded_from) / ORIGIN_FILE
     if loaded_from and file.is_file():
-        origin = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            origin = dict(read_json(file))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{file} should say where the base comes from, but cannot be read: {error}"
+            ) from error
     is_hub_id = bool(loaded_from) and not Path(loaded_from).exists() and loaded_from.count("/") <= 1
     return BaseIdentity(
         hub_id=hub_id or origin.get("hub_id") or (loaded_from if is_hub_id else None),

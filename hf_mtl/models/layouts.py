@@ -9,6 +9,7 @@ from peft import PeftConfig, PeftType
 from torch import nn
 from transformers import PreTrainedModel
 
+from hf_mtl.adapters import check_limits
 from hf_mtl.data import Layout, PackedLayout, PaddedLayout, unknown_token
 from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models.architectures import ARCHITECTURES, REFUSED_IF_PADDED, Architecture
@@ -70,11 +71,12 @@ def _check_paddable(base: PreTrainedModel) -> None:
 
 
 def check_kind(base: PreTrainedModel, architecture: Architecture, config: PeftConfig) -> None:
-    """Refuse a kind of adapter that the base's architecture cannot have.
+    """Refuse a kind of adapter that the base's architecture cannot have, and sizes that no base can.
 
     Raises:
         ConfigError: With the reason.
     """
+    check_limits(config)
     reason = architecture.refused.get(PeftType(config.peft_type).value) if config.peft_type else None
     if reason is not None:
         raise ConfigError(

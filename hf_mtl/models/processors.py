@@ -11,6 +11,7 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from hf_mtl.errors import ConfigError, HfMtlError
 from hf_mtl.hub_host import NO_ANSWER, token_stays
+from hf_mtl.models.base_config import check_settings
 from hf_mtl.packages import PILLOW
 
 __all__ = ["read_image_processor", "read_tokenizer", "said"]
@@ -27,6 +28,7 @@ def read_tokenizer(located: str | Path, *, shown: str) -> PreTrainedTokenizerBas
         ConfigError: If there is none that can be read without running its own code.
     """
     try:
+        check_settings(Path(located))
         with token_stays():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 located, trust_remote_code=False

@@ -7,10 +7,10 @@ as it stands, and its tokenizer by the class that it names. Of any other base tr
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hf_mtl.bounded_json import read_json
 from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, resolve_asset
 from hf_mtl.models.architectures import ARCHITECTURES, PACKABLE
 from hf_mtl.models.base_facts import BaseFacts
@@ -40,10 +40,10 @@ def load_text_asset(source: str) -> tuple[BaseFacts, PreTrainedTokenizerBase] | 
 
 
 def _read(folder: Path) -> tuple[BaseFacts, PreTrainedTokenizerBase] | None:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     if config["model_type"] not in PACKABLE:
         return None
-    named = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["tokenizer_class"]
+    named = read_json(folder / "tokenizer_config.json")["tokenizer_class"]
     if named not in _CLASSES:
         return None
     import transformers

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 import yaml
 
 from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.recipe.yaml_nodes import BoundedLoader, TooMuchYaml
 
 __all__ = ["ABSENT", "FORMS", "Document", "KeyPath", "child", "dotted", "parse_yaml", "read_document"]
 
@@ -26,6 +27,8 @@ ABSENT: Final = object()
 
 _TASKS = "tasks"
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_MAX_BYTES = 1024 * 1024  # 300 tasks take 150,000; a megabyte takes a second to read
+_SHOWN = 200  # characters of a line
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def dotted(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(BoundedLoader):
     """The safe loader with the booleans, numbers and nulls of YAML 1.2's core schema."""
 
 
@@ -234,7 +237,7 @@ def read_document(path: Path) -> Document:
             f"{path} is a folder; expected a recipe file. Did you mean {str(path / 'recipe.yaml')!r}?"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text_of(path)
     except FileNotFoundError:
         raise ConfigError(_no_such_file(path)) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -246,10 +249,21 @@ def read_document(path: Path) -> Document:
         walk = _Walk(loader, path.name)
         data = {} if node is None else walk.value(node, ())
     except yaml.YAMLError as error:
-        raise ConfigError(_syntax_problem(path, error)) from error
+        raise ConfigError(_syntax_problem(path, text, error)) from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path.name}:1: expected `key: value` lines at the top level, found {data!r:.60}.")
     return Document(path, data, walk.places, tuple(walk.problems))
+
+
+def _text_of(path: Path) -> str:
+    with path.open("rb") as file:
+        raw = file.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise ConfigError(
+            f"{path} is larger than {_MAX_BYTES:,} bytes, the most that a recipe may have. Rows belong in files of "
+            f"their own, which the recipe names."
+        )
+    return raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _no_such_file(path: Path) -> str:
@@ -259,11 +273,12 @@ def _no_such_file(path: Path) -> str:
     return f"There is no recipe {path}.{hint}{there} `hf-mtl recipes list` names the recipes that come with hf_mtl."
 
 
-def _syntax_problem(path: Path, error: yaml.YAMLError) -> str:
+def _syntax_problem(path: Path, text: str, error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return f"{path.name}: not valid YAML: {error}"
     mark = error.problem_mark
     reasons = ", ".join(reason for reason in (error.context, error.problem) if reason)
-    line = path.read_text(encoding="utf-8").splitlines()[mark.line : mark.line + 1]
-    shown = f"\n    {line[0].strip()}" if line else ""
-    return f"{path.name}:{mark.line + 1}:{mark.column + 1}: not valid YAML: {reasons}.{shown}"
+    line = text.splitlines()[mark.line : mark.line + 1]
+    shown = f"\n    {line[0].strip():.{_SHOWN}}" if line else ""
+    what = "cannot be read" if isinstance(error, TooMuchYaml) else "not valid YAML"
+    return f"{path.name}:{mark.line + 1}:{mark.column + 1}: {what}: {reasons}.{shown}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from peft import IA3Config, LoraConfig, PeftConfig, PeftType, PrefixTuningConfig, PromptTuningConfig
 
+from hf_mtl.adapter_limits import pattern_problems
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.recipe.settings import field_problems
 from hf_mtl.setting_bounds import ADAPTERS
@@ -56,7 +57,10 @@ def adapter_problems(adapter: Mapping[str, object], report: Callable[[str, str],
         found.append(name)
         report(name, text)
 
-    field_problems(cls, fields, _ELSEWHERE, note, ADAPTERS)
+    for name, problem in pattern_problems(fields):
+        note(name, problem)
+    rest = {name: value for name, value in fields.items() if name not in found}
+    field_problems(cls, rest, _ELSEWHERE, note, ADAPTERS)
     if not found:
         _construct(adapter, report)
 

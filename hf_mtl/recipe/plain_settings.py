@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from hf_mtl.adapter_limits import MAX_RANK, limit_problems
 from hf_mtl.bounds import MOST_WHOLE, impossible
 
 __all__ = ["PLAIN_ARGUMENTS", "PLAIN_LORA", "is_plain_lora", "is_plain_training"]
@@ -91,7 +92,7 @@ PLAIN_LORA: Final[Mapping[str, Check]] = MappingProxyType(
         "lora_alpha": _whole(1),
         "lora_dropout": _number(0, 1),
         "peft_type": _one_of("LORA"),
-        "r": _whole(1, 4096),
+        "r": _whole(1, MAX_RANK),
         "target_modules": _modules,
         "use_rslora": _truth,
     }
@@ -125,7 +126,7 @@ def is_plain_lora(adapter: Mapping[str, object]) -> bool:
     >>> is_plain_lora({"r": 8, "target_modules": "all-linear"}), is_plain_lora({"r": 0})
     (True, False)
     """
-    return _is_plain(adapter, PLAIN_LORA)
+    return _is_plain(adapter, PLAIN_LORA) and not any(limit_problems(adapter))
 
 
 def _is_plain(values: Mapping[str, object], known: Mapping[str, Check]) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_mtl.bounded_json import read_json
 from hf_mtl.notices import logger_of
 from hf_mtl.recipe.declared import kind_of_spec, template_of
 from hf_mtl.recipe.schema import ASSET_PREFIX, ModelSpec, TaskSpec, TemplateSpec
@@ -121,14 +121,10 @@ def is_encoder_decoder(model: ModelSpec, folder: Path) -> bool:
     if config is None or not config.is_file():
         return False
     try:
-        return bool(json.loads(config.read_text(encoding="utf-8")).get("is_encoder_decoder"))
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):  # the check of the model says what is wrong with it
-        return False
+        content = read_json(config)
+    except (OSError, ValueError):
+        return False  # where the base is checked or loaded, it is said what is wrong with the file
+    return isinstance(content, dict) and bool(content.get("is_encoder_decoder"))
 
 
 def config_file(model: ModelSpec, folder: Path) -> Path | None:

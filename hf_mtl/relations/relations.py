@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
 from hf_mtl.bounds import ANY_NUMBER
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.files import write_text
@@ -192,7 +193,7 @@ class Relations:
             CheckpointError: The file holds no relations, or was written by a newer version of hf_mtl.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"{path} should hold relations of tasks as JSON, but cannot be read: {error}"

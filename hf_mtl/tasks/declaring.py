@@ -14,6 +14,8 @@ from hf_mtl.tasks.kinds import Declared, Kind
 
 __all__ = ["declare", "measures"]
 
+_MAX_LABELS = 100_000  # each is a name in memory and a row of a head
+
 
 def declare(
     kind: Kind,
@@ -53,6 +55,10 @@ def declare(
     if labels is None:
         rows = learned if learned is not None or not splits else splits[0]
         labels = _feature_labels(kind, splits, columns, problems) or _labels_in(kind, rows, columns, problems)
+    many = labels if isinstance(labels, int) else 0 if labels is None else len(labels)
+    if many > _MAX_LABELS:
+        problems.append(f"labels: expected at most {_MAX_LABELS:,} labels, found {many:,}.")
+        labels = None
     numbers = isinstance(labels, int)
     names = tuple(map(str, range(labels))) if isinstance(labels, int) else labels
     return Declared(

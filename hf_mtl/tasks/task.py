@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, is_dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
+from hf_mtl.adapter_limits import pattern_problems
 from hf_mtl.bounds import bound_problems, plain
 from hf_mtl.data import RowTable, RowTemplate
 from hf_mtl.errors import ConfigError, DataError, listing
@@ -136,7 +137,7 @@ class Task:
         if wrong := [*sort_problems(vars(self))]:
             raise ConfigError([f"task {self.name!r}: {problem}" for problem in wrong])
         object.__setattr__(self, "has_default_adapter", vars(self)["adapter"] is None)
-        problems = [*self._name_problems(), *self._number_problems()]
+        problems = [*self._name_problems(), *self._number_problems(), *self._adapter_problems()]
         if self.on_bad_row not in ON_BAD_ROW:
             problems.append(f"on_bad_row must be one of {listing(ON_BAD_ROW)}, found {self.on_bad_row!r}.")
         if self.train is None and self.eval is None:
@@ -244,6 +245,11 @@ class Task:
         problem = LABELS.problem(self.labels) if isinstance(self.labels, Real) else None
         return None if problem is None else f"labels: {problem}"
 
+    def _adapter_problems(self) -> list[str]:
+        adapter: object = vars(self)["adapter"]
+        fields = vars(adapter) if is_dataclass(adapter) else {}
+        return [f"adapter: {name}: {problem}" for name, problem in pattern_problems(fields)]
+
     def named(self, name: str) -> Self:
         """The same task under another name.
 
@@ -272,7 +278,7 @@ class Task:
         """A copy that keeps what was settled; the rows are not read anew."""
         task = copy.copy(self)
         vars(task).update(changes)
-        problems = [*task._name_problems(), *task._number_problems()]
+        problems = [*task._name_problems(), *task._number_problems(), *task._adapter_problems()]
         if task.declared is not self.declared:
             problems += task.own_kind.problems(task.declared)
         if problems:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from transformers import TrainingArguments
 
+from hf_mtl.bounded_json import parse_json
 from hf_mtl.bounds import bound_problems, plain
 from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.keywords import explained_keywords
@@ -169,7 +169,9 @@ def _read_json(name: str, value: object) -> object:
     if not (isinstance(value, str) and value.startswith("{")):
         return value
     try:
-        read: object = json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name}={value!r} is not JSON: {error}. Write a name, or a JSON object.") from None
+        read: object = parse_json(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"{name}={value!r:.200} is not JSON: {error}. Write a name, or a JSON object."
+        ) from None
     return read

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
 from hf_mtl.errors import CheckpointError
 from hf_mtl.evaluation.figure_keys import figures_by_task
 from hf_mtl.evaluation.page.comparison import changes_of
@@ -89,7 +89,7 @@ def _log_of(folder: Path) -> Log:
     for path in (place / STATE_FILE for _, place in sorted(places, reverse=True)):
         if path.is_file():
             try:
-                return numbers_of(json.loads(path.read_text(encoding="utf-8"))["log_history"])
+                return numbers_of(read_json(path, max_bytes=MAX_RECORD_BYTES)["log_history"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise CheckpointError(
                     f"{path} should hold the state of a trainer with its log_history, but cannot be read: {error!r}"

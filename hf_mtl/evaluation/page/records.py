@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar, final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
 from hf_mtl.errors import CheckpointError, DataError
 from hf_mtl.files import replacing, write_text
 
@@ -157,7 +158,7 @@ class RecordFile(Generic[Content]):
         if not path.is_file():
             return None
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path, max_bytes=MAX_RECORD_BYTES)
         except ValueError as error:
             raise CheckpointError(f"{path} should hold JSON, but cannot be read: {error}") from error
         version = found.get("format_version") if isinstance(found, dict) else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 
+from hf_mtl.bounded_json import parse_json
 from hf_mtl.export.cards.facts import TaskFacts
 
 __all__ = [
@@ -24,7 +24,7 @@ def example_turns(task: TaskFacts) -> list[dict[str, str]]:
     """The turns of the first sample row before the answer, or one that asks anything."""
     column = (task.template or {})["messages"]
     try:
-        turns = json.loads(task.samples[0][column])
+        turns = parse_json(task.samples[0][column])
         found = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns[:-1]]
     except (IndexError, KeyError, TypeError, ValueError):  # no sample, or one that was cut
         found = []

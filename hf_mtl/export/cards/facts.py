@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
 from hf_mtl.errors import CheckpointError
 from hf_mtl.files import write_text
 
@@ -281,7 +282,7 @@ class SuiteFacts:
             CheckpointError: There is no such file, it is of another form, or a newer version wrote it.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} should hold the facts of model cards as JSON: {error}") from error
         version = content.pop("format_version", None) if isinstance(content, dict) else None

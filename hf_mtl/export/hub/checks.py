@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from hf_mtl.bounded_json import parse_json
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.export.hub.account import Account
 from hf_mtl.export.hub.client import Hub, RepoState
@@ -89,7 +89,7 @@ def _something_else(hub: Hub, place: Place, state: RepoState) -> str | None:
 def _tasks(manifest: bytes) -> set[str]:
     """The tasks of a manifest of any version; none if it is not a manifest."""
     try:
-        tasks = json.loads(manifest)["tasks"]
+        tasks = parse_json(manifest)["tasks"]
     except (ValueError, KeyError, TypeError):
         return set()
     return set(tasks) if isinstance(tasks, dict) else set()

@@ -9,10 +9,10 @@ import torch
 from peft import LoraConfig, PeftConfig, PromptLearningConfig
 from torch import Tensor, nn
 
+from hf_mtl.adapter_limits import MAX_RANK
 from hf_mtl.errors import CheckpointError, SavedAdapterError, listing
 from hf_mtl.models.base import BaseIdentity
 from hf_mtl.models.quantisation import quantisation_of_note
-from hf_mtl.models.saved.configs import MAX_RANK
 from hf_mtl.models.saved.headers import TensorEntry
 from hf_mtl.notices import logger_of
 

@@ -7,9 +7,7 @@ off (null, false, empty), as options that a newer version has added and nobody h
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +17,19 @@ import peft
 from peft import PeftConfig, PeftType
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
+from hf_mtl.adapter_limits import MAX_RANK, MAX_VIRTUAL_TOKENS, pattern_problems
 from hf_mtl.adapters import KINDS
+from hf_mtl.bounded_json import read_json
 from hf_mtl.errors import CheckpointError, SavedAdapterError, did_you_mean, listing
 from hf_mtl.notices import logger_of
 
-__all__ = ["MAX_RANK", "SavedConfig", "read_config"]
+__all__ = ["SavedConfig", "read_config"]
 
 logger = logger_of(__name__)
 
 Json = Mapping[str, Any]  # Any: plain JSON
 
-MAX_RANK = 4096  # of a LoRA; the widest that are in use have some hundreds
-_MAX_TOKENS = 65_536  # virtual ones; no base has positions for as many
-_MAX_BYTES = 16 * 1024 * 1024
+_SHOWN = 20  # problems of a config
 
 _RANKS, _NUMBERS = ("r", "rank_pattern"), ("lora_alpha", "lora_dropout", "alpha_pattern")
 _PATTERNS = ("target_modules", "exclude_modules", "feedforward_modules")  # where they are one text
@@ -72,27 +70,27 @@ def read_config(file: Path, *, where: str) -> SavedConfig:
     known = {field.name for field in dataclasses.fields(kind)}
     problems = [*_unknown(content, known, kind.__name__), *_absurd(content)]
     if problems:
-        raise SavedAdapterError([f"{where}: {problem}" for problem in problems])
-    base_class = dict(content.get("auto_mapping") or {}).get("base_model_class")
+        more = [f"... and {len(problems) - _SHOWN:,} more."] if len(problems) > _SHOWN else []
+        raise SavedAdapterError([f"{where}: {problem}" for problem in [*problems[:_SHOWN], *more]])
+    mapping = content.get("auto_mapping")
+    base_class = mapping.get("base_model_class") if isinstance(mapping, dict) else None
     options = {key: value for key, value in content.items() if key in known and key not in _LEFT_OUT}
     options["inference_mode"] = True  # its weights come from the file, and not from what a config could name
     if str(options.get("init_lora_weights")).lower() in _BEGINNINGS:
         options |= {"init_lora_weights": True, "eva_config": None}
     try:
         config: PeftConfig = kind(**options)
-    except (TypeError, ValueError, AttributeError, ImportError) as error:
+    except (TypeError, ValueError, AttributeError, ImportError, OverflowError) as error:
         raise CheckpointError(f"{where}: {file.name} is not a config that PEFT takes: {error}") from error
     return SavedConfig(config, None if base_class is None else str(base_class))
 
 
 def _read(file: Path, where: str) -> Json:
     try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"it is larger than {_MAX_BYTES} bytes")
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         if not isinstance(content, dict):
             raise ValueError("it is no JSON object")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CheckpointError(
             f"{where}: the adapter cannot be read: {file.name}: {error}. Fetch or save it again."
         ) from error
@@ -108,17 +106,18 @@ def _kind(content: Json, where: str) -> type[PeftConfig]:
     version = _version(content)
     if name in [kind.value for kind in PeftType]:
         raise CheckpointError(
-            f"{where}: the adapter's kind {name!r} (peft_type) is not supported; supported are {listing(supported)}."
+            f"{where}: the adapter's kind {name!r:.80} (peft_type) is not supported; supported are "
+            f"{listing(supported)}."
         )
     raise CheckpointError(
-        f"{where}: the adapter's kind {name!r} (peft_type) is unknown to peft {peft.__version__}{version}; supported "
-        f"are {listing(supported)}.{did_you_mean(str(name), supported)}"
+        f"{where}: the adapter's kind {name!r:.80} (peft_type) is unknown to peft {peft.__version__}{version}; "
+        f"supported are {listing(supported)}.{did_you_mean(str(name)[:80], supported)}"
     )
 
 
 def _version(content: Json) -> str:
     made = content.get("peft_version")
-    return f", and the file was written by peft {made}" if made else ""
+    return f", and the file was written by peft {made!s:.40}" if made else ""
 
 
 def _unknown(content: Json, known: set[str], kind: str) -> Iterator[str]:
@@ -128,7 +127,7 @@ def _unknown(content: Json, known: set[str], kind: str) -> Iterator[str]:
             logger.info("%s: %r is unknown and off in a saved adapter's config.", kind, name)
             continue
         yield (
-            f"its config has {name}={value!r}, which {kind} of peft {peft.__version__} does not know"
+            f"its config has {name:.80}={value!r:.80}, which {kind} of peft {peft.__version__} does not know"
             f"{_version(content)}. It may change what the adapter computes, so it is not left out. Upgrade peft and "
             f"hf-mtl; or, if you know that it changes nothing, take it out of the file."
         )
@@ -139,15 +138,16 @@ def _absurd(content: Json) -> Iterator[str]:
     for name in _RANKS:
         for key, rank in _numbers(content, name):
             if type(rank) is not int or not 1 <= rank <= MAX_RANK:
-                yield f"its config has {key}={rank!r}; expected a rank from 1 to {MAX_RANK}."
+                yield f"its config has {key}={rank!r:.80}; expected a rank from 1 to {MAX_RANK}."
     for name in _NUMBERS:
         for key, value in _numbers(content, name):
             if not isinstance(value, int | float) or not math.isfinite(value):
-                yield f"its config has {key}={value!r}; expected a finite number."
+                yield f"its config has {key}={value!r:.80}; expected a finite number."
     tokens = content.get("num_virtual_tokens", 1)
-    if type(tokens) is not int or not 1 <= tokens <= _MAX_TOKENS:
-        yield f"its config has num_virtual_tokens={tokens!r}; expected a number from 1 to {_MAX_TOKENS}."
+    if type(tokens) is not int or not 1 <= tokens <= MAX_VIRTUAL_TOKENS:
+        yield f"its config has num_virtual_tokens={tokens!r:.80}; expected a number from 1 to {MAX_VIRTUAL_TOKENS}."
     yield from _odd_names(content)
+    yield from (f"its config has {name}: {problem}" for name, problem in pattern_problems(content))
 
 
 def _numbers(content: Json, name: str) -> Iterator[tuple[str, object]]:
@@ -157,28 +157,15 @@ def _numbers(content: Json, name: str) -> Iterator[tuple[str, object]]:
         if not isinstance(value, dict):
             yield name, value
             return
-        yield from ((f"{name}[{key!r}]", own) for key, own in value.items())
+        yield from ((f"{name}[{key!r:.80}]", own) for key, own in value.items())
     elif name in content:
         yield name, value
 
 
 def _odd_names(content: Json) -> Iterator[str]:
     """Names of layers that are no names, and patterns that are none."""
-    patterns = [str(key) for name in ("rank_pattern", "alpha_pattern") for key in _keys(content.get(name))]
     for name in _LISTS:
         value = content.get(name)
-        if isinstance(value, str) and name in _PATTERNS:
-            patterns.append(value)
-        elif value is not None and not (
-            isinstance(value, list) and all(isinstance(own, str) for own in value)
-        ):
-            yield f"its config has {name}={value!r}; expected a list of names."
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            yield f"its config has the pattern {pattern!r}, which is no regular expression: {error}."
-
-
-def _keys(value: object) -> list[object]:
-    return list(value) if isinstance(value, dict) else []
+        a_list = isinstance(value, list) and all(isinstance(own, str) for own in value)
+        if value is not None and not a_list and not (isinstance(value, str) and name in _PATTERNS):
+            yield f"its config has {name}={value!r:.60}; expected a list of names."

@@ -6,7 +6,6 @@ the tensors' bytes. What the header declares must be exactly what the file holds
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,11 +13,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from hf_mtl.bounded_json import JsonLimitError, parse_json
 from hf_mtl.errors import CheckpointError, listing
 
 __all__ = ["TensorEntry", "read_header"]
 
 _MAX_HEADER = 100 * 1024 * 1024  # bytes; the limit of the format's own readers
+_MAX_READ = 16 * 1024 * 1024  # bytes; a LoRA on all experts of the largest models takes half of it
+_MAX_TENSORS = 100_000
+_MAX_SIDES, _MAX_SIDE = 8, 2**40
 _FLOATS = MappingProxyType({"F64": 8, "F32": 4, "F16": 2, "BF16": 2})  # bytes of an element
 
 
@@ -50,13 +53,25 @@ def read_header(file: Path, *, where: str) -> dict[str, TensorEntry]:
             raise _unreadable(
                 where, f"{file.name} declares a header of {length} bytes, and is {size} bytes long"
             )
+        if length > _MAX_READ:
+            raise CheckpointError(
+                f"{where}: the header of {file.name} has {length:,} bytes; at most {_MAX_READ:,} are read, which "
+                f"name more tensors than any adapter has."
+            )
         raw = stream.read(length)
+    tensors = raw.count(b'"data_offsets"')
+    if tensors > _MAX_TENSORS:
+        raise CheckpointError(
+            f"{where}: {file.name} declares {tensors:,} tensors; expected at most {_MAX_TENSORS:,}."
+        )
     try:
-        content = json.loads(raw, object_pairs_hook=_unique)
+        content = parse_json(raw)
         content.pop("__metadata__", None)
         entries = {name: _entry(own) for name, own in content.items()}
         ends = [(int(own["data_offsets"][0]), int(own["data_offsets"][1])) for own in content.values()]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except JsonLimitError as error:
+        raise _unreadable(where, f"in the header of {file.name}, {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise _unreadable(
             where, f"the header of {file.name} is not one of safetensors ({type(error).__name__})"
         ) from error
@@ -80,16 +95,11 @@ def _unreadable(where: str, reason: str) -> CheckpointError:
     )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # Any: plain JSON
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a name occurs twice")
-    return content
-
-
 def _entry(own: dict[str, Any]) -> TensorEntry:  # Any: plain JSON
     shape = own["shape"]
-    if not isinstance(shape, list) or any(type(side) is not int or side < 0 for side in shape):
+    if not isinstance(shape, list) or len(shape) > _MAX_SIDES:
+        raise ValueError("a shape is not one")
+    if any(type(side) is not int or not 0 <= side <= _MAX_SIDE for side in shape):
         raise ValueError("a shape is not one")
     return TensorEntry(str(own["dtype"]), tuple(shape))
 
@@ -97,7 +107,9 @@ def _entry(own: dict[str, Any]) -> TensorEntry:  # Any: plain JSON
 def _check_entries(entries: dict[str, TensorEntry], where: str) -> None:
     if not entries:
         raise CheckpointError(f"{where}: the file of weights holds no tensor. Save the adapter again.")
-    odd = {f"{key} ({entry.dtype})" for key, entry in entries.items() if entry.dtype not in _FLOATS}
+    odd = [f"{key:.200} ({entry.dtype:.20})" for key, entry in entries.items() if entry.dtype not in _FLOATS][
+        :10
+    ]
     if odd:
         raise CheckpointError(
             f"{where}: an adapter's weights are floating-point numbers ({listing(_FLOATS)}); found {listing(odd)}."

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hf_mtl.bounded_json import read_json
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.files import write_text
 from hf_mtl.head_shapes import HeadShape
@@ -22,7 +23,6 @@ from hf_mtl.tasks import TaskForm
 __all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest"]
 
 MANIFEST_FILE = "hf_mtl.json"
-_MAX_BYTES = 64 * 1024 * 1024
 _MAX_OUTPUTS = 1_000_000  # of a head
 FORMAT_VERSION = 3  # 1 had no heads, 2 no forms and no other repositories
 
@@ -114,9 +114,7 @@ class Manifest:
                 f"{folder} holds no {MANIFEST_FILE}; give the folder that save_model or `hf-mtl train` wrote."
             )
         try:
-            if file.stat().st_size > _MAX_BYTES:
-                raise ValueError(f"it is larger than {_MAX_BYTES} bytes")
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             version, base, tasks = (
                 content["format_version"],
                 BaseIdentity(**content["base"]),
@@ -132,7 +130,7 @@ class Manifest:
             repos = {str(name): str(repo) for name, repo in content.get("repos", {}).items()}
             if repos.keys() - tasks.keys():
                 raise ValueError(f"repositories of {sorted(repos.keys() - tasks.keys())}, which are no tasks")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ConfigError) as error:
             raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
         outside = [path for path in tasks.values() if not _inside(folder, path)]
         if outside:

@@ -75,7 +75,10 @@ def loads(text: str) -> object:
     Raises:
         ValueError: If the text is not of that form.
     """
-    value: object = json.loads(text, object_hook=_decoded, parse_constant=_refuse)
+    try:
+        value: object = json.loads(text, object_hook=_decoded, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("its lists and objects are nested too deep") from None
     return value
 
 

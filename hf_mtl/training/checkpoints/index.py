@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from hf_mtl.bounded_json import read_json
 from hf_mtl.errors import CheckpointDamagedError, CheckpointError
 
 __all__ = ["FORMAT_VERSION", "INDEX_FILE", "FileEntry", "Index", "files_in"]
@@ -80,7 +81,7 @@ class Index:
         """
         file = folder / INDEX_FILE
         try:
-            content = json.loads(file.read_bytes())
+            content = read_json(file)
             if content["format"] != _KIND:
                 raise ValueError(f"format {content['format']!r}")
             version = int(content["format_version"])

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 
+from hf_mtl.bounded_json import parse_json
 from hf_mtl.errors import CheckpointError
 from hf_mtl.files import is_forbidden, write_error
 from hf_mtl.notices import logger_of
@@ -181,7 +182,7 @@ def _this_process() -> str:
 
 def _refusal(run_dir: Path, holder: str) -> str:
     try:
-        found = json.loads(holder)
+        found = parse_json(holder)
         who = f"process {found['pid']} on {found['host']}, since {found['since']}"
     except (ValueError, KeyError, TypeError):
         who = "a process that has not yet written who it is"
