@@ -38,8 +38,6 @@ _MOST_LISTED = 100
 _LONGEST_NAME = 120
 
 
-
-
 class HfMtlError(Exception):
     """Base of all errors that this library raises.
 

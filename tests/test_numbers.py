@@ -16,12 +16,12 @@ from typer.models import ArgumentInfo
 from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskTrainingArguments, Task
+from hf_mtl.adapter_limits import MAX_RANK
 from hf_mtl.bounds import ANY_NUMBER, COUNT, FRACTION, SEED, Bounds
 from hf_mtl.cli import app
 from hf_mtl.errors import ConfigError
 from hf_mtl.metrics import METRICS
 from hf_mtl.models.decoding import GenerationSettings
-from hf_mtl.models.saved.configs import MAX_RANK
 from hf_mtl.objectives import OBJECTIVES
 from hf_mtl.relations import LearnedRelations
 from hf_mtl.setting_bounds import ADAPTERS, ARGUMENTS, adapter_problems

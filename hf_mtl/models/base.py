@@ -207,7 +207,9 @@ def load_base(
     options["trust_remote_code"] = False
     wanted = _dtype(dtype)
     with _explained(str(source)), token_stays(token):
-        config = read_base_config(located, revision=options["revision"], token=token)
+        config: Any = read_base_config(  # Any: its fields differ by architecture
+            located, revision=options["revision"], token=token
+        )
         weights = BaseWeights.find(
             located,
             config,

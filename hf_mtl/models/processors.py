@@ -60,5 +60,7 @@ def said(error: Exception) -> str:
         )
     if "ignore_mismatched_sizes" in str(error):
         return "its weights have other shapes than its config.json says, so the two do not belong together."
-    plain = isinstance(error, OSError | ValueError | ImportError | HfMtlError) and not isinstance(error, NO_ANSWER)
+    plain = isinstance(error, OSError | ValueError | ImportError | HfMtlError) and not isinstance(
+        error, NO_ANSWER
+    )
     return str(error) if plain and str(error) else f"{type(error).__name__}: {error}"

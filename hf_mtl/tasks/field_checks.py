@@ -34,10 +34,9 @@ def sort_problems(fields: Mapping[str, object]) -> Iterator[str]:
 
 
 def _is_list_of_texts(value: object) -> bool:
-    unfit = str | bytes | Mapping | Set
     return (
         isinstance(value, Collection)
-        and not isinstance(value, unfit)
+        and not isinstance(value, str | bytes | Mapping | Set)
         and all(isinstance(own, str) for own in value)
     )
 

@@ -144,8 +144,8 @@ class Task:
             problems.append("it has neither train nor eval rows; give it at least one of the two.")
         unreadable = [*self._read("train"), *self._read("eval")]
         try:
-            if wrong := self._number_of_labels_problem():
-                raise ConfigError(wrong)  # as many names as it says could not be made
+            if too_many := self._number_of_labels_problem():
+                raise ConfigError(too_many)  # as many names as it says could not be made
             self._recognise(None if unreadable else self.eval if self.train is None else self.train)
         except ConfigError as error:
             problems += error.problems

@@ -9,7 +9,7 @@ import contextlib
 import copy
 import dataclasses
 import inspect
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -254,8 +254,8 @@ def _limits(args: TrainingArguments, optimizers: Collection[str | None]) -> Iter
     if unknown := sorted(set(map(str, given)) - set(options) if isinstance(given, Mapping) else ()):
         why = f"no schedule has the option {listing(unknown)}; options are {listing(options)}"
         yield ArgumentProblem(("lr_scheduler_kwargs",), args.lr_scheduler_kwargs, why)
-    if args.push_to_hub and args.hub_model_id is not None and (why := _id_problem(args.hub_model_id)):
-        yield ArgumentProblem(("hub_model_id",), args.hub_model_id, why)
+    if args.push_to_hub and args.hub_model_id is not None and (unfit := _id_problem(args.hub_model_id)):
+        yield ArgumentProblem(("hub_model_id",), args.hub_model_id, unfit)
     known = [name for name in ELEMENTWISE_OPTIMIZERS if name in optimizers]
     if args.optim_args and known and (unread := _unread_options(args, args.optim_args, known)):
         yield ArgumentProblem(("optim_args",), args.optim_args, unread)
@@ -264,7 +264,7 @@ def _limits(args: TrainingArguments, optimizers: Collection[str | None]) -> Iter
 def _schedule_options() -> tuple[str, ...]:
     """What the schedules of transformers take besides what every one does."""
     usual = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "kwargs"}
-    makers = TYPE_TO_SCHEDULER_FUNCTION.values()
+    makers: Iterable[Callable[..., object]] = TYPE_TO_SCHEDULER_FUNCTION.values()
     return tuple(
         dict.fromkeys(
             name for make in makers for name in inspect.signature(make).parameters if name not in usual

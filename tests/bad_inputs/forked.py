@@ -199,9 +199,9 @@ def _import_all() -> None:
     """Import what the verbs and the cases need, so that no case is measured by its imports."""
     import datasets  # noqa: F401
     import kind_bases  # noqa: F401
-    import pyarrow.csv
-    import pyarrow.json
-    import pyarrow.parquet  # noqa: F401
+    import pyarrow.csv  # type: ignore[import-untyped]
+    import pyarrow.json  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
     from peft import LoraConfig  # noqa: F401
     from transformers import AutoModel, AutoTokenizer, BertModel, LlamaForCausalLM, ViTModel  # noqa: F401
 

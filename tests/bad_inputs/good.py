@@ -51,7 +51,7 @@ def _save_plain(good: Path) -> None:
     config = peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")
     adapter = peft.get_peft_model(model, config)
     adapter.peft_config["default"].base_model_name_or_path = "someone/tiny-llama"
-    adapter.save_pretrained(good / "plain")
+    adapter.save_pretrained(str(good / "plain"))
 
 
 def lay_out(folder: Path, good: Path, needs: Sequence[str] = ()) -> None:

@@ -77,8 +77,8 @@ def _pipe(folder: Path) -> None:
 
 def _parquet(**columns: list[object]) -> Change:
     def change(folder: Path) -> None:
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
 
         pyarrow.parquet.write_table(pyarrow.table(columns), folder / "rows.parquet")
 

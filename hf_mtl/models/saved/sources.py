@@ -149,7 +149,7 @@ def fetch(source: Source, *, token: str | None = None, processor: bool = False) 
     pinned = replace(source, revision=root.name)
     manifest = Manifest.load(root) if (root / MANIFEST_FILE).is_file() else None
     place = _place_of(manifest, source)
-    if manifest is not None and source.task in manifest.repos:
+    if manifest is not None and source.task is not None and source.task in manifest.repos:
         return _elsewhere(manifest, source.task, token, processor=processor)
     folder = _downloaded(pinned, [place], token, processor=processor) / place
     found = _found(folder, pinned, place, token)
@@ -166,7 +166,12 @@ def _in_folder(folder: Path, source: Source, token: str | None) -> AdapterFiles:
 def _of_suite(folder: Path, source: Source, manifest: Manifest | None, token: str | None) -> AdapterFiles:
     """A task's files in the folder of a suite."""
     place = _place_of(manifest, source)
-    if manifest is not None and source.task in manifest.repos and not (folder / place).is_dir():
+    if (
+        manifest is not None
+        and source.task is not None
+        and source.task in manifest.repos
+        and not (folder / place).is_dir()
+    ):
         return _elsewhere(manifest, source.task, token)
     return _known(folder / place, source, manifest, _names(folder / place))
 
