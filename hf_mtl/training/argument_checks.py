@@ -6,19 +6,16 @@ A stock Trainer, and so one of ours without tasks, is never asked: there every a
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
-import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 import torch
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # offered, without `as`
-from transformers import SchedulerType, Trainer, TrainingArguments
+from transformers import SchedulerType, TrainingArguments
 from transformers.debug_utils import DebugOption
-from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer_pt_utils import AcceleratorConfig
 from transformers.trainer_utils import IntervalStrategy
 from transformers.training_args import OptimizerNames
@@ -30,6 +27,7 @@ from hf_mtl.setting_bounds import ARGUMENTS
 from hf_mtl.tasks import Task
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
 from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
+from hf_mtl.training.option_names import schedule_options, unread_options
 from hf_mtl.training.precision import precision_problem
 from hf_mtl.training.trackers import tracker_problems
 from hf_mtl.training.treatments import Refused, Treatment
@@ -55,9 +53,6 @@ _UNKNOWN = Refused(
 _OURS = frozenset(own.name for own in dataclasses.fields(MultiTaskTrainingArguments)) - frozenset(
     own.name for own in dataclasses.fields(TrainingArguments)
 )
-
-# What `optim_args` cannot set, since every group of parameters comes with its own.
-_BY_GROUP = ("lr", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -250,26 +245,15 @@ def _limits(args: TrainingArguments, optimizers: Collection[str | None]) -> Iter
         yield ArgumentProblem(
             ("debug",), debug, "its other options are for TPUs; choose 'underflow_overflow'"
         )
-    given, options = args.lr_scheduler_kwargs, _schedule_options()
+    given, options = args.lr_scheduler_kwargs, schedule_options()
     if unknown := sorted(set(map(str, given)) - set(options) if isinstance(given, Mapping) else ()):
         why = f"no schedule has the option {listing(unknown)}; options are {listing(options)}"
         yield ArgumentProblem(("lr_scheduler_kwargs",), args.lr_scheduler_kwargs, why)
     if args.push_to_hub and args.hub_model_id is not None and (unfit := _id_problem(args.hub_model_id)):
         yield ArgumentProblem(("hub_model_id",), args.hub_model_id, unfit)
     known = [name for name in ELEMENTWISE_OPTIMIZERS if name in optimizers]
-    if args.optim_args and known and (unread := _unread_options(args, args.optim_args, known)):
+    if args.optim_args and known and (unread := unread_options(args, args.optim_args, known)):
         yield ArgumentProblem(("optim_args",), args.optim_args, unread)
-
-
-def _schedule_options() -> tuple[str, ...]:
-    """What the schedules of transformers take besides what every one does."""
-    usual = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "kwargs"}
-    makers: Iterable[Callable[..., object]] = TYPE_TO_SCHEDULER_FUNCTION.values()
-    return tuple(
-        dict.fromkeys(
-            name for make in makers for name in inspect.signature(make).parameters if name not in usual
-        )
-    )
 
 
 def _id_problem(name: str) -> str | None:
@@ -278,32 +262,3 @@ def _id_problem(name: str) -> str | None:
     except HFValidationError:
         return "no repository on the Hub has such a name; write 'name' or 'user/name' of letters, digits, '-', '_', '.'"
     return None
-
-
-def _unread_options(args: TrainingArguments, text: str, optimizers: list[str]) -> str | None:
-    """Why some of the options of `optim_args` would have no effect on any of the optimizers in use."""
-    pairs = [pair.partition("=") for pair in text.replace(" ", "").split(",")]
-    if any(not equals for _, equals, _ in pairs):
-        return "expected key=value pairs with commas between them, such as 'momentum=0.9,nesterov=true'"
-    if overruled := [key for key, _, _ in pairs if key in _BY_GROUP]:
-        return f"{listing(overruled)} would be overruled; set learning_rate and weight_decay themselves"
-    try:
-        unread = [
-            pair[0] for pair in pairs if not any(_reads(args, own, "".join(pair)) for own in optimizers)
-        ]
-    except ValueError as error:
-        return f"{error}; write a number"
-    if not unread:
-        return None
-    return f"no optimizer in use ({listing(optimizers)}) reads {listing(unread)}; leave it out, or choose another optim"
-
-
-def _reads(args: TrainingArguments, optimizer: str, option: str) -> bool:
-    """Whether transformers makes anything of an option of an optimizer."""
-
-    def made_of(options: str | None) -> object:
-        changed = copy.copy(args)
-        vars(changed).update(optim=OptimizerNames(optimizer), optim_args=options)
-        return Trainer.get_optimizer_cls_and_kwargs(changed)
-
-    return made_of(option) != made_of(None)
