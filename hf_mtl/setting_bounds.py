@@ -23,7 +23,7 @@ from hf_mtl.bounds import (
 
 __all__ = ["ADAPTERS", "ARGUMENTS", "LABELS", "OF_TASK", "adapter_problems"]
 
-LABELS = Bounds(1, 1_000_000, whole=True)
+LABELS = Bounds(1, 100_000, whole=True)
 """How many labels a task has, where it does not name them."""
 
 OF_TASK: Mapping[str, Bounds] = MappingProxyType(

@@ -176,7 +176,6 @@ TASKS = (
     task("card is a text", "card: {license: [mit]}", "recipe.yaml:7", "card.license"),
     task("template twice", "template: {messages: chat}", "recipe.yaml:10", "twice"),
     wrong("template is a text", 'template: {prompt: "{text} is", completion: " {label}"}', "template: '{text}'", "recipe.yaml:9", "template"),
-    wrong("template field of a list", "{text} is", "{text[0]} is", "recipe.yaml:9", "text"),
     wrong("template field of an attribute", "{text} is", "{text.__class__.__mro__} is", "recipe.yaml:9"),
     wrong("template width of a billion", "{text} is", "{text:1000000000} is", "recipe.yaml:9"),
     wrong("template with a place without a name", "{text} is", "{} is", "recipe.yaml:9"),

@@ -208,7 +208,7 @@ def test_nothing_answered_leaves_nothing(run: Path, tmp_path: Path) -> None:
     assert empty.exit_code == 2 and f"{rows} holds no rows" in empty.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
     nowhere = _call(run, _written(rows, WORDS), tmp_path / "none" / "out.jsonl")
-    assert nowhere.exit_code == 2 and "expected a file in a folder that exists" in nowhere.stderr
+    assert nowhere.exit_code == 2 and "there is no folder" in nowhere.stderr
 
 
 def test_half_a_surrogate_pair_is_written_as_json_can(run: Path, tmp_path: Path) -> None:

@@ -158,8 +158,8 @@ def test_conll_columns_comments_and_the_word_number_sign(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"text": ' + "[" * 100_000, "line 2: lists and objects are nested too deep to be read"),
-        ('{"text": ' + "9" * 5000 + "}", "line 2: a number has too many digits to be read"),
+        ('{"text": ' + "[" * 100_000, "line 2: lists and objects are nested more than 100 levels deep"),
+        ('{"text": ' + "9" * 5000 + "}", "line 2: a whole number has 5,000 digits"),
         ('{"text": "a\\ud83d"}', r"line 2: \ud83d is half of a pair of surrogates, which is no character"),
         ('{"te\\uDE00xt": "a"}', r"line 2: \ude00 is half of a pair of surrogates"),
     ],

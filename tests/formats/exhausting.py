@@ -131,7 +131,10 @@ def rows(name: str, content: str | bytes) -> Callable[[Path], object]:
         if path.suffix == ".csv":
             raise_if = delimited_options(path)
             return raise_if
-        return read_texts(path) if path.suffix == ".txt" else read_plain_rows(path)
+        if path.suffix == ".txt":
+            return read_texts(path)
+        found = read_plain_rows(path)
+        return read_rows(path) if found is None else found  # of a large file, row by row
 
     return read
 

@@ -84,15 +84,18 @@ CASES: dict[str, Case] = {
     "many values in YAML": (recipe("a: [" + "[]," * 300_000), ("recipe.yaml:1:", "more than 40,000 values")),
     "a large recipe": (recipe("a: " + "x" * 20_000_000), ("recipe.yaml is larger than 1,048,576 bytes",)),
     "deep lists of --set": (set_to(DEEP), (NESTED,)),
-    "a rank of a recipe": (adapter(r=10**9), ("r: expected a rank of at most 4,096, found 1,000,000,000",)),
+    "a rank of a recipe": (
+        adapter(r=10**9),
+        ("r: expected a whole number from 1 to 4096, found 1000000000",),
+    ),
     "a rank of thousands of digits": (
         adapter(r=10**5_000),
-        ("r: expected a rank of at most 4,096, found one of 16,610 bits",),
+        ("r: expected a whole number from 1 to 4096, found a number of 5001 digits",),
     ),
-    "a rank of a layer": (adapter(rank_pattern={"q": 10**9}), ("rank_pattern: ", "1,000,000,000 for 'q'")),
+    "a rank of a layer": (adapter(rank_pattern={"q": 10**9}), ("rank_pattern['q']: ", "found 1000000000")),
     "virtual tokens": (
         adapter(peft_type="PROMPT_TUNING", num_virtual_tokens=10**9),
-        ("num_virtual_tokens: expected", "65,536"),
+        ("num_virtual_tokens: expected", "65536"),
     ),
     "a million layers": (
         adapter(target_modules=["q"] * 10**6),
@@ -128,7 +131,7 @@ CASES: dict[str, Case] = {
     "deep repeats": (adapter(target_modules="(?:" * 200 + "a" + ")*" * 200), ("nested more than 40",)),
     "a rank in Python": (
         declared(LoraConfig(r=10**9)),
-        ("task 'a': adapter: r: expected a rank of at most 4,096",),
+        ("task 'a': adapter.r: expected a whole number from 1 to 4096",),
     ),
     "a pattern in Python": (
         declared(LoraConfig(target_modules="(a+)+$")),
@@ -144,7 +147,7 @@ CASES: dict[str, Case] = {
     ),
     "labels in Python": (
         declared(labels=10_000_000),
-        ("task 'a': labels: expected at most 100,000 labels, found 10,000,000",),
+        ("task 'a': labels: expected a whole number from 1 to 100000, found 10000000",),
     ),
     "a saved rank": (saved(r=10**9), ("user/adapter: its config has r=1000000000",)),
     "a saved pattern": (
