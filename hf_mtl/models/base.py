@@ -203,18 +203,16 @@ def load_base(
         raise ConfigError(
             f"revision={revision!r} is of a Hub id, and {str(source)!r} is a folder. Leave it out."
         )
-    options: dict[str, Any] = {"revision": revision or "main", "token": token}  # Any: what transformers takes
-    options["trust_remote_code"] = False
+    pinned = {"revision": revision or "main", "token": token}
+    options: dict[str, Any] = {**pinned, "trust_remote_code": False}  # Any: what transformers takes
     wanted = _dtype(dtype)
     with _explained(str(source)), token_stays(token):
-        config: Any = read_base_config(  # Any: its fields differ by architecture
-            located, revision=options["revision"], token=token
-        )
+        config: Any = read_base_config(located, **pinned)  # Any: its fields differ by architecture
         weights = BaseWeights.find(
             located,
             config,
             where=str(source),
-            revision=options["revision"],
+            revision=revision or "main",
             token=token,
             allow_pickle=allow_pickle,
         )
