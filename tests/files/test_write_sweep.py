@@ -146,4 +146,4 @@ def test_some_writes_fail(sweep: Sweeper) -> None:
 def test_every_write_fails_once(sweep: Sweeper, verb: str) -> None:
     """Of the verbs that train or measure every tenth call, which takes minutes; all of them with EVERY_WRITE=1."""
     thinned = verb in MANY and "EVERY_WRITE" not in os.environ
-    _check(sweep({verb: range(1, MANY[verb], 10) if thinned else ()}))
+    _check(sweep({verb: tuple(range(1, MANY[verb], 10)) if thinned else ()}))
