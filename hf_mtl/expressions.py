@@ -78,7 +78,7 @@ def expression_problem(expression: str, *, length: int = _LENGTH, whole: bool = 
         whole: Whether it has to fit the whole text.
 
     Returns:
-        A clause such as "it is no regular expression: ..."; None where it is fine.
+        A clause such as "it is not a regular expression: ..."; None where it is fine.
     """
     if len(expression) > MAX_EXPRESSION:
         return f"it has {len(expression):,} characters; at most {MAX_EXPRESSION:,} are read"
@@ -92,7 +92,7 @@ def expression_problem(expression: str, *, length: int = _LENGTH, whole: bool = 
     except (_TooDeep, RecursionError):
         return f"its groups are nested more than {_MAX_NESTING} levels deep"
     except (re.error, OverflowError) as error:
-        return f"it is no regular expression: {error}"
+        return f"it is not a regular expression: {error}"
     if steps > _ENDLESS:
         return "a repeat inside a repeat can fit one text in more ways than could ever be tried"
     if steps > _MAX_STEPS * max(1.0, length / _LENGTH) ** 2:

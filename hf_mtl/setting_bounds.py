@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from hf_mtl.adapter_limits import MAX_RANK, MAX_VIRTUAL_TOKENS
 from hf_mtl.bounds import (
     COUNT,
     FRACTION,
@@ -24,7 +25,7 @@ from hf_mtl.bounds import (
 __all__ = ["ADAPTERS", "ARGUMENTS", "LABELS", "OF_TASK", "adapter_problems"]
 
 LABELS = Bounds(1, 100_000, whole=True)
-"""How many labels a task has, where it does not name them."""
+"""How many labels a task has; each is a name in memory and a row of a head."""
 
 OF_TASK: Mapping[str, Bounds] = MappingProxyType(
     {
@@ -86,7 +87,7 @@ ARGUMENTS: Mapping[str, Bounds] = MappingProxyType(
 )
 """Of the training arguments."""
 
-_RANK = Bounds(1, 4096, whole=True)  # the widest in use have some hundreds, and wider saved ones are refused
+_RANK = Bounds(1, MAX_RANK, whole=True)
 _SIZE = COUNT.or_none()
 _PATTERNS: Mapping[str, Bounds] = MappingProxyType({"alpha_pattern": POSITIVE, "rank_pattern": _RANK})
 
@@ -98,7 +99,7 @@ ADAPTERS: Mapping[str, Bounds] = MappingProxyType(
         "num_attention_heads": _SIZE,
         "num_layers": _SIZE,
         "num_transformer_submodules": _SIZE,
-        "num_virtual_tokens": Bounds(1, 65_536, whole=True),
+        "num_virtual_tokens": Bounds(1, MAX_VIRTUAL_TOKENS, whole=True),
         "qalora_group_size": COUNT,
         "r": _RANK,
         "token_dim": _SIZE,
@@ -110,7 +111,7 @@ ADAPTERS: Mapping[str, Bounds] = MappingProxyType(
 def adapter_problems(config: object) -> list[str]:
     """What is wrong with the numbers of a peft configuration, by the names of its fields."""
     if not dataclasses.is_dataclass(config):
-        return []  # it is no configuration, which others say
+        return []  # not a configuration, which other checks report
     values = vars(config)
     return bound_problems(ADAPTERS, values) + [
         problem

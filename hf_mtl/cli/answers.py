@@ -205,15 +205,10 @@ def answers_to(target: Path | None, call: Callable[[], Mapping[str, object]]) ->
     Args:
         target: The file, or none.
         call: Gives what the answers depend on besides the inputs.
-
-    Raises:
-        ConfigError: If the file cannot be there.
     """
     if target is None:
         return StandardOutput()
     target = target.resolve()
-    if target.is_dir() or not target.parent.is_dir():
-        raise ConfigError(f"--output {target}: expected a file in a folder that exists.")
     return StandardOutput(target) if target.exists() and not target.is_file() else AnswersFile(target, call())
 
 

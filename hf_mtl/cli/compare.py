@@ -9,8 +9,8 @@ import typer
 
 from hf_mtl.bounds import SEED
 from hf_mtl.cli.options import Changes, RecipeFile, within
-from hf_mtl.cli.outputs import expect_folder
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.files import check_folder
 
 __all__ = ["compare"]
 
@@ -29,7 +29,7 @@ def compare(
 ) -> None:
     """Train a recipe's `variants` over seeds and compare them with each task alone; runs that are there are kept."""
     if output_dir is not None:
-        expect_folder(Path(output_dir), "--output-dir")
+        check_folder(Path(output_dir), named_by="--output-dir")
     be_quiet()
     from hf_mtl.recipe import compare_recipe
 

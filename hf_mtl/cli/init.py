@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.files import check_target
 from hf_mtl.terminal import Terminal, say
 
 __all__ = ["init"]
@@ -35,7 +35,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Write over a recipe that is there.")] = False,
 ) -> None:
     """Write a recipe from data files: kinds, columns, labels and splits are recognised and written down."""
-    expect_file(output)
+    check_target(output, named_by="--output")
     be_quiet()
     from hf_mtl.recipe.drafting import draft_recipe, write_draft
 

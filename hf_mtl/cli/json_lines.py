@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from json import JSONDecodeError
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from hf_mtl.bounded_json import JsonLimitError, parse_json
 from hf_mtl.cli.arriving import Arriving
 from hf_mtl.data.decoding import encoding_of, numbered_lines
 from hf_mtl.errors import DataError
@@ -50,7 +51,7 @@ class Texts:
 
 
 class JsonLines:
-    """JSON objects, one per line. A line that is none comes as the error that says so.
+    """JSON objects, one per line. A line that is not one comes as the error that says so.
 
     A file is read as far as it is asked for. Of a pipe, `take` waits for one row, and gives what has come by then.
 
@@ -130,13 +131,11 @@ def _decoded(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[tuple[in
 
 def _row(line: str, place: str) -> object:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
+        row = parse_json(line)
+    except JSONDecodeError as error:
         return DataError(f"{place}: not valid JSON ({error.msg}, column {error.colno}): {line.strip():.80}")
-    except RecursionError:
-        return DataError(f"{place}: the JSON is nested too deeply to be read: {line.strip():.80}")
-    except ValueError as error:  # a number of thousands of digits
-        return DataError(f"{place}: not valid JSON ({error}): {line.strip():.80}")
+    except JsonLimitError as error:
+        return DataError(f"{place}: {error}: {line.strip():.80}")
     if not isinstance(row, dict):
         return DataError(
             f'{place}: expected a JSON object such as {{"text": "..."}}, found {line.strip():.80}'

@@ -12,9 +12,9 @@ import typer
 from hf_mtl.bounds import COUNT
 from hf_mtl.cli.completion import run_tasks
 from hf_mtl.cli.options import within
-from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
+from hf_mtl.files import check_target
 
 if TYPE_CHECKING:
     from hf_mtl.cli.json_lines import Inputs
@@ -69,7 +69,7 @@ def predict(
     """
     _check_sources(task, source, prompt, raw=raw)
     if output is not None:
-        expect_file(output)
+        check_target(output, named_by="--output")
     be_quiet()
     from hf_mtl.cli.answers import answers_to
     from hf_mtl.cli.json_lines import JsonLines, Texts

@@ -10,8 +10,8 @@ import typer
 from hf_mtl.bounds import COUNT
 from hf_mtl.cli.completion import recipe_tasks
 from hf_mtl.cli.options import Changes, RecipeFile, within
-from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.files import check_target
 from hf_mtl.terminal import Terminal, say
 
 __all__ = ["preview"]
@@ -36,13 +36,10 @@ def preview(
     Takes the base's tokenizer, not its weights. Exits 1 if training would refuse one of the rows.
     """
     if html is not None:
-        expect_file(html, "--html", makes_folder=True)
+        check_target(html, named_by="--html", makes_folder=True)
     be_quiet()
-    from hf_mtl.files import check_target
     from hf_mtl.recipe import load_recipe, preview_recipe
 
-    if html is not None:
-        check_target(html, named_by="--html", makes_folder=True)
     previews = preview_recipe(load_recipe(recipe, settings or ()), task or (), rows=rows)
     if html is None:
         from hf_mtl.cli.preview_text import print_previews

@@ -23,7 +23,7 @@ from hf_mtl.cli import (
     validate,
     verify,
 )
-from hf_mtl.cli.unexpected import told, traceback_of
+from hf_mtl.cli.unexpected import message_of, traceback_of
 from hf_mtl.cli.version import show_versions
 from hf_mtl.errors import HfMtlError
 from hf_mtl.printable import printable
@@ -61,7 +61,7 @@ class _Program(TyperGroup):
             if ctx.params["traceback"]:
                 _show(traceback_of(error))
             else:
-                _show(f"{type(error).__name__}: {error}" if expected else told(error), "red")
+                _show(f"{type(error).__name__}: {error}" if expected else message_of(error), "red")
             raise typer.Exit(_FAILED if expected else _UNEXPECTED) from None
 
 

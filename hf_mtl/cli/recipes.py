@@ -10,12 +10,11 @@ import typer
 from rich.table import Table
 
 from hf_mtl.cli.completion import shipped_names
-from hf_mtl.cli.outputs import expect_folder
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.cli.shipped import description, shipped_recipes
 from hf_mtl.cli.validate import validate
 from hf_mtl.errors import ConfigError, did_you_mean, listing
-from hf_mtl.files import staged, writing
+from hf_mtl.files import check_folder, staged, writing
 from hf_mtl.terminal import Terminal, say
 
 __all__ = ["app"]
@@ -49,7 +48,7 @@ def copy(
 ) -> None:
     """Copy a recipe with its data into a new folder, to change it there."""
     folder = _folder_of(name)
-    expect_folder(destination.parent, "DEST")
+    check_folder(destination.parent, named_by="DEST")
     if destination.exists():
         raise ConfigError(f"{destination} exists; expected the name of a folder to create.")
     with staged(destination) as new, writing(new):

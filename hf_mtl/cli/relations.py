@@ -12,8 +12,8 @@ from rich.table import Table
 
 from hf_mtl.bounds import POSITIVE
 from hf_mtl.cli.options import within
-from hf_mtl.cli.outputs import expect_file
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.files import check_target
 from hf_mtl.terminal import Terminal, say
 
 __all__ = ["relations"]
@@ -48,7 +48,9 @@ def relations(
     ] = None,
 ) -> None:
     """Relate the tasks of a run: a table, and a file for `sharing` (`groups`, `soft`) and for `hf-mtl report`."""
-    file = run / "relations.json" if output is None else expect_file(output)
+    file = run / "relations.json" if output is None else output
+    if output is not None:
+        check_target(output, named_by="--output")
     be_quiet()
     from hf_mtl.recipe.relating import relations_of_run
 

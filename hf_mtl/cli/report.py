@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hf_mtl.cli.outputs import expect_folder
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.files import check_folder
 from hf_mtl.terminal import Terminal, say
 
 __all__ = ["report"]
@@ -24,7 +24,8 @@ def report(
     ] = None,
 ) -> None:
     """Show a run as one page with figures and curves; writes index.html, its pictures and its data into a folder."""
-    folder = expect_folder(run / "report" if output is None else output)
+    folder = run / "report" if output is None else output
+    check_folder(folder, named_by="--output")
     be_quiet()
     from hf_mtl.evaluation.page import collect_story, write_page
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from hf_mtl.cli.options import Changes, RecipeFile
-from hf_mtl.cli.outputs import expect_folder
 from hf_mtl.cli.quiet import be_quiet
+from hf_mtl.files import check_folder
 from hf_mtl.terminal import Terminal
 
 __all__ = ["train"]
@@ -43,5 +43,5 @@ def train(
     # Of several processes the first one speaks; torchrun tells each its number.
     console = Terminal(quiet=os.environ.get("RANK", "0") != "0")
     loaded = load_recipe(recipe, settings or (), output_dir=output_dir, smoke=smoke)
-    expect_folder(Path(loaded.output_dir), "output_dir")
+    check_folder(Path(loaded.output_dir), named_by="output_dir")
     run_recipe(loaded, console, resume=resume)

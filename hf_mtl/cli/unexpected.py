@@ -19,7 +19,7 @@ from typing import Final
 from hf_mtl import __version__
 from hf_mtl.printable import printable
 
-__all__ = ["redacted", "told", "traceback_of"]
+__all__ = ["message_of", "redacted", "traceback_of"]
 
 _LONGEST = 500  # characters of an error's text; a library may put a whole file into it
 _TOKEN: Final = re.compile(r"\b(?:hf|api_org|sk|ghp|gho|github_pat|wandb_v1)[_-][A-Za-z0-9_-]{16,}")
@@ -30,7 +30,7 @@ _LEAST = 8  # characters: a shorter value would be found inside of words
 _REPLACED = "<secret>"
 
 
-def told(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Return the message for a user, and save the traceback."""
     name = f"{type(error).__name__}: {redacted(str(error)) or 'without a message'}"
     if len(name) > _LONGEST:

@@ -195,10 +195,10 @@ class ChatTemplate:
         template: Any = self.source
         if type(self.tokenizer).apply_chat_template is PreTrainedTokenizerBase.apply_chat_template:
             template = limited_tree(self.tokenizer.get_chat_template(self.source, tools))
-        told, called = [plain(message) for message in messages], plain(tools)
-        with limited(told, called):
+        shown, called = [plain(message) for message in messages], plain(tools)
+        with limited(shown, called):
             return self.tokenizer.apply_chat_template(
-                told,  # type: ignore[arg-type]  # plain messages are dicts
+                shown,  # type: ignore[arg-type]  # plain messages are dicts
                 tools=called,  # type: ignore[arg-type]  # a list
                 chat_template=template,
                 **how,

@@ -144,7 +144,8 @@ def compiled_format(pattern: str) -> FormatString:
     """Check and read a format string.
 
     Raises:
-        ConfigError: If it is none, or asks for more than a field, a key, an index and a short literal spec; naming all.
+        ConfigError: If it is not a format string, or asks for more than a field, a key, an index and a short literal
+            spec; naming all.
     """
     shown = repr(pattern) if len(pattern) <= 300 else f"{pattern[:300]!r}..."
     if len(pattern) > _MOST_CHARACTERS:

@@ -25,7 +25,7 @@ def pattern_fields(pattern: str, engine: str = "format") -> tuple[str, ...]:
     """The columns that a pattern names.
 
     Raises:
-        ConfigError: If it is no valid pattern, or asks for more than plain data.
+        ConfigError: If it is not a valid pattern, or asks for more than plain data.
     """
     if engine == "format":
         return compiled_format(pattern).fields
@@ -39,7 +39,7 @@ def fill_pattern(pattern: str, row: Row, engine: str = "format") -> str:
 
     Raises:
         DataError: If the row lacks a field, or the pattern fails on it.
-        ConfigError: If it is no valid pattern, or asks for more than plain data.
+        ConfigError: If it is not a valid pattern, or asks for more than plain data.
     """
     for field in pattern_fields(pattern, engine):
         # A Jinja template may ask whether a field has a value, and is refused where it writes one that has none.

@@ -30,7 +30,7 @@ def limited_tree(source: str) -> nodes.Template:
 
     Raises:
         ConfigError: If it is too long.
-        TemplateSyntaxError: If it is no Jinja template, or nested too deeply.
+        TemplateSyntaxError: If it is not a Jinja template, or nested too deeply.
     """
     try:
         return rewritten(_tree(source))

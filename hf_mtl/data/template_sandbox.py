@@ -62,7 +62,7 @@ def compiled(source: str) -> CompiledTemplate:
     """Check and compile a template.
 
     Raises:
-        ConfigError: If it is no valid template, or uses what templates may not; naming all that it may not use.
+        ConfigError: If it is not a valid template, or uses what templates may not; naming all that it may not use.
     """
     if len(source) > _MOST_CHARACTERS:
         raise ConfigError(

@@ -14,6 +14,7 @@ from hf_mtl.files.names import folder_names, repo_name, repo_names
 from hf_mtl.files.staging import link_or_copy, staged
 from hf_mtl.files.whole import (
     SeveralWrites,
+    check_folder,
     check_target,
     folder_problem,
     make_folder,
@@ -29,6 +30,7 @@ from hf_mtl.files.whole import (
 __all__ = [
     "SeveralWrites",
     "amount",
+    "check_folder",
     "check_target",
     "folder_names",
     "folder_problem",

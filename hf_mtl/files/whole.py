@@ -16,6 +16,7 @@ from hf_mtl.files.faults import is_folder, is_there, system_number, write_error
 
 __all__ = [
     "SeveralWrites",
+    "check_folder",
     "check_target",
     "folder_problem",
     "make_folder",
@@ -173,8 +174,10 @@ def check_target(file: Path, *, named_by: str, makes_folder: bool = False) -> No
         ConfigError: If it cannot be written; nothing has been done yet.
     """
     folder = file.absolute().parent
-    if is_folder(file):
-        problem: str | None = "it is a folder; expected the name of a file"
+    if (unfit := _name_problem(file)) is not None:
+        problem: str | None = unfit
+    elif is_folder(file):
+        problem = "it is a folder; expected the name of a file"
     elif is_there(file):
         problem = None if os.access(file, os.W_OK) else "this user may not write to it"
     elif not makes_folder and not os.path.lexists(folder):
@@ -185,14 +188,41 @@ def check_target(file: Path, *, named_by: str, makes_folder: bool = False) -> No
         raise ConfigError(f"{named_by}: {file} cannot be written: {problem}, or choose another place.")
 
 
+def check_folder(folder: Path, *, named_by: str) -> None:
+    """Look, before the work whose outcome goes there, whether files can be written into a folder.
+
+    Args:
+        folder: The folder; it need not be there yet.
+        named_by: What asks for it, such as `--output-dir`.
+
+    Raises:
+        ConfigError: If they cannot; nothing has been done yet.
+    """
+    if (problem := folder_problem(folder)) is not None:
+        raise ConfigError(f"{named_by}: {folder} cannot be written into: {problem}, or choose another place.")
+
+
 def folder_problem(folder: str | Path) -> str | None:
     """Why no file could be written into a folder, which need not be there yet; None if nothing is known against it."""
     path = Path(folder).absolute()
+    if (unfit := _name_problem(path)) is not None:
+        return unfit
     place = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
     if not is_folder(place):
         return f"{place} is a file, not a folder; move it away"
     if not os.access(place, os.W_OK | os.X_OK):
         return f"this user may not write into {place}; change its permissions"
+    return None
+
+
+def _name_problem(path: Path) -> str | None:
+    """Why nothing can be called so: a name that is too long, or holds a NUL."""
+    try:
+        path.lstat()
+    except ValueError as error:
+        return f"nothing can be called so ({error})"
+    except OSError as error:
+        return f"nothing can be called so ({error.strerror})" if error.errno == errno.ENAMETOOLONG else None
     return None
 
 

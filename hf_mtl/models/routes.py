@@ -32,7 +32,7 @@ def check_new_name(name: object, taken: Collection[str]) -> None:
     """Check that an adapter can be called by a name.
 
     Raises:
-        ConfigError: If it is no text, blank, or the name of another.
+        ConfigError: If it is not text, is blank, or the name of another.
     """
     if not isinstance(name, str) or not name.strip():
         raise ConfigError(f"an adapter's name must be text that is not blank, found {name!r:.80}.")

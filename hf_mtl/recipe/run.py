@@ -26,7 +26,7 @@ from hf_mtl.evaluation.page import (
     REPORT_FILE,
 )
 from hf_mtl.export import MANIFEST_FILE, Manifest, load_suite
-from hf_mtl.files import folder_problem
+from hf_mtl.files import check_folder
 from hf_mtl.models import RoutedModel, load_base, load_processor
 from hf_mtl.recipe.factory import Run, build
 from hf_mtl.recipe.run_files import LOSSES_FILE, save_log, save_run
@@ -87,8 +87,7 @@ def train_recipe(
         raise ConfigError("no task has rows to learn from: give at least one task its train file.")
     asked = True if resume == "last" else resume
     asked_checkpoint(Path(recipe.output_dir), asked)  # before rows and weights are read
-    if problem := folder_problem(recipe.output_dir):
-        raise ConfigError(f"output_dir: {recipe.output_dir}: {problem}, or choose another place.")
+    check_folder(Path(recipe.output_dir), named_by="output_dir")
     run = build(recipe)
     display = ProgressDisplay(run.suite.names, console)
     trainer = _trainer(run, display)

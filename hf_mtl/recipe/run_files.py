@@ -95,7 +95,7 @@ def _save_records(run: Run, trainer: MultiTaskTrainer, report: Report, writes: S
 def _data(
     run: Run, trainer: MultiTaskTrainer, skipped: Mapping[str, Mapping[str, Mapping[str, int]]]
 ) -> RunData:
-    """What the cards say of the rows, which are not at hand later."""
+    """What the cards say of the rows, which are not known later."""
     splits, tasks = trainer.splits(), run.recipe.tasks
     return RunData(
         {

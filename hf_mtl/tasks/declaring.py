@@ -9,12 +9,11 @@ from hf_mtl.data import Chat, PromptCompletion, RowTable, RowTemplate, pattern_f
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.metrics import Metric, MetricLike, resolve
 from hf_mtl.metrics import problems as metric_problems
+from hf_mtl.setting_bounds import LABELS
 from hf_mtl.tasks.formats import Rows, found_labels
 from hf_mtl.tasks.kinds import Declared, Kind
 
 __all__ = ["declare", "measures"]
-
-_MAX_LABELS = 100_000  # each is a name in memory and a row of a head
 
 
 def declare(
@@ -56,8 +55,8 @@ def declare(
         rows = learned if learned is not None or not splits else splits[0]
         labels = _feature_labels(kind, splits, columns, problems) or _labels_in(kind, rows, columns, problems)
     many = labels if isinstance(labels, int) else 0 if labels is None else len(labels)
-    if many > _MAX_LABELS:
-        problems.append(f"labels: expected at most {_MAX_LABELS:,} labels, found {many:,}.")
+    if many > LABELS.most:
+        problems.append(f"labels: expected at most {LABELS.most:,} labels, found {many:,}.")
         labels = None
     numbers = isinstance(labels, int)
     names = tuple(map(str, range(labels))) if isinstance(labels, int) else labels

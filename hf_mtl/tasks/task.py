@@ -236,7 +236,7 @@ class Task:
         return []
 
     def _number_problems(self) -> list[str]:
-        for name in OF_TASK:  # numpy's numbers are none to JSON, in which a checkpoint has them
+        for name in OF_TASK:  # JSON, in which a checkpoint keeps them, has no numbers of numpy
             object.__setattr__(self, name, plain(getattr(self, name)))
         problems = bound_problems(OF_TASK, vars(self))
         return problems + [f"adapter.{problem}" for problem in adapter_problems(vars(self)["adapter"])]

@@ -112,7 +112,7 @@ def routed(name: str, act: Callable[[Values], object], *words: str) -> Case:
 
 
 def read(name: str, path: Values, *words: str) -> Case:
-    """A file of rows that is none."""
+    """A file that holds no rows of its format."""
 
     def call(_: Path) -> object:
         from hf_mtl import read_rows

@@ -155,11 +155,11 @@ FILES = (
     file("CSV with NUL bytes", "rows.csv", "text,label\na\0,positive\n", "rows.csv"),
     file("CSV without a header", "rows.csv", "a,positive\nb,negative\n", "words", "'text'"),
     file("TSV with commas", "rows.tsv", "text,label\na,positive\n,x,y\n", "rows.tsv"),
-    file("Parquet that is none", "rows.parquet", "text,label\n", "rows.parquet"),
+    file("not Parquet", "rows.parquet", "text,label\n", "rows.parquet"),
     file("Parquet that is cut", "rows.parquet", None, "rows.parquet", change=_cut_parquet),
     file("Parquet without rows", "rows.parquet", None, "rows.parquet", change=_parquet(text=[], label=[])),
     file("Parquet with other columns", "rows.parquet", None, "'sentence'", change=_parquet(sentence=["a"], label=["positive"])),
-    file("Arrow that is none", "rows.arrow", "x" * 100, "rows.arrow"),
+    file("not Arrow", "rows.arrow", "x" * 100, "rows.arrow"),
     file("plain text for a template", "rows.txt", "one line\nanother\n", "words", "'text'"),
     file("plain text of UTF-16 without a mark", "rows.txt", "ab\n".encode("utf-16-le") * 5, "words"),
     file("CoNLL with an uneven line", "rows.conll", "John B-PER\nlives\n", "rows.conll", "line 2"),
@@ -171,7 +171,7 @@ FILES = (
     file("outside every folder", "../../../../../no/such.jsonl", None, "such.jsonl"),
     file("a name of 300 letters", "a" * 300 + ".jsonl", None, "aaa"),
     file("a NUL in the name", '"a\\0b.jsonl"', None, "words"),
-    file("a Hub id that is none", "'a/b/c/d'", None, "words"),
+    file("not a Hub id", "'a/b/c/d'", None, "words"),
     file("a device", "/dev/zero", None, "/dev/zero"),
 )  # fmt: skip
 

@@ -123,7 +123,7 @@ CASES: dict[str, Case] = {
     "a long pattern": (adapter(target_modules="a|" * 50_000), ("it has 100,000 characters; at most 10,000",)),
     "repeats of repeats": (
         adapter(target_modules="a{1,100000}{1,100000}"),
-        ("no regular expression: multiple repeat",),
+        ("not a regular expression: multiple repeat",),
     ),
     "grouped repeats": (adapter(target_modules="(?:a{1,100000}){1,100000}"), (TWICE,)),
     "repeats in a row": (adapter(target_modules=".*.*.*.*.*x"), ("its repeats, one behind the other",)),

@@ -193,7 +193,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
         _config(megatron_config={"a": 1}, megatron_core="hf_mtl_evil_module"), "megatron_config=.* is not supported"
     ),
     "a changed base": (_config(init_lora_weights="pissa"), "it changes the base's weights"),
-    "no pattern": (_config(target_modules="(q_proj"), "is refused: it is no regular expression"),
+    "no pattern": (_config(target_modules="(q_proj"), "is refused: it is not a regular expression"),
     "no names": (_config(target_modules=[1]), "expected a list of names"),
     "no such layer": (_config(target_modules=["query"]), "PEFT cannot place this .*'q_proj'"),
     "no JSON": (_written("{"), "adapter_config.json: "),
