@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -13,6 +14,7 @@ import pytest
 from hf_mtl.errors import ConfigError, WriteError
 from hf_mtl.files import (
     SeveralWrites,
+    check_folder,
     check_target,
     folder_problem,
     make_folder,
@@ -231,3 +233,20 @@ def test_targets_are_looked_at_before_the_work(tmp_path: Path) -> None:
         ):
             check_target(tmp_path / "f" / "a", named_by="--output", makes_folder=makes_folder)
     assert _names(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("x" * 300, os.strerror(errno.ENAMETOOLONG)), ("a\0b", "null")], ids=["long", "NUL"]
+)
+def test_a_name_that_nothing_can_have_is_found_before_the_work(
+    tmp_path: Path, name: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match="--output: .*nothing can be called so") as caught:
+        check_target(tmp_path / name, named_by="--output")
+    assert reason in str(caught.value)
+    for folder in (tmp_path / name, tmp_path / name / "run"):
+        with pytest.raises(ConfigError, match="--output-dir: .*nothing can be called so"):
+            check_folder(folder, named_by="--output-dir")
+    with pytest.raises(ConfigError, match=f"{tmp_path}/f is a file, not a folder"):
+        (tmp_path / "f").touch()
+        check_folder(tmp_path / "f" / "run", named_by="--output-dir")
