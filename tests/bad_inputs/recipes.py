@@ -171,7 +171,7 @@ TASKS = (
     task("adapter dropout of two", "adapter: {lora_dropout: 2}", "recipe.yaml:7", "lora_dropout"),
     task("adapter on no layer", "adapter: {target_modules: [q_prjo]}", "words", "q_prjo", verb="train"),
     task("adapter pattern with a hole", "adapter: {target_modules: '(q_proj'}", "words", "q_proj", verb="train"),
-    task("adapter of layers that are not there", "adapter: {layers_to_transform: [99]}", "words", "99", verb="train"),
+    task("adapter of layers that are not there", "adapter: {layers_to_transform: [99]}", "words", "layers_to_transform", verb="train"),
     task("prefix of no tokens", "adapter: {peft_type: PREFIX_TUNING, num_virtual_tokens: 0}", "recipe.yaml", "num_virtual_tokens"),
     task("card is a text", "card: {license: [mit]}", "recipe.yaml:7", "card.license"),
     task("template twice", "template: {messages: chat}", "recipe.yaml:10", "twice"),
