@@ -17,14 +17,15 @@ MAX_MEGABYTES = 500.0
 MAX_LETTERS = 10_000
 CONTROL = re.compile(r"[^\n\t -~\u00a0-\U0010ffff]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 CASES = {f"{subject}: {case.name}": (subject, case) for subject, cases in SUBJECTS.items() for case in cases}
-EVERY = 12  # of the cases that load a model, so many make one quick test
+# Of so many cases one is a quick test, the others are slow ones: of the cases that load a model, and of the others.
+EVERY_LOADING, EVERY = 12, 4
 
 
 def _parameters() -> Iterator[object]:
-    loading = 0
+    loading = light = 0
     for name, (_, case) in CASES.items():
-        loading += case.loads_a_model
-        quick = not case.loads_a_model or loading % EVERY == 0
+        loading, light = loading + case.loads_a_model, light + (not case.loads_a_model)
+        quick = loading % EVERY_LOADING == 0 if case.loads_a_model else light % EVERY == 0
         yield pytest.param(name, id=name, marks=() if quick else pytest.mark.slow)
 
 

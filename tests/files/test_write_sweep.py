@@ -40,8 +40,8 @@ VERBS: dict[str, Sequence[str]] = {
     "recipes copy": ("recipes", "copy", "quickstart", "copied"),
     "compare": ("compare", "recipe.yaml", "--seed", "0", "--set", "training.max_steps=1"),
 }  # fmt: skip
-# Calls of a quick test, spread over a run: rows, checkpoint, adapters, records, pictures, cards.
-SAMPLE = {"train": (50, 120, 190, 240, 275, 310)}
+# Calls of a quick test, spread over a run.
+SAMPLE = {"train": (50, 190, 275)}
 
 # The verbs that take minutes, with a number of calls that is not above what they make.
 MANY = {"train": 320, "train anew": 315, "compare": 330, "evaluate": 70, "recipes copy": 100}
