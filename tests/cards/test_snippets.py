@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,9 +91,11 @@ def saved(bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
     @functools.cache
     def made(base: str) -> Saved:
         tasks = {kind: task_of(kind, KINDS[kind]) for kind in SUITES[base]}
-        own = ours(bases(base), *tasks.values(), dtype="float32", move=shake)
+        place = tmp_path_factory.mktemp("bases-of-cards") / base  # a copy, for others use that of `bases` as it is
+        shutil.copytree(bases(base), place)
+        own = ours(place, *tasks.values(), dtype="float32", move=shake)
         if base != "vit":  # with the chat template, as a chat model has it on the Hub
-            own.processor.save_pretrained(str(bases(base)))
+            own.processor.save_pretrained(str(place))
         for kind, task in tasks.items():
             if task.own_kind.shape is None:
                 assert isinstance(own.processor, PreTrainedTokenizerBase)
@@ -102,7 +105,7 @@ def saved(bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
         facts = [
             facts_of(task, folder, manifest, {"train": own.splits[kind]}) for kind, task in tasks.items()
         ]
-        return Saved(bases(base), folder, SuiteFacts("suite", BaseFacts("tests/base"), tuple(facts)))
+        return Saved(place, folder, SuiteFacts("suite", BaseFacts("tests/base"), tuple(facts)))
 
     return made
 
