@@ -91,7 +91,8 @@ def saved(bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
     @functools.cache
     def made(base: str) -> Saved:
         tasks = {kind: task_of(kind, KINDS[kind]) for kind in SUITES[base]}
-        place = tmp_path_factory.mktemp("bases-of-cards") / base  # a copy, for others use that of `bases` as it is
+        # A copy: other tests use the one of `bases` as it is.
+        place = tmp_path_factory.mktemp("bases-of-cards") / base
         shutil.copytree(bases(base), place)
         own = ours(place, *tasks.values(), dtype="float32", move=shake)
         if base != "vit":  # with the chat template, as a chat model has it on the Hub
