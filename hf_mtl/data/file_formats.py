@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,11 @@ def check_file(path: Path) -> None:
             f"{path} is a folder; expected a file of rows, of one of the formats {listing(FORMATS)}."
         )
     if not path.is_file():
+        if os.path.lexists(path):
+            raise DataError(
+                f"{path} is not a file that rows can be read from, but a pipe, a device, or a link that leads nowhere; "
+                "expected a file of rows: write the rows into one."
+            )
         near = sorted(p.name for p in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
         beside = f" Files beside it: {listing(near[:10])}.{did_you_mean(path.name, near)}" if near else ""
         missing = "" if path.parent.is_dir() else f" There is no folder {str(path.parent)!r} either."
@@ -44,7 +50,12 @@ def check_file(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         advice = f" ({_ELSEWHERE[suffix]})" if suffix in _ELSEWHERE else ""
-        raise DataError(f"{path}: unknown format {path.suffix!r}{advice}; readable are {listing(FORMATS)}.")
+        found = (
+            f"unknown format {path.suffix!r}{advice}"
+            if suffix
+            else "its name has no ending that says its format"
+        )
+        raise DataError(f"{path}: {found}; readable are {listing(FORMATS)}.")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file holds no rows.")
 

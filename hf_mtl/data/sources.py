@@ -26,6 +26,7 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
 from hf_mtl.data.assets import ASSET_PREFIX, ASSETS, resolve_asset
+from hf_mtl.data.download import shown
 from hf_mtl.data.file_formats import FORMATS
 from hf_mtl.data.files import read_rows, stream_rows
 from hf_mtl.data.row_cache import writing_cache
@@ -36,6 +37,7 @@ __all__ = ["load_rows"]
 
 _SAVED: Final = ("dataset_dict.json", "state.json")
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_ADDRESS: Final = re.compile(r"[A-Za-z][\w+.-]+://")
 _FORMS: Final = (
     f"a file ({', '.join(FORMATS)}), a folder that save_to_disk wrote, a Hub id (owner/name) or asset:NAME"
 )
@@ -76,6 +78,11 @@ def load_rows(
         _refuse(text, name=name, revision=revision)
         _refuse_sample(text, sample_by)
         return _from_disk(_data_asset(text.removeprefix(ASSET_PREFIX)), text, split, streaming)
+    if _ADDRESS.match(text):
+        raise ConfigError(
+            f"the source of rows {shown(text)} is an address, and those are not read; download the file first. "
+            f"Expected {_FORMS}."
+        )
     path = _path(text)
     if path.is_dir():
         _refuse(text, revision=revision)
@@ -83,6 +90,9 @@ def load_rows(
         if any((path / file).is_file() for file in _SAVED):
             _refuse(text, name=name)
             return _from_disk(path, text, split, streaming)
+        path = (
+            path if path.name not in ("", "..") else path.resolve()
+        )  # `datasets` asks for the folder's name
         return _from_hub(str(path), text, split=split, name=name, revision=None, streaming=streaming)
     if path.is_file() or _looks_like_a_path(source):
         _refuse(text, name=name, revision=revision)

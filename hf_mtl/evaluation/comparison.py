@@ -17,18 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
-from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
+from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.evaluation.page.comparison import Change, delta_p, relative_change
 from hf_mtl.files import write_text
+from hf_mtl.files.records import checked_record, read_record
 
 __all__ = ["ALONE", "COMPARISON_FILE", "Comparison", "Estimate", "Variant"]
 
 COMPARISON_FILE = "comparison.json"
 ALONE = "alone"  # the variant that all others are compared with: private adapters
 
+_WHAT = "a comparison"
 FORMAT_VERSION = 1
 _LEVEL = 0.95
 _RULES = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
@@ -147,16 +148,8 @@ class Comparison:
         Raises:
             CheckpointError: The file is no comparison, or was written by a newer version of hf_mtl.
         """
-        try:
-            content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
-            version = content.pop("format_version")
-            if version != FORMAT_VERSION:
-                raise CheckpointError(
-                    f"{path}: format {version} of comparisons; this version reads {FORMAT_VERSION}."
-                )
-            return _adapter().validate_python(content)
-        except (OSError, ValueError, ValidationError, AttributeError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: this is no comparison of hf_mtl: {error}") from error
+        _, content = read_record(path, _WHAT, newest=FORMAT_VERSION)
+        return checked_record(path, _WHAT, _adapter(), content)
 
 
 def _adapter() -> TypeAdapter[Comparison]:

@@ -16,13 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
-from hf_mtl.errors import CheckpointError
 from hf_mtl.evaluation.generated import GeneratedSample
 from hf_mtl.evaluation.thinning import thin
 from hf_mtl.files import write_text
+from hf_mtl.files.records import checked_record, read_record
 
 if TYPE_CHECKING:
     from hf_mtl.tasks import Task, TaskSuite
@@ -38,6 +37,7 @@ __all__ = [
     "own_figures",
 ]
 
+_WHAT = "a report"
 FORMAT_VERSION = 4  # 1 had no intervals, 2 no answers that were written, 3 no skipped rows
 
 LOSS = "loss"
@@ -134,22 +134,8 @@ class Report:
         Raises:
             CheckpointError: The file is no report, or was written by a newer version of hf_mtl.
         """
-        try:
-            content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
-        except ValueError as error:
-            raise CheckpointError(
-                f"{path} should hold a report as JSON, but cannot be read: {error}"
-            ) from error
-        version = content.pop("format_version", None) if isinstance(content, dict) else None
-        if version not in range(1, FORMAT_VERSION + 1):
-            raise CheckpointError(
-                f"{path} should be a report with a format_version up to {FORMAT_VERSION}, found {version!r}. "
-                "A higher number was written by a newer hf_mtl: upgrade it to read this file."
-            )
-        try:
-            report = _adapter().validate_python(content)
-        except ValidationError as error:
-            raise CheckpointError(f"{path} is not a whole report: {error}") from error
+        version, content = read_record(path, _WHAT, newest=FORMAT_VERSION, oldest=1)
+        report = checked_record(path, _WHAT, _adapter(), content)
         return _from_format_1(report) if version == 1 else report
 
     def with_tests(self, figures: Mapping[str, float]) -> Report:

@@ -17,8 +17,9 @@ import yaml
 
 from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.recipe.yaml_nodes import BoundedLoader, TooMuchYaml
+from hf_mtl.wrong_values import dotted
 
-__all__ = ["ABSENT", "FORMS", "Document", "KeyPath", "child", "dotted", "parse_yaml", "read_document"]
+__all__ = ["ABSENT", "FORMS", "Document", "KeyPath", "child", "parse_yaml", "read_document"]
 
 KeyPath = tuple[str | int, ...]
 Constructor: TypeAlias = "Callable[[yaml.SafeLoader, yaml.ScalarNode], object]"
@@ -70,18 +71,6 @@ def child(data: object, key: str | int) -> object:
     if isinstance(data, list) and isinstance(key, int) and key < len(data):
         return data[key]
     return ABSENT
-
-
-def dotted(path: KeyPath) -> str:
-    """Return a path as messages write it.
-
-    >>> dotted(("tasks", "sentiment", "labels", 0))
-    'tasks.sentiment.labels[0]'
-    """
-    text = ""
-    for key in path:
-        text += f"[{key}]" if isinstance(key, int) else f".{key}"
-    return text.removeprefix(".")
 
 
 class _Loader(BoundedLoader):
@@ -217,7 +206,8 @@ class _Walk:
                 first[key] = key_node
                 continue
             what = "two tasks of one name" if path == (_TASKS,) else "the same key twice"
-            lines = f"lines {first[key].start_mark.line + 1} and {key_node.start_mark.line + 1}"
+            one, other = first[key].start_mark.line + 1, key_node.start_mark.line + 1
+            lines = f"line {one}" if one == other else f"lines {one} and {other}"
             self.problems.append(
                 f"{self._place(key_node)} {dotted((*path, key))}: {what}, on {lines}; rename or remove one."
             )
@@ -236,6 +226,8 @@ def read_document(path: Path) -> Document:
         raise ConfigError(
             f"{path} is a folder; expected a recipe file. Did you mean {str(path / 'recipe.yaml')!r}?"
         )
+    if path.is_fifo() or path.is_socket():
+        raise ConfigError(f"{path} is a pipe or a socket; expected a recipe file, beside which its data lie.")
     try:
         text = _text_of(path)
     except FileNotFoundError:

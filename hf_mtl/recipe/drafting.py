@@ -106,9 +106,13 @@ def write_draft(draft: Draft, output: Path, *, force: bool = False) -> None:
     with replacing(output) as tried:
         with writing(output):
             tried.write_text(draft.text, encoding="utf-8")
-        checks = check_rows(load_recipe(tried))
-        if checks.problems:
-            raise ConfigError(checks.problems)
+        try:
+            problems = check_rows(load_recipe(tried)).problems
+        except ConfigError as error:
+            problems = error.problems
+        if problems:
+            names = [problem.replace(tried.name, output.name) for problem in problems]
+            raise ConfigError([f"{problem} ({output} was not written)" for problem in names])
 
 
 def _opened(base: str) -> tuple[ConfiguredBase | None, list[str]]:

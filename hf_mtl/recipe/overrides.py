@@ -5,7 +5,8 @@ from __future__ import annotations
 import yaml
 
 from hf_mtl.errors import did_you_mean, listing
-from hf_mtl.recipe.document import Document, KeyPath, dotted, parse_yaml
+from hf_mtl.recipe.document import Document, KeyPath, parse_yaml
+from hf_mtl.wrong_values import dotted
 
 __all__ = ["override"]
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hf_mtl.bounds import impossible, shown
+from hf_mtl import wrong_values
+from hf_mtl.bounds import impossible
 from hf_mtl.errors import did_you_mean, listing
 from hf_mtl.recipe.document import ABSENT, Document, KeyPath, child, parse_yaml
 from hf_mtl.recipe.schema import ModelSpec, Recipe, RowsSpec, TaskSpec, TemplateSpec
+from hf_mtl.wrong_values import shown_value
 
 __all__ = ["expected_and_found", "number_text", "parse", "unknown_key"]
 
@@ -27,19 +29,6 @@ _OLD_NUMBER = re.compile(
     r"[-+]?(?:\d[\d_]*(?::[0-5]?\d)*(?:\.[\d_]*)?|0b[01_]+|0x[\da-fA-F_]+)(?:[eE][-+]?\d+)?"
 )
 """Of YAML 1.1: with underscores, in base 60 or in base 2."""
-
-_EXPECTED: Mapping[str, str] = {
-    "bool_type": "true or false",
-    "dict_type": "`key: value` lines",
-    "finite_number": "a finite number",
-    "float_type": "a number",
-    "int_from_float": "a whole number",
-    "int_type": "a whole number",
-    "list_type": "a list",
-    "model_type": "`key: value` lines",
-    "string_type": "text",
-    "tuple_type": "a list",
-}
 
 
 def parse(document: Document) -> tuple[Recipe, list[str]]:
@@ -108,7 +97,7 @@ def _text(detail: ErrorDetails, path: KeyPath) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
         return unknown_key(str(path[-1]), _fields_around(path))
-    found = _shown(detail["input"])
+    found = shown_value(detail["input"])
     context = detail.get("ctx", {})
     if kind in ("literal_error", "int_parsing_size"):  # the second of whole numbers beyond 64 bits
         choices = _choices(path)
@@ -119,18 +108,13 @@ def _text(detail: ErrorDetails, path: KeyPath) -> str:
 
 
 def expected_and_found(detail: ErrorDetails) -> str:
-    """Return a complaint about a value's type in plain words."""
-    kind, value = detail["type"], detail["input"]
-    if kind == "literal_error":
-        return f"expected {detail['ctx']['expected']}, found {_shown(value)}."
-    if kind not in _EXPECTED:
-        return f"{detail['msg']}, found {_shown(value)}."
-    return f"expected {_EXPECTED[kind]}, found {_shown(value)}.{_quotes_hint(kind, value)}"
+    """Return a complaint about a value's type, and how YAML would be written right."""
+    return wrong_values.expected_and_found(detail) + _quotes_hint(detail["type"], detail["input"])
 
 
 def number_text(expected: str, value: object) -> str:
     """Return the message for a value that stands where a number does; what is not set is left out of a recipe."""
-    return f"expected {expected.removesuffix(', or None')}, found {_shown(value)}.{_number_hint(value)}"
+    return f"expected {expected.removesuffix(', or None')}, found {shown_value(value)}.{_number_hint(value)}"
 
 
 def unknown_key(key: str, choices: Iterable[str]) -> str:
@@ -159,14 +143,6 @@ def _number_hint(value: object) -> str:
     if _OLD_NUMBER.fullmatch(value):
         return " YAML 1.2, which recipes are, has no such numbers: write it in plain digits."
     return ""
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return shown(value)
 
 
 def _fields_around(path: KeyPath) -> list[str]:

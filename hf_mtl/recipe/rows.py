@@ -211,7 +211,7 @@ def _exists(path: str) -> bool:
 
 def rows_with_path(rows: RowsSpec, changed: Callable[[str], str]) -> RowsSpec:
     """The same with the path of a file or folder changed; Hub ids and assets stay as they are."""
-    if rows.source.startswith(ASSET_PREFIX) or not rows.source:
+    if rows.source.startswith(ASSET_PREFIX) or "://" in rows.source or not rows.source:
         return rows
     path = changed(_expanded(rows.source))
     looks_like_file = _names_file(rows.source) or _exists(path)

@@ -174,11 +174,13 @@ class TaskChecks:
     def _check_metrics(self, kind: Kind, labels: int | None, *, awaited: bool) -> None:
         from hf_mtl.metrics import problems, resolve
         from hf_mtl.recipe.declared import metrics_of
+        from hf_mtl.tasks.declaring import same_keys
 
         try:
             metrics = metrics_of(self.merged) or ()
         except ConfigError as error:
             return self._report(str(error), "metrics")
+        measured = []
         for metric in metrics:
             wrong = problems(
                 metric, forms=kind.forms, labels=labels, multi_label=kind.multi_label, quick=True
@@ -187,8 +189,11 @@ class TaskChecks:
                 wrong = [
                     f"the metric {metric!r} ranks the task's labels, and labels are missing: add labels: [...]."
                 ]
+            measured += [] if wrong else [resolve(metric)]
             for problem in wrong:
                 self._report(problem, "metrics")
+        for problem in same_keys(measured):
+            self._report(problem, "metrics")
 
     def _check_completions(self, labels: tuple[str, ...], rows: dict[str, Rows]) -> None:
         """The completion's one field holds labels only, unless rows with others are skipped."""

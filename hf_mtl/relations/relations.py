@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
 from hf_mtl.bounds import ANY_NUMBER
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.files import write_text
+from hf_mtl.files.records import checked_record, read_record
 
 __all__ = ["Relations", "Source"]
 
+_WHAT = "relations of tasks"
 FORMAT_VERSION = 1
 
 Source = Literal["given", "gradient cosines", "Pearson over checkpoints", "Pearson over examples", "learned"]
@@ -192,23 +193,12 @@ class Relations:
         Raises:
             CheckpointError: The file holds no relations, or was written by a newer version of hf_mtl.
         """
+        _, content = read_record(path, _WHAT, newest=FORMAT_VERSION)
+        own = checked_record(path, _WHAT, TypeAdapter(_File), content)
         try:
-            content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} should hold relations of tasks as JSON, but cannot be read: {error}"
-            ) from error
-        version = content.pop("format_version", None) if isinstance(content, dict) else None
-        if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{path} should hold relations with the format_version {FORMAT_VERSION}, found {version!r}. "
-                "A higher number was written by a newer hf_mtl: upgrade it to read this file."
-            )
-        try:
-            own = TypeAdapter(_File).validate_python(content)
             return cls(own.names, np.array(own.values), own.source, own.notes)
-        except (ValidationError, ConfigError, ValueError) as error:
-            raise CheckpointError(f"{path} does not hold whole relations: {error}") from error
+        except (ConfigError, ValueError) as error:
+            raise CheckpointError(f"{path} does not hold {_WHAT} as hf_mtl writes them: {error}") from error
 
     def _index(self, name: str) -> int:
         if name not in self.names:

@@ -107,10 +107,10 @@ def measures(
                     f"the metric {metric.name!r} compares labels, and the task has none: give labels=[...], for a "
                     f"language model the values of the completion's one field, which are then ranked by likelihood."
                 )
-    return tuple(metrics), problems + _same_keys(metrics)
+    return tuple(metrics), problems + same_keys(metrics)
 
 
-def _same_keys(metrics: Sequence[Metric]) -> list[str]:
+def same_keys(metrics: Sequence[Metric]) -> list[str]:
     """Metrics whose figures would take each other's place."""
     mains: dict[str, list[str]] = {}
     for metric in metrics:

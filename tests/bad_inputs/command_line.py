@@ -51,6 +51,7 @@ VERBS = (
     cli("init of an unknown format", "init recipe.yaml", "recipe.yaml"),
     cli("init of an empty folder", "init empty", "empty", spoil=written("empty/x.md", "")),
     cli("init over a recipe", "init words.csv", "recipe.yaml", "--force"),
+    cli("init of rows that cannot be learned", "init one.csv --output new.yaml", "new.yaml", "labels", spoil=written("one.csv", "text,label\na,b\n")),
     cli("init into no folder", "init words.csv --output no/such/r.yaml", "no/such"),
     cli("init of one file twice", "init words.csv words.csv --output new.yaml", "words.csv"),
     cli("init of two files of one task", "init words.csv words.json --output new.yaml", "words"),

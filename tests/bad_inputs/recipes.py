@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bad_inputs.case import Case, Change, all_of, cli, removed, replaced, written
@@ -50,6 +51,11 @@ def _bomb() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _pipe(path: Path) -> None:
+    (path / R).unlink()
+    os.mkfifo(path / R)
+
+
 def _folder(path: Path) -> None:
     (path / R).unlink()
     (path / R).mkdir()
@@ -93,6 +99,7 @@ TEXTS = (
     text("not a whole number by tag", "format: !!int x\n", "recipe.yaml:1"),
     text("a set", "tasks: !!set {a, b}\nmodel: x\noutput_dir: y\n", "recipe.yaml:1"),
     cli("is a folder", "validate recipe.yaml", "recipe.yaml", "folder", spoil=_folder),
+    cli("is a pipe", "validate recipe.yaml", "recipe.yaml", "pipe", spoil=_pipe),
     cli("is missing", "validate recipe.yaml", "recipe.yaml", spoil=removed(R)),
     cli("a mistyped name", "validate recip.yaml", "recip.yaml", "Did you mean 'recipe.yaml'?"),
     cli("a data file", "validate words.csv", "words.csv"),
@@ -154,6 +161,7 @@ TASKS = (
     task("columns of no role", "columns: {sentence: text}", "recipe.yaml:7", "sentence"),
     task("labels is a text", "labelz: x", "recipe.yaml:7", "labels"),
     wrong("metric with an unknown option", "[exact_match, accuracy]", "[{name: rouge, stemmer: true}]", "recipe.yaml:11", "stemmer"),
+    wrong("one metric twice", "[exact_match, accuracy]", "[accuracy, accuracy]", "recipe.yaml:11", "accuracy"),
     task("metrics is a text", "adapter: {r: 4}\n    max_train_rows: none", "recipe.yaml:8", "max_train_rows"),
     task("max_train_rows is half", "max_train_rows: 2.5", "recipe.yaml:7", "max_train_rows", "2.5"),
     task("max_length is huge", "max_length: 1000000000000000000000", "recipe.yaml:7", "max_length"),
@@ -183,6 +191,9 @@ TASKS = (
     wrong("template engine unknown", '{prompt: "{text} is"', '{engine: mako, prompt: "{text} is"', "recipe.yaml:9", "'jinja'"),
     wrong("chat template for prompts", '{prompt: "{text} is"', '{chat_template: "x", prompt: "{text} is"', "recipe.yaml:9"),
     wrong("train is a number", "train: words.jsonl", "train: 5", "recipe.yaml:7", "train"),
+    wrong("train is an address", "train: words.jsonl", "train: 'https://me:hunter2@example.org/a.jsonl'", "recipe.yaml:7", "download", "https://example.org"),
+    wrong("train has no ending", "train: words.jsonl", "train: /etc/hostname", "recipe.yaml:7", "ending"),
+    wrong("train is the folder", "train: words.jsonl", "train: .", "recipe.yaml:7"),
     wrong("train is a list", "train: words.jsonl", "train: [words.jsonl, verbs.jsonl]", "recipe.yaml:7", "train"),
     wrong("train has an unknown key", "train: words.jsonl", "train: {source: words.jsonl, splt: train}", "recipe.yaml:7", "Did you mean 'split'?"),
     wrong("train leads to no split", "train: words.jsonl", "train: {source: words.jsonl, split: test}", "recipe.yaml:7", "split"),

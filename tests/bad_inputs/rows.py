@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from bad_inputs.case import Case, Change, all_of, cli, removed, replaced, written
@@ -28,6 +29,16 @@ def file(name: str, new: str, content: str | bytes | None, *words: str, change: 
     return cli(
         name, "validate recipe.yaml", *words, spoil=all_of(*spoils, *([] if change is None else [change]))
     )
+
+
+def special(name: str, make: Callable[[Path], object], *words: str) -> Case:
+    """The file of rows is something else than a file."""
+
+    def change(folder: Path) -> None:
+        (folder / "words.jsonl").unlink()
+        make(folder / "words.jsonl")
+
+    return cli(name, "validate recipe.yaml", *words, spoil=change)
 
 
 def kind(
@@ -102,6 +113,9 @@ LINES = (
     rows("a line is a number", GOOD + "7\n", "words.jsonl", "line 3"),
     rows("single quotes", "{'text': 'a', 'label': 'positive'}\n", "words.jsonl", "line 1"),
     rows("a comma too much", '{"text": "a", "label": "positive",}\n', "words.jsonl", "line 1"),
+    special("a pipe", os.mkfifo, "words.jsonl", "pipe"),
+    special("a link to itself", lambda path: path.symlink_to(path), "words.jsonl", "link"),
+    special("a link to a device", lambda path: path.symlink_to("/dev/zero"), "words.jsonl", "device"),
     rows("NaN as a text", '{"text": NaN, "label": "positive"}\n', "words.jsonl"),
     rows("a key twice in a row", '{"text": "a", "text": "b", "label": "positive"}\n', "words.jsonl", "line 1", "text"),
     rows("a text is a number", GOOD + '{"text": 3, "label": "positive"}\n', "words", "text"),

@@ -123,13 +123,17 @@ def test_records_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("single.json", "{", "should hold JSON"),
-        ("single.json", '{"format_version": 2, "content": {}}', "found the version 2. A higher number"),
-        ("single.json", '{"a": {"f1": 0.5}}', "found the version None"),
-        ("single.json", '{"format_version": 1, "content": {"a": 0.5}}', "is not whole"),
-        ("incidents.json", '{"format_version": 1, "content": [{"task": "a"}]}', "is not whole"),
+        ("single.json", "{", "as JSON, but cannot be read"),
+        ("single.json", '{"format_version": 2, "content": {}}', "found 2. A newer hf_mtl"),
+        ("single.json", '{"a": {"f1": 0.5}}', "found None. It is another file"),
+        (
+            "single.json",
+            '{"format_version": 1, "content": {"a": 0.5}}',
+            "a: expected `key: value` lines, found 0.5",
+        ),
+        ("incidents.json", '{"format_version": 1, "content": [{"task": "a"}]}', "[0].round: it is missing"),
         ("relations.json", "{}", "should hold relations"),
-        ("report.json", "{}", "should be a report"),
+        ("report.json", "{}", "should hold a report"),
         ("checkpoint-3/trainer_state.json", "[]", "with its log_history"),
     ],
 )

@@ -130,10 +130,13 @@ def test_tasks_of_a_suite(base: Bases, suite: Path, tmp_path: Path) -> None:
             {"repos": {"mood": "../../etc@" + COMMIT}, "tasks": {"mood": "gone"}},
             "expected 'user/name@commit'",
         ),
-        ({"tasks": {"mood": ["a"]}}, r"the folder of task 'mood' is \['a'\]; expected text"),
-        ({"format_version": 99}, "has format 99"),
-        ({"repos": {"other": "user/other@" + COMMIT}}, "is not a manifest of hf_mtl"),
-        ({"tasks": None}, "is not a manifest of hf_mtl"),
+        ({"tasks": {"mood": ["a"]}}, r"tasks\.mood: expected text, found \['a'\]"),
+        ({"format_version": 99}, "found 99. A newer hf_mtl"),
+        (
+            {"repos": {"other": "user/other@" + COMMIT}},
+            "it has repos of 'other', which are not among its tasks",
+        ),
+        ({"tasks": None}, "tasks: expected `key: value` lines, found nothing"),
     ],
 )
 def test_manifests_that_lead_elsewhere(

@@ -118,12 +118,12 @@ def test_file_gives_back_the_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format_version 1, found 2. A higher number was written by a newer hf_mtl"),
+        ({"format_version": 2}, "format_version 1, found 2. A newer hf_mtl wrote it"),
         ({"format_version": None}, "found None"),
         ({"values": [[1.0]]}, "a square of 2 x 2 numbers, found the shape [1, 1]"),
-        ({"values": [[1.0, 0.0], [0.0]]}, "does not hold whole relations"),
-        ({"source": "dreamt"}, "does not hold whole relations"),
-        ({"more": 1}, "does not hold whole relations"),
+        ({"values": [[1.0, 0.0], [0.0]]}, "does not hold relations of tasks as hf_mtl writes them"),
+        ({"source": "dreamt"}, "source: expected '"),
+        ({"more": 1}, "more: there is no such key"),
     ],
 )
 def test_bad_files(tmp_path: Path, change: Mapping[str, object], message: str) -> None:

@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Generic, TypeVar, final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
-from hf_mtl.errors import CheckpointError, DataError
+from hf_mtl.errors import DataError
 from hf_mtl.files import replacing, write_text
+from hf_mtl.files.records import checked_record, read_record
 
 __all__ = [
     "COSINES_FILE",
@@ -157,20 +157,9 @@ class RecordFile(Generic[Content]):
         path = Path(folder) / self.name
         if not path.is_file():
             return None
-        try:
-            found = read_json(path, max_bytes=MAX_RECORD_BYTES)
-        except ValueError as error:
-            raise CheckpointError(f"{path} should hold JSON, but cannot be read: {error}") from error
-        version = found.get("format_version") if isinstance(found, dict) else None
-        if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f'{path} should be {{"format_version": {FORMAT_VERSION}, "content": ...}}, found the version '
-                f"{version!r}. A higher number was written by a newer hf_mtl: upgrade it to read this file."
-            )
-        try:
-            return self._adapter.validate_python(found.get("content"))
-        except ValidationError as error:
-            raise CheckpointError(f"{path} is not whole: {error}") from error
+        what = f"{{'format_version': {FORMAT_VERSION}, 'content': ...}}"
+        _, found = read_record(path, what, newest=FORMAT_VERSION)
+        return checked_record(path, what, self._adapter, found.get("content"))
 
 
 # JSON has no NaN, and a figure that became NaN must survive the file.

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from hf_mtl.bounded_json import MAX_RECORD_BYTES, read_json
-from hf_mtl.errors import CheckpointError
 from hf_mtl.files import write_text
+from hf_mtl.files.records import checked_record, read_record
 
 __all__ = [
     "FACTS_FILE",
@@ -31,6 +30,7 @@ __all__ = [
 ]
 
 FACTS_FILE = "cards.json"
+_WHAT = "the facts of model cards"
 FORMAT_VERSION = 1
 
 # JSON has no NaN, and a figure that became NaN must survive the file.
@@ -281,20 +281,8 @@ class SuiteFacts:
         Raises:
             CheckpointError: There is no such file, it is of another form, or a newer version wrote it.
         """
-        try:
-            content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} should hold the facts of model cards as JSON: {error}") from error
-        version = content.pop("format_version", None) if isinstance(content, dict) else None
-        if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{path} should have the format_version {FORMAT_VERSION}, found {version!r}. A higher number was "
-                f"written by a newer hf_mtl: upgrade it to read this file."
-            )
-        try:
-            return _ADAPTER.validate_python(content)
-        except ValidationError as error:
-            raise CheckpointError(f"{path} does not hold the facts of model cards: {error}") from error
+        _, content = read_record(path, _WHAT, newest=FORMAT_VERSION)
+        return checked_record(path, _WHAT, _ADAPTER, content)
 
 
 _ADAPTER = TypeAdapter(SuiteFacts)

@@ -7,14 +7,17 @@ its own (`hf_mtl.files.folder_names`), and the manifest (`hf_mtl.json`) keeps th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
-from hf_mtl.bounded_json import read_json
-from hf_mtl.errors import CheckpointError, ConfigError
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.files import write_text
+from hf_mtl.files.records import checked_record, read_record
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.models.base import BaseIdentity
@@ -23,7 +26,9 @@ from hf_mtl.tasks import TaskForm
 __all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest"]
 
 MANIFEST_FILE = "hf_mtl.json"
+_WHAT = "a manifest of hf_mtl"
 _MAX_OUTPUTS = 1_000_000  # of a head
+_RULES = ConfigDict(extra="forbid")
 FORMAT_VERSION = 3  # 1 had no heads, 2 no forms and no other repositories
 
 
@@ -50,13 +55,6 @@ class HeadRecord:
             "auto_class": self.auto_class,
             "labels": labels,
         }
-
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> HeadRecord:
-        """From JSON."""
-        labels = content["labels"]
-        spec = HeadSpec(HeadShape(content["shape"]), int(content["outputs"]))
-        return cls(spec, str(content["auto_class"]), None if labels is None else tuple(map(str, labels)))
 
 
 @dataclass(frozen=True)
@@ -113,57 +111,83 @@ class Manifest:
             raise CheckpointError(
                 f"{folder} holds no {MANIFEST_FILE}; give the folder that save_model or `hf-mtl train` wrote."
             )
-        try:
-            content = read_json(file)
-            version, base, tasks = (
-                content["format_version"],
-                BaseIdentity(**content["base"]),
-                {str(name): str(place) for name, place in content["tasks"].items()},
-            )
-            _check(version, content)
-            heads = {name: HeadRecord.of(head) for name, head in content.get("heads", {}).items()}
-            if version > FORMAT_VERSION:
-                raise CheckpointError(
-                    f"{file} has format {version}; this version reads up to {FORMAT_VERSION}. Upgrade hf-mtl."
-                )
-            forms = {name: TaskForm.of_content(form) for name, form in content.get("forms", {}).items()}
-            repos = {str(name): str(repo) for name, repo in content.get("repos", {}).items()}
-            if repos.keys() - tasks.keys():
-                raise ValueError(f"repositories of {sorted(repos.keys() - tasks.keys())}, which are no tasks")
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ConfigError) as error:
-            raise CheckpointError(f"{file} is not a manifest of hf_mtl: {error!r}") from error
+        _, raw = read_record(file, _WHAT, newest=FORMAT_VERSION, oldest=1)
+        content = checked_record(file, _WHAT, _content_adapter(), raw)
+        tasks = content.tasks
+        _check_names(file, tasks, {"heads": content.heads, "forms": content.forms, "repos": content.repos})
+        heads = {
+            name: HeadRecord(HeadSpec(HeadShape(head.shape), head.outputs), head.auto_class, head.labels)
+            for name, head in content.heads.items()
+        }
+        forms = {name: _form(file, name, form) for name, form in content.forms.items()}
         outside = [path for path in tasks.values() if not _inside(folder, path)]
         if outside:
             raise CheckpointError(f"{file} names folders outside its own: {outside!r:.200}. It is refused.")
-        return cls(base, tasks, heads, forms, repos)
+        return cls(BaseIdentity(**vars(content.base)), tasks, heads, forms, content.repos)
 
 
-def _check(version: object, content: Mapping[str, Any]) -> None:  # Any: plain JSON
-    """Check that the parts are of the sorts that they are read as, and of the same tasks.
+@dataclass(frozen=True)
+class _Base(BaseIdentity):
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+
+
+@dataclass(frozen=True)
+class _Head:
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+
+    shape: Literal["sequence", "token", "span"]
+    outputs: Annotated[int, Field(ge=1, le=_MAX_OUTPUTS, strict=True)]
+    auto_class: str
+    labels: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the file holds beside its version."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+
+    base: _Base
+    tasks: dict[str, str]
+    heads: dict[str, _Head] = field(default_factory=dict)
+    forms: dict[str, dict[str, Any]] = field(default_factory=dict)  # Any: plain JSON, which `TaskForm` reads
+    repos: dict[str, str] = field(default_factory=dict)
+
+
+@cache
+def _content_adapter() -> TypeAdapter[_Content]:
+    return TypeAdapter(_Content)
+
+
+def _check_names(file: Path, tasks: Collection[str], parts: Mapping[str, Collection[str]]) -> None:
+    """Every part is of the tasks.
 
     Raises:
-        ValueError: If not; it names the part and the task.
+        CheckpointError: If not.
     """
-    if type(version) is not int or version < 1:
-        raise ValueError(f"format_version is {version!r:.80}; expected a whole number from 1")
-    tasks = content["tasks"]
-    odd = [name for name, place in tasks.items() if not isinstance(place, str)]
-    if odd:
-        raise ValueError(f"the folder of task {odd[0]!r} is {tasks[odd[0]]!r:.80}; expected text")
-    for part in ("heads", "forms"):
-        of_tasks = content.get(part, {})
-        if version <= FORMAT_VERSION and (others := sorted(of_tasks.keys() - tasks.keys())):
-            raise ValueError(f"{part} of {others!r:.200}, which are no tasks")
-    for name, head in content.get("heads", {}).items():
-        if type(outputs := head["outputs"]) is not int or not 1 <= outputs <= _MAX_OUTPUTS:
-            raise ValueError(
-                f"the head of task {name!r} has {outputs!r:.80} outputs; expected a number from 1 to {_MAX_OUTPUTS:,}"
-            )
-    for name, form in content.get("forms", {}).items() if version <= FORMAT_VERSION else ():
-        try:
-            TaskForm.of_content(form)
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-            raise ValueError(f"the form of task {name!r} cannot be read: {error!r:.300}") from error
+    problems = [
+        f"{part} of {listing(others)}, which are not among its tasks"
+        for part, names in parts.items()
+        if (others := sorted(set(names) - set(tasks)))
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{file} does not hold {_WHAT}: it has {' and '.join(problems)}: {listing(tasks)}. It was changed: save or "
+            "fetch it again."
+        )
+
+
+def _form(file: Path, task: str, content: Mapping[str, Any]) -> TaskForm:  # Any: plain JSON
+    try:
+        return TaskForm.of_content(content)
+    except KeyError as error:
+        problem = f"{error.args[0]} is missing"
+    except (ValueError, TypeError, AttributeError, OverflowError, ConfigError) as error:
+        problem = str(error)
+    raise CheckpointError(
+        f"{file} does not hold {_WHAT}: the form of task {task!r} cannot be read: {problem:.300}. It was changed, or "
+        "written by a newer hf_mtl: save or fetch it again, or upgrade."
+    )
 
 
 def _inside(folder: Path, relative: str) -> bool:
