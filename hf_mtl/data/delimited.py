@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from hf_mtl.data.decoding import MAX_LINE, encoding_of, numbered_lines
+from hf_mtl.data.file_formats import check_columns
 from hf_mtl.errors import DataError
 
 __all__ = ["delimited_options"]
@@ -44,6 +45,7 @@ def delimited_options(path: Path) -> dict[str, object]:
     found = next((each for each in tried if each.wrong is None), tried[0])
     if found.wrong is not None:
         raise DataError(f"{path}, {found.wrong}")
+    check_columns(path, len(found.header), "line 1")
     twice = [name for name, count in Counter(found.header).items() if count > 1]
     if twice:
         raise DataError(f"{path}, line 1: the column {twice[0]!r} is there twice; rename one of them.")

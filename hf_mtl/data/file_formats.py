@@ -10,7 +10,7 @@ from typing import Final
 from hf_mtl.data.conll import looks_like_conll
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
-__all__ = ["FORMATS", "check_file", "check_sample", "format_of"]
+__all__ = ["FORMATS", "check_columns", "check_file", "check_sample", "format_of"]
 
 FORMATS: Final[Mapping[str, str]] = {
     ".jsonl": "json lines", ".ndjson": "json lines", ".json": "json", ".csv": "csv", ".tsv": "csv",
@@ -19,6 +19,7 @@ FORMATS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """By a file's ending, what it holds."""
 
+_MOST_COLUMNS: Final = 10_000  # of so many, CSV takes a second
 _ELSEWHERE: Final = {
     ".gz": "unpack it first", ".zip": "unpack it first", ".zst": "unpack it first", ".bz2": "unpack it first",
     ".xz": "unpack it first", ".xlsx": "save the sheet as CSV", ".xls": "save the sheet as CSV",
@@ -58,6 +59,25 @@ def check_file(path: Path) -> None:
         raise DataError(f"{path}: {found}; readable are {listing(FORMATS)}.")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file holds no rows.")
+
+
+def check_columns(path: Path, count: int, where: str = "") -> None:
+    """Check that a table is no wider than one is; every column is an object or more for each reader.
+
+    Args:
+        path: The file.
+        count: How many columns it has, at least.
+        where: The place at which so many were reached.
+
+    Raises:
+        DataError: If it is wider.
+    """
+    if count > _MOST_COLUMNS:
+        raise DataError(
+            f"{path}{where and ', '}{where}: the rows have more than {_MOST_COLUMNS:,} columns, which is too many. "
+            "If the names are data, such as ids, write them as the values of a column; else keep the columns that a "
+            "task reads."
+        )
 
 
 def format_of(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from hf_mtl.bounded_json import JsonLimitError, parse_json
 from hf_mtl.data.decoding import UTF8, encoding_of, numbered_lines
+from hf_mtl.data.file_formats import check_columns
 from hf_mtl.errors import DataError, listing
 
 __all__ = ["JsonRows", "json_document", "json_lines"]
@@ -220,6 +221,7 @@ class _Sorts:
                 continue
             sort = _SORTS[type(value)]
             known, first = self._first.setdefault(column, (sort, where))
+            check_columns(self._path, len(self._first), where)
             if known != sort:
                 raise DataError(
                     f"{self._path}, {where}: {column!r} is {sort} here ({value!r:.60}) and {known} in {first}; a "

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow  # type: ignore[import-untyped]
 from pyarrow import parquet
 
+from hf_mtl.data.file_formats import check_columns
 from hf_mtl.errors import DataError
 
 __all__ = ["check_parquet"]
@@ -26,6 +27,7 @@ def check_parquet(path: Path) -> None:
         found = parquet.read_metadata(path)
     except (pyarrow.ArrowException, OSError):
         return  # the reader says what is wrong with it
+    check_columns(path, found.num_columns)
     rows = found.num_rows
     unpacked = sum(found.row_group(i).total_byte_size for i in range(found.num_row_groups))
     many = rows > max(_FEW_ROWS, _ROWS_PER_BYTE * size)

@@ -113,6 +113,8 @@ LINES = (
     rows("a line is a number", GOOD + "7\n", "words.jsonl", "line 3"),
     rows("single quotes", "{'text': 'a', 'label': 'positive'}\n", "words.jsonl", "line 1"),
     rows("a comma too much", '{"text": "a", "label": "positive",}\n', "words.jsonl", "line 1"),
+    rows("a key for each row", "".join(f'{{"id {i}": "a"}}\n' for i in range(20_000)), "words.jsonl, line 10001", "10,000 columns"),
+    file("a CSV file of 100,000 columns", "wide.csv", ",".join(f"c{i}" for i in range(100_000)) + "\n" + "1," * 99_999 + "1\n", "wide.csv, line 1", "10,000 columns"),
     special("a pipe", os.mkfifo, "words.jsonl", "pipe"),
     special("a link to itself", lambda path: path.symlink_to(path), "words.jsonl", "link"),
     special("a link to a device", lambda path: path.symlink_to("/dev/zero"), "words.jsonl", "device"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from hf_mtl.data import load_rows, read_rows
 from hf_mtl.errors import ConfigError, DataError
@@ -186,3 +187,10 @@ def test_rows_without_columns(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("{}\n{}\n" if name == "rows.jsonl" else "[{}, {}]")
     with pytest.raises(DataError, match="no row has a column; expected JSON objects"):
         read_rows(tmp_path / name)
+
+
+def test_a_parquet_file_of_one_text_over_and_over_is_read_while_it_is_small(tmp_path: Path) -> None:
+    rows = Dataset.from_dict({"text": ["the same"] * 300_000})
+    rows.to_parquet(tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 20_000, "it does not unfold to 100 times its size"
+    assert read_rows(tmp_path / "a.parquet")["text"][-1] == "the same"
