@@ -70,6 +70,8 @@ class PromptCompletion:
             raise ConfigError(problems)
 
     def _problems(self, pattern: str) -> list[str]:
+        if not isinstance(pattern, str):
+            return [f"expected a template as text, such as '{{text}}', found {pattern!r:.80}."]
         try:
             names = pattern_fields(pattern, self.engine)
         except ConfigError as error:
@@ -148,8 +150,16 @@ class Chat:
     )  # Any: whatever the template takes
 
     def __post_init__(self) -> None:
+        texts = {"completion": self.completion, "tools": self.tools, "chat_template": self.chat_template}
+        problems = [
+            f"Chat: {name}: expected text, found {value!r:.80}."
+            for name, value in {"messages": self.messages, **texts}.items()
+            if not isinstance(value, str) and (value is not None or name == "messages")
+        ]
         if problem := option_problem(self.chat_template_kwargs):
-            raise ConfigError(problem)
+            problems.append(problem)
+        if problems:
+            raise ConfigError(problems)
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -111,6 +111,11 @@ class MeasuringTrainer(PushingTrainer):
             return self._evaluator
         suite = self.suite
         if eval_dataset is not None:
+            if unknown := [name for name in eval_dataset if name not in suite]:
+                hint = did_you_mean(str(unknown[0]), suite)
+                raise ConfigError(
+                    f"there is no task {listing(map(str, unknown))} to measure.{hint} Tasks are {listing(suite)}."
+                )
             suite = TaskSuite(replace(suite[name], eval=rows) for name, rows in eval_dataset.items())
         if all(task.eval is None for task in suite.values()):
             raise ConfigError("No task has eval rows; give Task(..., eval=...) or evaluate({'task': rows}).")

@@ -55,8 +55,15 @@ def arguments(name: str, *words: str, **given: Values) -> Case:
     return api(name, call, *words)
 
 
-def trainer(name: str, *words: str, model: Values = None, tasks: Values = None, **given: Values) -> Case:
-    """A trainer of a wrong declaration."""
+def trainer(
+    name: str,
+    *words: str,
+    model: Values = None,
+    tasks: Values = None,
+    act: Callable[[Values], object] | None = None,
+    **given: Values,
+) -> Case:
+    """A trainer of a wrong declaration, or one that is asked for what it cannot do."""
 
     def call(folder: Path) -> object:
         from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
@@ -68,9 +75,21 @@ def trainer(name: str, *words: str, model: Values = None, tasks: Values = None, 
         base = folder / "base" if model is None else model
         own = tasks(make) if callable(tasks) else [make()] if tasks is None else tasks
         fields = {"args": args, "tasks": own, **given}
-        return MultiTaskTrainer(base if not isinstance(base, Path) else str(base), **fields)
+        built = MultiTaskTrainer(base if not isinstance(base, Path) else str(base), **fields)
+        return built if act is None else act(built)
 
     return api(name, call, *words, needs=("base",))
+
+
+def template(name: str, make: Callable[[Values], object], *words: str) -> Case:
+    """A template that is made of something else than texts."""
+
+    def call(_: Path) -> object:
+        import hf_mtl
+
+        return make(hf_mtl)
+
+    return api(name, call, *words)
 
 
 def asked(name: str, inputs: Values, *words: str, **options: Values) -> Case:
@@ -186,6 +205,27 @@ OTHERS = (
     trainer("a schedule that there is not", "linaer", tasks=lambda make: [make(lr_scheduler_type="linaer")]),
     trainer(
         "a best metric that there is not", "bleu", tasks=lambda make: [make(metric_for_best_model="bleu")]
+    ),
+    trainer(
+        "rows to measure of no task",
+        "'wrods'",
+        "Did you mean 'words'?",
+        act=lambda t: t.evaluate({"wrods": ROWS}),
+    ),
+    trainer("a task to measure that there is not", "'wrods'", act=lambda t: t.evaluate("wrods")),
+    trainer(
+        "a resume from a number",
+        "resume_from_checkpoint",
+        "5",
+        act=lambda t: t.train(resume_from_checkpoint=5),
+    ),
+    template("a prompt that is a number", lambda new: new.PromptCompletion(5, "{label}"), "template", "5"),
+    template(
+        "a completion that is None", lambda new: new.PromptCompletion("{text}", None), "template", "None"
+    ),
+    template("a chat in a column that is a number", lambda new: new.Chat(5), "messages", "5"),
+    template(
+        "a chat template that is a list", lambda new: new.Chat(chat_template=["a"]), "chat_template", "['a']"
     ),
     trainer("one name twice", "words", tasks=lambda make: [make(), make()]),
     trainer("no tasks", "task", tasks=[]),

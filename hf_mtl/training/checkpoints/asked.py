@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hf_mtl.errors import CheckpointError
@@ -24,6 +25,11 @@ def asked_checkpoint(run_dir: Path, asked: str | bool | None) -> Path | None:
     """
     if asked is None or asked is False:
         return None
+    if not isinstance(asked, str | os.PathLike | bool):
+        raise CheckpointError(
+            f"resume_from_checkpoint: expected the folder of a checkpoint, or True for the last one, found "
+            f"{asked!r:.80}."
+        )
     if asked is not True:
         folder = Path(asked)
         if not (folder / INDEX_FILE).is_file():
