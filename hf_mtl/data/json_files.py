@@ -202,9 +202,10 @@ def _squad(articles: Iterable[Mapping[str, Any]], path: Path) -> Iterator[dict[s
                         },
                     }
         except (KeyError, TypeError) as error:
+            wrong = f"no {error}" if isinstance(error, KeyError) else "a part of another sort"
             raise DataError(
                 f"{path}, article {number}: expected SQuAD's form (paragraphs, each with a context and qas of id, "
-                f"question and answers), found {error!r}."
+                f"question and answers), found {wrong}: {article!r:.100}."
             ) from error
 
 

@@ -92,7 +92,11 @@ def _with_labels(name: str, spec: TaskSpec, rows: Dataset | IterableDataset) -> 
     if labels is None:
         return spec
     count = labels if isinstance(labels, int) else len(labels)
-    shown = "numbered from 0" if isinstance(labels, int) else ", ".join(labels[:_SHOWN])
+    shown = (
+        "numbered from 0"
+        if isinstance(labels, int)
+        else ", ".join(f"{label:.40}" for label in labels[:_SHOWN])
+    )
     logger.info("%s: %d labels in %s: %s%s", name, count, column, shown, ", ..." if count > _SHOWN else "")
     return spec.model_copy(update={"labels": labels})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hf_mtl.data import PromptCompletion, RowTemplate
 
@@ -42,3 +43,13 @@ class Declared:
     numbers: bool = False
     template: RowTemplate = PromptCompletion("{prompt}", "{completion}")
     max_length: int | None = None
+
+    @cached_property
+    def label_numbers(self) -> Mapping[str, int]:
+        """By a label's name its number; looked up for every word of a tagged text."""
+        return {label: number for number, label in enumerate(self.labels or ())}
+
+    @cached_property
+    def numbered_names(self) -> bool:
+        """Whether the labels' names are whole numbers: rows that give numbers then give names, such as 1 to 5 stars."""
+        return bool(self.labels) and all(label.removeprefix("-").isdecimal() for label in self.labels or ())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 from hf_mtl.bounds import POSITIVE
 from hf_mtl.data import IGNORED
@@ -34,23 +33,23 @@ def label_number(value: object, declared: Declared, *, what: str) -> int:
     Raises:
         DataError: If there is no such label.
     """
-    labels = declared.labels or ()
+    labels, number_of = declared.labels or (), declared.label_numbers
     numbers = f"a number from 0 to {len(labels) - 1}"
-    if isinstance(value, bool) and set(labels) == {"false", "true"}:
-        return labels.index(str(value).lower())
+    if isinstance(value, bool) and number_of.keys() == {"false", "true"}:
+        return number_of[str(value).lower()]
     if isinstance(value, int) and not isinstance(value, bool):
-        if str(value) in labels and _are_numbers(labels):
-            return labels.index(str(value))
-        if 0 <= value < len(labels) and not _are_numbers(labels):
+        if declared.numbered_names and str(value) in number_of:
+            return number_of[str(value)]
+        if 0 <= value < len(labels) and not declared.numbered_names:
             return value
         raise DataError(
-            f"the {what} {value} is out of range: expected {_expected(labels)}, for the labels {_shown(labels)} (None "
-            f"or {IGNORED} for a row without one).",
+            f"the {what} {value} is out of range: expected {_expected(declared)}, for the labels {_shown(labels)} "
+            f"(None or {IGNORED} for a row without one).",
             reason="unknown label",
         )
     if isinstance(value, str) and not declared.numbers:
-        if value in labels:
-            return labels.index(value)
+        if value in number_of:
+            return number_of[value]
         raise DataError(
             f"the {what} {value!r} is not one of the labels {_shown(labels)}.{did_you_mean(value, labels)}",
             reason="unknown label",
@@ -62,15 +61,10 @@ def label_number(value: object, declared: Declared, *, what: str) -> int:
     )
 
 
-@lru_cache(maxsize=256)
-def _are_numbers(labels: tuple[str, ...]) -> bool:
-    """Whether the labels' names are whole numbers: rows that give numbers then give names, such as 1 to 5 stars."""
-    return bool(labels) and all(label.removeprefix("-").isdecimal() for label in labels)
-
-
-def _expected(labels: tuple[str, ...]) -> str:
+def _expected(declared: Declared) -> str:
+    labels = declared.labels or ()
     counted = labels == tuple(map(str, range(len(labels))))
-    if _are_numbers(labels) and not counted:
+    if declared.numbered_names and not counted:
         return "one of these numbers"
     return f"a number from 0 to {len(labels) - 1}"
 

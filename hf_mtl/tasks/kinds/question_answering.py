@@ -231,12 +231,7 @@ class QuestionAnswering(Kind):
         value = part(row, "answers", self.roles, declared.columns)
         if value is None:
             return None
-        if not isinstance(value, Mapping) or not {"text", "answer_start"} <= set(value):
-            raise DataError(
-                f"the answers are {value!r}; expected {{'text': [...], 'answer_start': [...]}} as in SQuAD.",
-                reason="malformed answers",
-            )
-        texts, starts = list(value["text"]), list(value["answer_start"])
+        texts, starts = _lists(value)
         if len(texts) != len(starts):
             raise DataError(
                 f"the answers have {len(texts)} texts but {len(starts)} starts; expected as many.",
@@ -252,7 +247,7 @@ class QuestionAnswering(Kind):
             )
         body = text(part(row, "context", self.roles, declared.columns), "context")
         for answer, start in zip(texts, starts, strict=True):
-            if not answer.strip() or body[start : start + len(answer)] != answer:
+            if not answer.strip() or start < 0 or body[start : start + len(answer)] != answer:
                 raise DataError(
                     f"the answer {answer!r} is not in its context at character {start}; found "
                     f"{body[max(0, start) : start + max(1, len(answer))]!r} there.",
@@ -272,4 +267,27 @@ def _example(window: Window, targets: list[float], windows_in_all: int) -> Examp
         1.0,
         window.types,
         truncated=windows_in_all > 1,
+    )
+
+
+def _lists(answers: object) -> tuple[list[str], list[int]]:
+    """The answers' texts and the places where they start.
+
+    Raises:
+        DataError: If they are something else.
+    """
+    texts, starts = (
+        (answers.get("text"), answers.get("answer_start")) if isinstance(answers, Mapping) else (None, None)
+    )
+    if (
+        isinstance(texts, list | tuple)
+        and isinstance(starts, list | tuple)
+        and all(isinstance(each, str) for each in texts)
+        and all(type(each) is int for each in starts)
+    ):
+        return list(texts), list(starts)
+    raise DataError(
+        f"the answers are {answers!r:.200}; expected {{'text': [...], 'answer_start': [...]}} as in SQuAD: texts, and "
+        "for each the number of its first character in the context.",
+        reason="malformed answers",
     )
