@@ -6,11 +6,37 @@ import io
 import queue
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO
 
 __all__ = ["Arriving"]
 
-_AHEAD = 512  # lines that are read before they are wanted
+_AHEAD = 8 * 1024 * 1024  # bytes that are read before they are wanted
+_LEAST = 16 * 1024  # what a short line counts, so that there are some hundred at most
+
+
+class _Bytes(queue.Queue["tuple[int, bytes] | OSError | None"]):
+    """A queue that is full at a number of bytes; one line of more has room in an empty one."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._size = 0
+
+    def _qsize(self) -> int:
+        return self._size
+
+    def _put(self, item: tuple[int, bytes] | OSError | None) -> None:
+        super()._put(item)
+        self._size += _weight(item)
+
+    def _get(self) -> tuple[int, bytes] | OSError | None:
+        item = super()._get()
+        self._size -= _weight(item)
+        return item
+
+
+def _weight(item: tuple[int, bytes] | OSError | None) -> int:
+    return max(_LEAST, len(item[1])) if isinstance(item, tuple) else _LEAST
 
 
 class Arriving:
@@ -20,13 +46,15 @@ class Arriving:
 
     Args:
         file: A pipe, opened without a buffer, or bytes in memory.
+        longest: Bytes of a line; of a longer one, one byte more comes, and it is the last.
 
     Raises:
         OSError: While iterating, where the reading failed.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._lines: queue.Queue[tuple[int, bytes] | OSError | None] = queue.Queue(_AHEAD)
+    def __init__(self, file: BinaryIO, longest: int) -> None:
+        self._lines = _Bytes(_AHEAD)
+        self._longest = longest
         # A buffer of our own: one that the interpreter closes at its end may not be held by a thread that waits.
         self._file = io.BufferedReader(file) if isinstance(file, io.RawIOBase) else file
         threading.Thread(target=self._read, name="hf-mtl reads its input", daemon=True).start()
@@ -44,9 +72,13 @@ class Arriving:
 
     def _read(self) -> None:
         try:
-            for number, line in enumerate(self._file, start=1):
-                if line.strip():
+            for number, line in enumerate(
+                iter(partial(self._file.readline, self._longest + 1), b""), start=1
+            ):
+                if line.strip() or len(line) > self._longest:
                     self._lines.put((number, line))
+                if len(line) > self._longest:
+                    break
         except OSError as error:
             self._lines.put(error)
         self._lines.put(None)

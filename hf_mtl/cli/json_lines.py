@@ -12,13 +12,14 @@ from typing import BinaryIO, Protocol
 
 from hf_mtl.bounded_json import JsonLimitError, parse_json
 from hf_mtl.cli.arriving import Arriving
-from hf_mtl.data.decoding import encoding_of, numbered_lines
+from hf_mtl.data.decoding import MAX_LINE, encoding_of, numbered_lines, too_long
 from hf_mtl.errors import DataError
 from hf_mtl.inference.inputs import Input
 
 __all__ = ["Inputs", "JsonLines", "Texts"]
 
 _BLOCK = 1 << 20
+_TOGETHER = 4 * MAX_LINE  # characters of the rows that are taken at once
 
 
 class Inputs(Protocol):
@@ -66,13 +67,14 @@ class JsonLines:
         self.name = "stdin" if source == "-" else source
         path = None if source == "-" else Path(source)
         self._file = path if path is not None and path.is_file() else None
-        self._count = 0
+        self._count = self._characters = 0
         self._arriving: Arriving | None = None
         try:
             if self._file is not None:
                 self._lines = numbered_lines(self._file, encoding_of(self._file))
             else:
-                self._arriving = Arriving(_standard_input() if path is None else path.open("rb", buffering=0))
+                pipe = _standard_input() if path is None else path.open("rb", buffering=0)
+                self._arriving = Arriving(pipe, MAX_LINE)
                 self._lines = _decoded(self._arriving, self.name)
         except OSError as error:
             raise DataError(f"{source} cannot be read: {error}") from error
@@ -89,9 +91,12 @@ class JsonLines:
     def take(self, most: int) -> list[Input]:
         """As in `Inputs`."""
         inputs: list[Input] = []
+        before = self._characters
         for one in self._inputs:
             inputs.append(one)
-            if len(inputs) == most or (self._arriving is not None and self._arriving.empty):
+            if len(inputs) == most or self._characters - before > _TOGETHER:
+                break
+            if self._arriving is not None and self._arriving.empty:
                 break
         if not inputs and not self._count:
             raise DataError(f"{self.name} holds no rows: expected one JSON object per line.")
@@ -102,6 +107,7 @@ class JsonLines:
             for number, line in self._lines:
                 if line.strip():
                     self._count += 1
+                    self._characters += len(line)
                     place = f"{self.name}, line {number}"
                     yield Input(self._count, _row(line, place), place)
         except DataError as error:  # the text itself is broken there
@@ -123,6 +129,8 @@ def _standard_input() -> BinaryIO:
 
 def _decoded(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[tuple[int, str]]:
     for number, line in lines:
+        if len(line) > MAX_LINE:
+            raise too_long(name, number, MAX_LINE)
         try:
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ from typing import Final
 from hf_mtl.data.watching import watched
 from hf_mtl.errors import DataError
 
-__all__ = ["MAX_LINE", "UTF8", "encoding_of", "numbered_lines"]
+__all__ = ["MAX_LINE", "UTF8", "encoding_of", "numbered_lines", "too_long"]
 
 MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes of a line that is a row; a book has one."""
@@ -79,7 +79,7 @@ def numbered_lines(path: Path, encoding: str, *, longest: int = MAX_LINE) -> Ite
     with path.open("rb") as file:
         for number, line in enumerate(watched(iter(partial(file.readline, longest + 1), b""), path), start=1):
             if len(line) > longest:
-                raise _too_long(path, number, longest)
+                raise too_long(path, number, longest)
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
             try:
@@ -97,7 +97,7 @@ def _utf16_lines(path: Path, longest: int) -> Iterator[tuple[int, str]]:
         try:
             for number, line in enumerate(iter(partial(file.readline, longest + 1), ""), start=1):
                 if len(line) > longest:
-                    raise _too_long(path, number, longest)
+                    raise too_long(path, number, longest)
                 yield number, line
         except UnicodeError as error:
             raise DataError(
@@ -105,7 +105,8 @@ def _utf16_lines(path: Path, longest: int) -> Iterator[tuple[int, str]]:
             ) from error
 
 
-def _too_long(path: Path, number: int, longest: int) -> DataError:
+def too_long(path: str | Path, number: int, longest: int) -> DataError:
+    """The error at a line of more bytes than are read."""
     return DataError(
         f"{path}, line {number}: the line is longer than {longest:,} bytes ({longest / 1024**2:g} MiB), the most that "
         f"is read. Is it a file of another kind, or are its line ends missing? Cut longer texts into several rows."

@@ -115,6 +115,8 @@ RUNS = (
     of_run("predict from binary", "predict run --task words --input -", "stdin", stdin=bytes(range(256))),
     of_run("predict from a list", "predict run --task words --input -", "stdin, line 1", stdin=b"[1]\n"),
     of_run("predict from a cut line", "predict run --task words --input -", "stdin, line 2", stdin=b'{"text": "a"}\n{"te'),
+    of_run("predict from a line without an end", "predict run --task words --input /dev/zero", "/dev/zero, line 1", "longer than 8,388,608 bytes"),
+    of_run("predict from a pipe of one long line", "predict run --task words --input -", "stdin, line 2", "longer than", stdin=b'{"text": "a"}\n' + b" " * 9_000_000),
     of_run("predict from deep JSON", "predict run --task words --input -", "stdin, line 1", stdin=b'{"a":' + b"[" * 100_000),
     of_run("predict from a huge number", "predict run --task words --input -", "stdin, line 1", stdin=b'{"text": ' + b"1" * 5000 + b"}"),
     of_run("predict from half a pair", "predict run --task words --input -", "stdin, line 1", stdin=b'{"text": "a\\ud800"}\n'),

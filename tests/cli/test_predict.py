@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bounded import bounded
 from typer.testing import CliRunner
 
 from hf_mtl.cli import app
+from hf_mtl.cli.arriving import Arriving
 from hf_mtl.cli.json_lines import JsonLines
+from hf_mtl.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -232,3 +237,27 @@ def test_a_long_file_is_read_as_far_as_it_is_wanted(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 10_000 and rows.total == 10_000
     assert peak < 1_000_000, "all rows together take 3 MB"
+
+
+def test_a_pipe_is_read_a_few_megabytes_ahead(tmp_path: Path) -> None:
+    """However long its lines are."""
+    lines = io.BytesIO((b"x" * 1_000_000 + b"\n") * 60)
+    arriving = Arriving(lines, 2_000_000)
+    while lines.tell() < 8_000_000:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert lines.tell() < 12_000_000
+    assert [(number, len(line)) for number, line in arriving] == [(n, 1_000_001) for n in range(1, 61)]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a file that never ends")
+def test_a_line_without_an_end() -> None:
+    outcome = bounded(_read_from_dev_zero)
+    assert "/dev/zero, line 1: the line is longer than 8,388,608 bytes" in outcome.text
+    assert outcome.seconds < 2 and outcome.megabytes < 100
+
+
+def _read_from_dev_zero() -> None:
+    item = JsonLines("/dev/zero").take(10)[0].item
+    assert isinstance(item, DataError)
+    raise item
