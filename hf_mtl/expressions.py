@@ -28,6 +28,7 @@ MAX_EXPRESSION: Final = 10_000
 
 _LENGTH: Final = 100  # of a layer's name; those of real models have up to 80 characters
 _MAX_STEPS: Final = 1.5e7  # at most some 20 ms: the bound is a generous one
+_MAX_SEARCH: Final = 2e9  # some seconds, for one repeat that begins at each of 20,000 places
 _ENDLESS: Final = 1e30
 _MAX_NESTING: Final = 40
 _PLAIN: Final = re.compile(r"[\w.\-]*")
@@ -69,13 +70,16 @@ class _Cost(NamedTuple):
 _NOTHING: Final = _Start(0, 0.0, empty=True)
 
 
-def expression_problem(expression: str, *, length: int = _LENGTH, whole: bool = True) -> str | None:
+def expression_problem(
+    expression: str, *, length: int = _LENGTH, whole: bool = True, searched: bool = False
+) -> str | None:
     """Say what keeps a regular expression from being used, if anything does.
 
     Args:
         expression: The expression.
         length: Of the texts that it will be tried on, in characters.
         whole: Whether it has to fit the whole text.
+        searched: Whether it is looked for at every place of a text; it then has to fit no whole text.
 
     Returns:
         A clause such as "it is not a regular expression: ..."; None where it is fine.
@@ -87,7 +91,11 @@ def expression_problem(expression: str, *, length: int = _LENGTH, whole: bool = 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what may change in a later Python
-            steps = _Analysis(length).steps(_parser.parse(expression).data, whole=whole)
+            parsed = _parser.parse(expression)
+            analysis = _Analysis(length)
+            steps = analysis.steps(parsed.data, whole=whole and not searched)
+            if searched and not _begins_once(parsed):
+                steps *= length
             re.compile(expression)
     except (_TooDeep, RecursionError):
         return f"its groups are nested more than {_MAX_NESTING} levels deep"
@@ -95,7 +103,7 @@ def expression_problem(expression: str, *, length: int = _LENGTH, whole: bool = 
         return f"it is not a regular expression: {error}"
     if steps > _ENDLESS:
         return "a repeat inside a repeat can fit one text in more ways than could ever be tried"
-    if steps > _MAX_STEPS * max(1.0, length / _LENGTH) ** 2:
+    if steps > (_MAX_SEARCH if searched else _MAX_STEPS * max(1.0, length / _LENGTH) ** 2):
         return f"its repeats, one behind the other, can fit one text in up to {steps:.0e} ways"
     return None
 
@@ -112,8 +120,17 @@ class _Analysis:
 
     def steps(self, nodes: _Nodes, *, whole: bool) -> float:
         """How many steps the expression takes at most, from one place of a text."""
-        follow = _Start(END, 1 / self.length, empty=False) if whole else _Start(ALL | END, 1.0, empty=False)
-        return self._sequence(nodes, follow).steps
+        if whole:
+            return self._sequence(nodes, _Start(END, 1 / self.length, empty=False)).steps
+        follow, steps, needed = _Start(ALL | END, 1.0, empty=False), 0.0, list(nodes)
+        # Nothing has to follow: what may be empty at the end cannot fail, and no other way is ever tried before it.
+        while needed and (least := _least(needed[-1])) is not None:
+            last = needed.pop()
+            steps += self._sequence([last], follow).steps
+            if least > 0:
+                needed.append((last[0], (least, least, last[1][2])))
+                break
+        return steps + self._sequence(needed, follow).steps
 
     def _sequence(self, nodes: _Nodes, follow: _Start) -> _Cost:
         costs = []
@@ -233,6 +250,23 @@ def _inside(kind: str, argument: Any) -> _Nodes | None:  # Any: of the parser's 
         nodes = argument
         return nodes
     return None
+
+
+def _least(node: _Node) -> int | None:
+    """How often a repeat has to fit; None of what is no repeat, or of one that fits so often and no more."""
+    if not str(node[0]).endswith("_REPEAT") or node[1][0] == node[1][1]:
+        return None
+    return int(node[1][0])
+
+
+def _begins_once(parsed: Any) -> bool:  # Any: what Python's parser returns
+    """Whether an expression fits at the beginning of a text only."""
+    if not parsed.data or str(parsed.data[0][0]) != "AT":
+        return False
+    where = str(parsed.data[0][1])
+    return where == "AT_BEGINNING_STRING" or (
+        where == "AT_BEGINNING" and not parsed.state.flags & re.MULTILINE
+    )
 
 
 def _shared(shares: Sequence[float]) -> float:

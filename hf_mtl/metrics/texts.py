@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from hf_mtl.errors import ConfigError
+from hf_mtl.expressions import expression_problem
 from hf_mtl.metrics.forms import FloatArray, Rows, texts_lists_of, texts_of
 from hf_mtl.metrics.metric import Metric, Weighted
 from hf_mtl.metrics.options import Option, flag, sequence_of
@@ -16,6 +18,8 @@ from hf_mtl.packages import Package
 __all__ = ["exact_match", "rouge"]
 
 _ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+_LENGTH = 10_000  # characters of a text: no answer that is compared as a whole is longer
+_SHOWN = 60
 
 
 def _means(by_row: dict[str, FloatArray]) -> Weighted:
@@ -37,6 +41,9 @@ def _exact_match(
     given, golds = texts_of(predictions, "predictions"), texts_lists_of(references, "references")
     deleted = (string.punctuation if ignore_punctuation else "") + (string.digits if ignore_numbers else "")
     table = str.maketrans("", "", deleted)
+    longest = max((len(text) for texts in (given, *golds) for text in texts), default=0)
+    if problems := _expression_problems(regexes_to_ignore, max(longest, _LENGTH)):
+        raise ConfigError([f"the metric 'exact_match': {problem}" for problem in problems])
 
     def reduced(text: str) -> str:
         for expression in regexes_to_ignore or ():
@@ -77,24 +84,31 @@ def _check_stemmer(options: Mapping[str, object], labels: int | None, multi_labe
     return []
 
 
-def _is_expression(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        re.compile(value)
-    except re.error:
-        return False
-    return True
+def _expression_problems(expressions: Iterable[str] | None, length: int) -> list[str]:
+    """Why regular expressions cannot be looked for in texts of a length."""
+    return [
+        f"regexes_to_ignore: {expression[:_SHOWN]!r} is refused for texts of up to {length:,} characters: {problem}. "
+        f"Write a simpler one, or leave it out."
+        for expression in expressions or ()
+        if (problem := expression_problem(expression, length=length, searched=True)) is not None
+    ]
+
+
+def _check_expressions(options: Mapping[str, object], labels: int | None, multi_label: bool) -> list[str]:
+    expressions = options["regexes_to_ignore"]
+    return _expression_problems(expressions, _LENGTH) if isinstance(expressions, list | tuple) else []
 
 
 exact_match = Metric(
     "exact_match", form="texts", weighted=_exact_match, main="exact_match", keys=("exact_match",),
-    description="share of the rows whose text is the reference",
+    description="share of the rows whose text is the reference", check=_check_expressions,
     valid_options={
         "regexes_to_ignore": Option(
             None,
             "a list of regular expressions",
-            lambda value: value is None or (isinstance(value, list | tuple) and all(map(_is_expression, value))),
+            lambda value: (
+                value is None or (isinstance(value, list | tuple) and all(isinstance(own, str) for own in value))
+            ),
         ),
         "ignore_case": flag(),
         "ignore_punctuation": flag(),

@@ -162,6 +162,8 @@ TASKS = (
     task("labels is a text", "labelz: x", "recipe.yaml:7", "labels"),
     wrong("metric with an unknown option", "[exact_match, accuracy]", "[{name: rouge, stemmer: true}]", "recipe.yaml:11", "stemmer"),
     wrong("one metric twice", "[exact_match, accuracy]", "[accuracy, accuracy]", "recipe.yaml:11", "accuracy"),
+    wrong("metric with an expression without end", "[exact_match, accuracy]", "[{name: exact_match, regexes_to_ignore: ['(a+)+b']}]", "recipe.yaml:11", "regexes_to_ignore", "repeat inside a repeat"),
+    wrong("metric with half an expression", "[exact_match, accuracy]", "[{name: exact_match, regexes_to_ignore: ['the ', '(']}]", "recipe.yaml:11", "'('", "not a regular expression"),
     task("metrics is a text", "adapter: {r: 4}\n    max_train_rows: none", "recipe.yaml:8", "max_train_rows"),
     task("max_train_rows is half", "max_train_rows: 2.5", "recipe.yaml:7", "max_train_rows", "2.5"),
     task("max_length is huge", "max_length: 1000000000000000000000", "recipe.yaml:7", "max_length"),

@@ -204,6 +204,14 @@ CASES: dict[str, Case] = {
         base(text_config={"num_hidden_layers": 10**9}),
         ("text_config.num_hidden_layers is 1,000,000,000",),
     ),
+    "a pattern of a quantised base": (
+        base(quantization_config={"modules_to_not_convert": ["lm_head", "(a+)+"]}),
+        ("config.json: quantization_config: the pattern '(a+)+' is refused", TWICE),
+    ),
+    "a marked pattern of a quantised base": (
+        base(quantization_config={"groups": {"0": {"targets": ["Linear", "re:(a+)+"]}}}),
+        ("config.json: quantization_config: the pattern '(a+)+' is refused", TWICE),
+    ),
     "a deep config of a base": (named("config.json", '{"a": ' + DEEP, load_config), (NESTED,)),
     "a deep tokenizer_config": (
         lambda folder: ((folder / "tokenizer_config.json").write_text(DEEP), base()(folder)),

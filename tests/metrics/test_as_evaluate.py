@@ -46,6 +46,14 @@ def test_exact_match(
     assert figures_of("exact_match", predictions, in_lists, **options) == {"exact_match": expected}
 
 
+def test_exact_match_of_texts_that_are_too_long_for_an_expression() -> None:
+    """One that begins at every place and reads on to the end: 10^10 steps here."""
+    text = "x" * 100_000
+    with pytest.raises(ConfigError, match="'.*y' is refused for texts of up to 100,000 characters"):
+        figures_of("exact_match", [text], ["y"], regexes_to_ignore=[".*y"])
+    assert figures_of("exact_match", [text], ["x"], regexes_to_ignore=["x(?=x)"]) == {"exact_match": 1.0}
+
+
 # --- roc_auc, also where a class has no rows
 
 

@@ -154,7 +154,7 @@ def test_an_object_with_compute_and_callables() -> None:
         ({"name": "mse", "squared": "no"}, "squared must be true or false, found 'no'."),
         ({"name": "seqeval", "scheme": "IOB3"}, "scheme must be one of 'IOB1', 'IOB2'"),
         (
-            {"name": "exact_match", "regexes_to_ignore": ["("]},
+            {"name": "exact_match", "regexes_to_ignore": ["a", 1]},
             "regexes_to_ignore must be a list of regular expressions",
         ),
         (
@@ -212,6 +212,10 @@ def test_wrong_forms(declared: Any, form: Any, message: str) -> None:
         ({"name": "f1", "average": "samples"}, {}, "average 'samples' is for several labels a row"),
         ({"name": "f1", "average": "macro", "pos_label": 0}, {}, "pos_label counts only with average 'binary'"),
         ({"name": "f1", "labels": [1]}, {}, "labels counts only with another average than 'binary'"),
+        ({"name": "exact_match", "regexes_to_ignore": ["a", "("]}, {}, "regexes_to_ignore: '(' is refused"),
+        ({"name": "exact_match", "regexes_to_ignore": ["(a|a)*b"]}, {}, "a repeat inside a repeat"),
+        ({"name": "exact_match", "regexes_to_ignore": [".*a.*b"]}, {}, "its repeats, one behind the other"),
+        ({"name": "exact_match", "regexes_to_ignore": [r"(?s).*#### ", r"\d+(\.\d+)?", r"^A:\s*.*$"]}, {}, None),
         ({"name": "f1", "pos_label": 4}, {"labels": 2}, "there is no class 4; the classes are 0 to 1."),
         ({"name": "f1", "average": "macro", "labels": [0, 3]}, {"labels": 3}, "there is no class 3"),
         ("matthews_correlation", {"labels": 3, "multi_label": True}, "it compares one label per row"),
