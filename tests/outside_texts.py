@@ -12,11 +12,14 @@ CONTROLS = (
 HOSTILE = "[bold red]:smile:" + "".join(CONTROLS)
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+JOINED = "می\u200cخواهم क्\u200dष 👨\u200d👩\u200d👧"
+"""Words and a sign of which something without width is a part."""
+
 _UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def raw_in(text: str | bytes, *, colours: bool = False) -> list[str]:
-    """The characters of a text that something acts on, apart from line breaks and tabs.
+    """The characters of a text that something acts on, apart from line breaks and tabs, and what joins letters.
 
     Args:
         text: The text; bytes are UTF-8.
@@ -24,4 +27,6 @@ def raw_in(text: str | bytes, *, colours: bool = False) -> list[str]:
     """
     shown = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
     shown = _COLOURS.sub("", shown) if colours else shown
-    return sorted({char for char in shown if char not in "\n\t" and unicodedata.category(char) in _UNSAFE})
+    return sorted(
+        {char for char in shown if char not in "\n\t\u200c\u200d" and unicodedata.category(char) in _UNSAFE}
+    )

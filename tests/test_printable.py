@@ -10,13 +10,14 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from outside_texts import CONTROLS, HOSTILE, raw_in
+from outside_texts import CONTROLS, HOSTILE, JOINED, raw_in
 from rich.console import Console
 from rich.table import Table
 
 from hf_mtl.errors import CheckpointError, ConfigError, DataError, HfMtlError, SavedAdapterError
+from hf_mtl.export.cards.escaping import escaped, fenced
 from hf_mtl.notices import logger_of
-from hf_mtl.printable import json_line, printable
+from hf_mtl.printable import is_name, json_text, printable
 from hf_mtl.terminal import Terminal, say
 
 
@@ -36,11 +37,36 @@ def test_escapes_are_those_of_python(text: str) -> None:
     assert printable(printable(text)) == printable(text)
 
 
-def test_json_lines_read_back_the_same() -> None:
+def test_what_joins_letters_is_a_part_of_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """Persian, Hindi, and an emoji of a family."""
+    assert printable(JOINED) == printable(JOINED, kept="") == str(DataError(JOINED)) == JOINED
+    assert json_text(JOINED) == f'"{JOINED}"' and JOINED in escaped(JOINED) and JOINED in fenced(JOINED)
+    say(Terminal(), JOINED)
+    assert JOINED in capsys.readouterr().out
+
+
+def test_names() -> None:
+    assert is_name(JOINED) and is_name("past tense") and is_name("名")
+    for text in (
+        "",
+        " ",
+        "\u200d",
+        " \u200c ",
+        *(f"a{char}" for char in CONTROLS),
+        "a\nb",
+        "a\tb",
+        "a\u00a0b",
+    ):
+        assert not is_name(text), text
+
+
+def test_json_texts_read_back_the_same() -> None:
     rows = {HOSTILE: [HOSTILE, "é 漢 😀"]}
-    line = json_line(rows)
+    line = json_text(rows)
     assert not raw_in(line) and "\n" not in line and "é 漢 😀" in line
     assert json.loads(line) == rows
+    indented = json_text(rows, indent=2)
+    assert not raw_in(indented) and indented.count("\n") == 5 and json.loads(indented) == rows
 
 
 @pytest.mark.parametrize("kind", [HfMtlError, ConfigError, DataError, CheckpointError])

@@ -13,15 +13,16 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from hf_mtl.cli.json_lines import Inputs
 from hf_mtl.errors import ConfigError, DataError, listing
+from hf_mtl.files import writing
 from hf_mtl.inference.inputs import Input, window_size
 from hf_mtl.notices import logger_of
-from hf_mtl.printable import json_line
+from hf_mtl.printable import json_text
 
 __all__ = ["AnswersFile", "StandardOutput", "answers_to"]
 
@@ -41,12 +42,17 @@ class StandardOutput:
     def writing(self, inputs: Inputs) -> Iterator[StandardOutput]:
         """Open it for the answers to some inputs."""
         self._inputs = inputs
-        self._file = sys.stdout if self._target is None else self._target.open("w", encoding="utf-8")
+        if self._target is None:
+            self._file = sys.stdout
+        else:
+            with writing(self._target):
+                self._file = self._target.open("w", encoding="utf-8")
         try:
             yield self
         finally:
             if self._target is not None:
-                self._file.close()
+                with suppress(OSError):  # all has been written
+                    self._file.close()
 
     def windows(self) -> Iterator[list[Input]]:
         """The inputs that are to be answered."""
@@ -54,8 +60,11 @@ class StandardOutput:
 
     def write(self, answers: Iterable[Answer]) -> None:
         """Write the answers to the next inputs, at once."""
-        self._file.write("".join(map(_line, answers)))
-        self._file.flush()
+        text = "".join(map(_line, answers))
+        # What goes wrong with the standard output concerns every verb: `hf_mtl.cli.program` says it.
+        with nullcontext() if self._target is None else writing(self._target):
+            self._file.write(text)
+            self._file.flush()
 
 
 class AnswersFile:
@@ -207,6 +216,8 @@ def answers_to(target: Path | None, call: Callable[[], Mapping[str, object]]) ->
         call: Gives what the answers depend on besides the inputs.
     """
     if target is None:
+        if sys.stdout is None:
+            raise ConfigError("stdout is closed: write the answers with --output FILE.")
         return StandardOutput()
     target = target.resolve()
     return StandardOutput(target) if target.exists() and not target.is_file() else AnswersFile(target, call())
@@ -219,4 +230,4 @@ def _windows(inputs: Inputs, start: int) -> Iterator[list[Input]]:
 
 
 def _line(answer: Answer) -> str:
-    return json_line(answer) + "\n"
+    return json_text(answer) + "\n"

@@ -23,6 +23,7 @@ from hf_mtl.errors import ConfigError, did_you_mean, listing
 from hf_mtl.evaluation.page.comparison import Change, delta_p, relative_change
 from hf_mtl.files import write_text
 from hf_mtl.files.records import checked_record, read_record
+from hf_mtl.printable import json_text
 
 __all__ = ["ALONE", "COMPARISON_FILE", "Comparison", "Estimate", "Variant"]
 
@@ -139,7 +140,7 @@ class Comparison:
     def save(self, path: str | Path) -> None:
         """Write it as JSON."""
         content = {"format_version": FORMAT_VERSION, **json.loads(_adapter().dump_json(self))}
-        write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_text(path, json_text(content, indent=2) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:

@@ -22,6 +22,7 @@ from hf_mtl.evaluation.generated import GeneratedSample
 from hf_mtl.evaluation.thinning import thin
 from hf_mtl.files import write_text
 from hf_mtl.files.records import checked_record, read_record
+from hf_mtl.printable import json_text
 
 if TYPE_CHECKING:
     from hf_mtl.tasks import Task, TaskSuite
@@ -124,8 +125,7 @@ class Report:
     def save(self, path: str | Path) -> None:
         """Write the report as JSON."""
         content = {"format_version": FORMAT_VERSION, **json.loads(_adapter().dump_json(self))}
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(path, text + "\n")
+        write_text(path, json_text(content, indent=2, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Report:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hf_mtl.errors import ConfigError, DataError, listing
+from hf_mtl.printable import printable
 
 __all__ = ["FoundTask", "Source", "found_tasks"]
 
@@ -58,7 +59,7 @@ def found_tasks(paths: Sequence[Path]) -> list[FoundTask]:
     """
     tasks: dict[tuple[Path, str], FoundTask] = {}
     for folder, given, split, source in _all(paths):
-        name = "".join(char if char.isprintable() else "_" for char in given)
+        name = printable(given, kept="", instead="_")
         task = tasks.setdefault((folder, name), FoundTask(name))
         if split in task.splits:
             raise ConfigError(

@@ -96,10 +96,18 @@ def save_recipe(recipe: Recipe, path: str | Path) -> None:
         (yaml.SafeDumper,),
         {"ignore_aliases": lambda self, data: True, "yaml_implicit_resolvers": forms},
     )
+    dumper.add_representer(str, _quoted_if_invisible)
     text = yaml.dump(
         {"format": recipe.format, **content}, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100
     )
-    write_text(path, f"# hf-mtl train {printable(Path(path).as_posix(), kept='')}\n{text}")
+    write_text(path, f"# hf-mtl train {printable(Path(path).as_posix(), kept='')}\n{printable(text)}")
+
+
+def _quoted_if_invisible(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """In quotes YAML reads the numbers of characters as Python writes them."""
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if printable(text) == text else '"'
+    )
 
 
 def _line(problem: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.printable import is_name
 from hf_mtl.recipe.document import Document, KeyPath
 from hf_mtl.recipe.plain_settings import is_plain_lora
 from hf_mtl.recipe.schema import TaskSpec, merged_task
@@ -36,7 +37,7 @@ class TaskChecks:
 
     def problems(self) -> list[str]:
         """Everything that is wrong, with its place."""
-        if not self.name.strip() or not self.name.isprintable():
+        if not is_name(self.name):
             self._report("a task's name must be printable text that is not blank.")
         self._recognise()
         self._check_kind(self._rows())

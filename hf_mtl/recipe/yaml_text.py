@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from hf_mtl.printable import json_line
+from hf_mtl.printable import json_text
 from hf_mtl.recipe.document import parse_yaml
 
 __all__ = ["block", "flow"]
@@ -28,7 +28,7 @@ def flow(value: object) -> str:
         return json.dumps(value)
     # Words stay as they are if a recipe reads them back as the same words.
     plain = _PLAIN.fullmatch(value) and parse_yaml(value) == value
-    return value if plain else json_line(value)
+    return value if plain else json_text(value)
 
 
 def block(values: Mapping[str, object], *, indent: int) -> list[str]:

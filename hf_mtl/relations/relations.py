@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from hf_mtl.bounds import ANY_NUMBER
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.files import write_text
 from hf_mtl.files.records import checked_record, read_record
+from hf_mtl.printable import json_text
 
 __all__ = ["Relations", "Source"]
 
@@ -183,8 +183,7 @@ class Relations:
 
     def save(self, path: str | Path) -> None:
         """Write the relations as JSON; every number comes back to the bit."""
-        text = json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(path, text + "\n")
+        write_text(path, json_text(self.content(), indent=2, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Relations:

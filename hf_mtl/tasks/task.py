@@ -15,6 +15,7 @@ from hf_mtl.errors import ConfigError, DataError, listing
 from hf_mtl.keywords import explained_keywords
 from hf_mtl.metrics import Metric, MetricLike
 from hf_mtl.notices import logger_of
+from hf_mtl.printable import is_name
 from hf_mtl.setting_bounds import LABELS, OF_TASK, adapter_problems
 from hf_mtl.tasks.adapter_field import AdapterField
 from hf_mtl.tasks.declaring import declare, measures
@@ -231,7 +232,7 @@ class Task:
         return self.kind
 
     def _name_problems(self) -> list[str]:
-        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
+        if not isinstance(self.name, str) or not is_name(self.name):
             return ["a task's name must be printable text that is not blank."]
         return []
 

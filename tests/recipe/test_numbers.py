@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 import pytest
 import yaml
 from numbers_walk import WRONG, takes_number
+from outside_texts import CONTROLS, JOINED, raw_in
 from pydantic import BaseModel
 
 from hf_mtl.errors import ConfigError
@@ -173,3 +174,17 @@ def test_text_that_looks_like_a_number_is_saved_as_text(tmp_path: Path) -> None:
     text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
     ours, theirs = parse_yaml(text), yaml.safe_load(text)
     assert ours == theirs and theirs["tasks"]["1e3"]["labels"] == labels
+
+
+def test_invisible_characters_are_saved_as_their_numbers(tmp_path: Path) -> None:
+    labels = [
+        *(f"a{char}: 'b" for char in CONTROLS if char != "\ud800"),
+        JOINED,
+        "two\nlines\t\x9b",
+        "x" * 200 + "\u202e",
+    ]
+    task = TaskSpec(labels=tuple(labels), train=RowsSpec(source="a.jsonl"))
+    save_recipe(Recipe(output_dir="run", tasks={"a": task}), tmp_path / "recipe.yaml")
+    text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
+    assert not raw_in(text) and JOINED in text
+    assert parse_yaml(text)["tasks"]["a"]["labels"] == yaml.safe_load(text)["tasks"]["a"]["labels"] == labels

@@ -20,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from hf_mtl.errors import DataError
 from hf_mtl.files import replacing, write_text
 from hf_mtl.files.records import checked_record, read_record
+from hf_mtl.printable import json_text, printable_json
 
 __all__ = [
     "COSINES_FILE",
@@ -135,7 +136,7 @@ class RecordFile(Generic[Content]):
         except ValidationError as error:
             raise DataError(f"{self.name} cannot hold this: {error}") from error
         plain = json.loads(self._adapter.dump_json(checked))
-        text = json.dumps({"format_version": FORMAT_VERSION, "content": plain}, indent=2, ensure_ascii=False)
+        text = json_text({"format_version": FORMAT_VERSION, "content": plain}, indent=2)
         write_text(Path(folder) / self.name, text + "\n")
 
     def _write_items(
@@ -145,7 +146,7 @@ class RecordFile(Generic[Content]):
             file.write(b'{"format_version": %d, "content": [' % FORMAT_VERSION)
             for number, one in enumerate(content):
                 file.write(b",\n" if number else b"\n")
-                file.write(item.dump_json(item.validate_python(one)))
+                file.write(printable_json(item.dump_json(item.validate_python(one)).decode()).encode())
             file.write(b"\n]}\n")
 
     def read(self, folder: str | Path) -> Content | None:

@@ -13,6 +13,7 @@ from hf_mtl.evaluation.page.comparison import Change, delta_p
 from hf_mtl.evaluation.page.records import Figures, Incident, Share
 from hf_mtl.evaluation.report import TaskResult, main_score
 from hf_mtl.files import write_text
+from hf_mtl.printable import json_text
 from hf_mtl.relations import Relations
 
 __all__ = ["Curves", "Points", "RunStory", "main_score"]
@@ -81,7 +82,7 @@ class RunStory:
     def save(self, path: str | Path) -> None:
         """Write `content`, a line per part; numbers that JSON lacks become the texts NaN, Infinity and -Infinity."""
         parts = (
-            f"  {json.dumps(name)}: {json.dumps(part, ensure_ascii=False, allow_nan=False)}"
+            f"  {json.dumps(name)}: {json_text(part, allow_nan=False)}"
             for name, part in self.content().items()
         )
         write_text(path, "{\n" + ",\n".join(parts) + "\n}\n", durable=False)

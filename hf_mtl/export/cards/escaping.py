@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from hf_mtl.printable import printable
+
 __all__ = ["Verbatim", "code", "escaped", "fenced", "one_line", "table"]
 
 _MARKUP = re.compile(r"([\\`*_\[\]{}|~#$^])")
@@ -35,7 +37,7 @@ def one_line(text: object) -> str:
     'two ⏎ lines'
     """
     lines = _BREAK.join(part for part in str(text).splitlines())
-    return "".join(char if char.isprintable() else " " for char in lines).strip()
+    return printable(lines, kept="", instead=" ").strip()
 
 
 def escaped(text: object) -> Verbatim:
@@ -61,7 +63,7 @@ def code(text: object) -> Verbatim:
 
 def fenced(text: str, language: str = "") -> Verbatim:
     """A block of code, whose fence is longer than any in the text."""
-    text = "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+    text = printable(text, instead="\ufffd")
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return Verbatim(f"{fence}{language}\n{text}\n{fence}")

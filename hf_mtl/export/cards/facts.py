@@ -17,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from hf_mtl.files import write_text
 from hf_mtl.files.records import checked_record, read_record
+from hf_mtl.printable import json_text
 
 __all__ = [
     "FACTS_FILE",
@@ -271,8 +272,7 @@ class SuiteFacts:
 
     def save(self, path: str | Path) -> None:
         """Write the file."""
-        text = json.dumps(self.content(), indent=1, ensure_ascii=False, allow_nan=False)
-        write_text(path, text + "\n")
+        write_text(path, json_text(self.content(), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> SuiteFacts:

@@ -6,7 +6,6 @@ its own (`hf_mtl.files.folder_names`), and the manifest (`hf_mtl.json`) keeps th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -21,6 +20,7 @@ from hf_mtl.files.records import checked_record, read_record
 from hf_mtl.head_shapes import HeadShape
 from hf_mtl.heads import HeadSpec
 from hf_mtl.models.base import BaseIdentity
+from hf_mtl.printable import json_text
 from hf_mtl.tasks import TaskForm
 
 __all__ = ["MANIFEST_FILE", "HeadRecord", "Manifest"]
@@ -96,7 +96,7 @@ class Manifest:
             "forms": {name: form.content() for name, form in self.forms.items()},
             "repos": dict(self.repos),
         }
-        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        return json_text(content, indent=2) + "\n"
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
