@@ -62,6 +62,7 @@ from hf_mtl.training.state import Named
 from hf_mtl.training.step import RoundStep
 from hf_mtl.training.stock import stock_without_tasks
 from hf_mtl.training.task_gradients import TaskGradients
+from hf_mtl.training.trackers import trackers_writing
 
 __all__ = ["MultiTaskTrainer"]
 
@@ -323,8 +324,7 @@ class MultiTaskTrainer(LoopingTrainer):
             ignore_keys_for_eval: As in the parent.
 
         Raises:
-            CheckpointError: If there is no whole checkpoint, or what the run was given has changed so that a resume has
-                no meaning.
+            CheckpointError: If there is no whole checkpoint, or only one of a run that was given something else.
             KeyboardInterrupt: After SIGINT, once a checkpoint is written.
             SystemExit: After SIGTERM or SIGHUP, in the same way.
         """
@@ -369,7 +369,8 @@ class MultiTaskTrainer(LoopingTrainer):
                 remove_stages(run_dir)
             wait()
             try:
-                yield
+                with trackers_writing(self.callback_handler.callbacks, run_dir):
+                    yield
             finally:  # a terminal that an exception leaves with a bar in it is hard to read
                 for callback in self.callback_handler.callbacks:
                     if isinstance(callback, ProgressDisplay):

@@ -1,114 +1,52 @@
-"""A tracker gets what the log has: read back from what a real run wrote."""
+"""A tracker that cannot write: the run neither hangs nor ends with a traceback."""
 
 from __future__ import annotations
 
-import json
-import os
-import struct
-import subprocess
-import sys
-from collections.abc import Iterator
+import resource
+import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tensorboardX.proto import event_pb2
-from wandb.proto import wandb_internal_pb2
+from bounded import bounded
+from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
 
-from hf_mtl.training.mixtures import Mixture, mixture_from
-from runs import tasks, trainer_of
-
-ROOT = Path(__file__).resolve().parents[2]
+from hf_mtl.training.trackers import trackers_writing
 
 
-def _scalars(folder: Path) -> dict[tuple[str, float], float]:
-    """All scalars in a folder of event files, by tag and round. A record is: length, its checksum, event, checksum."""
-    found: dict[tuple[str, float], float] = {}
-    for file in folder.rglob("events.out.tfevents.*"):
-        content = file.read_bytes()
-        place = 0
-        while place < len(content):
-            (length,) = struct.unpack_from("<Q", content, place)
-            event = event_pb2.Event.FromString(content[place + 12 : place + 12 + length])
-            place += 12 + length + 4
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    found[value.tag, event.step] = value.simple_value
-    return found
+def _reports(folder: Path, bytes_of_a_file: int) -> None:
+    """As `Trainer` does; more figures than the queue of tensorboardX has room for."""
+    args = TrainingArguments(output_dir=str(folder), use_cpu=True)
+    state, callback = TrainerState(is_world_process_zero=True), TensorBoardCallback()
+    callback.logging_dir = str(folder / "log")
+    with trackers_writing([callback], folder):
+        callback.on_train_begin(args, state, TrainerControl())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_of_a_file, bytes_of_a_file))
+        for step in range(3):
+            state.global_step = step
+            callback.on_log(args, state, TrainerControl(), logs={f"loss/{n}": 1.0 for n in range(400)})
+        callback.on_train_end(args, state, TrainerControl())
 
 
-@pytest.mark.parametrize(
-    "mixture", ["all", mixture_from("proportional", ["verbs", "mlp", "c/d"])], ids=["name", "object"]
-)
-def test_tensorboard(tiny_llama: Path, tmp_path: Path, mixture: str | Mixture) -> None:
-    changes: dict[str, Any] = {
-        "report_to": "tensorboard",
-        "eval_strategy": "steps",
-        "eval_steps": 3,
-        "max_steps": 6,
-    }
-    trainer = trainer_of(tiny_llama, tmp_path, tasks(), mixture=mixture, **changes)
-    trainer.train()
-    written = _scalars(tmp_path)
-    logged = {
-        (f"eval/{key[5:]}" if key.startswith("eval_") else f"train/{key}", entry["step"]): value
-        for entry in trainer.state.log_history
-        for key, value in entry.items()
-        if key != "step" and "train_loss" not in entry
-    }
-    assert {("train/mlp/loss", 1), ("eval/c/d/loss", 6)} <= logged.keys()
-    for key, value in logged.items():
-        assert written[key] == pytest.approx(value, rel=1e-6), key  # a scalar there is a float of 32 bits
+@pytest.mark.parametrize("room", [0, 10_000])
+def test_a_disk_that_is_full(room: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = bounded(lambda: _reports(tmp_path, room))
+    assert outcome.kind == "WriteError", outcome
+    assert outcome.text.startswith(
+        "the log of the tracker 'tensorboard' could not be written: a file would be larger"
+    )
+    assert "--resume last" in outcome.text and "Traceback" not in capfd.readouterr().err
 
 
-def _records(content: bytes) -> Iterator[bytes]:
-    """The records of a .wandb file: LevelDB's log format (blocks of 32 KiB) behind seven bytes of its own."""
-    place, record = 7, b""
-    while place + 7 <= len(content):
-        left = 32768 - place % 32768
-        if left < 7:  # no room for a header: the rest of a block is empty
-            place += left
-            continue
-        length, kind = struct.unpack_from("<HB", content, place + 4)  # behind a checksum
-        record += content[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # a whole record, or its last part
-            yield record
-            record = b""
+def test_a_disk_with_room(tmp_path: Path) -> None:
+    outcome = bounded(lambda: _reports(tmp_path, resource.RLIM_INFINITY))
+    assert outcome.kind == "", outcome
 
 
-def _history(file: Path) -> dict[tuple[str, float], float]:
-    """What an offline run of wandb keeps for its upload, by key and round."""
-    found: dict[tuple[str, float], float] = {}
-    for data in _records(file.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(data)  # type: ignore[attr-defined]  # chosen at import
-        items = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
-        step = items.get("train/global_step", 0)
-        found |= {(key, step): value for key, value in items.items() if isinstance(value, float | int)}
-    return found
-
-
-_RUN = """
-import json, sys
-from pathlib import Path
-from runs import tasks, trainer_of
-trainer = trainer_of(Path(sys.argv[1]), Path("run"), tasks(), report_to="wandb", max_steps=4, run_name="tasks")
-trainer.train()
-Path("log.json").write_text(json.dumps(trainer.state.log_history))
-"""
-
-
-def test_wandb_offline(tiny_llama: Path, tmp_path: Path) -> None:
-    """In a process of its own: wandb starts a service, and keeps what it once set up for the life of a process."""
-    own = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}
-    environment = os.environ | own | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'training'}"}
-    command = [sys.executable, "-c", _RUN, str(tiny_llama)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (file,) = tmp_path.rglob("offline-run-*/*.wandb")
-    written = _history(file)
-    history = json.loads((tmp_path / "log.json").read_text())
-    losses = {entry["step"]: entry["mlp/loss"] for entry in history if "mlp/loss" in entry}
-    assert losses.keys() == {1, 2, 3, 4}
-    found = {step: value for (key, step), value in written.items() if key == "train/mlp/loss"}
-    assert found == losses, sorted(written)
+def test_errors_of_others_pass(tmp_path: Path) -> None:
+    hook = threading.excepthook
+    for error in (OSError(28, "full"), ValueError("x")):
+        with pytest.raises(type(error)) as caught, trackers_writing([], tmp_path):
+            raise error
+        assert caught.value is error
+    assert threading.excepthook is hook
