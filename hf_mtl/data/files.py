@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from datasets import Dataset, IterableDataset, Value
 from datasets import load_dataset as _load_dataset
@@ -22,10 +23,13 @@ from hf_mtl.data.image_paths import with_images
 from hf_mtl.data.json_files import JsonRows, json_document, json_lines
 from hf_mtl.data.parquet_sizes import check_parquet
 from hf_mtl.data.plain_text import read_texts
+from hf_mtl.data.read_once import read_once
 from hf_mtl.data.row_cache import writing_cache
 from hf_mtl.errors import DataError
 
 __all__ = ["read_rows", "stream_rows"]
+
+_MOST_KEPT: Final = 64_000_000  # bytes of files, most of whose rows are on the disk
 
 
 def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
@@ -50,6 +54,11 @@ def read_rows(path: str | Path, *, sample_by: str | None = None) -> Dataset:
     check_file(path)
     format_ = format_of(path)
     check_sample(path, format_, sample_by)
+    # A copy, for a data set may be given another format in place.
+    return copy.copy(read_once(path, sample_by, _MOST_KEPT, lambda: _rows_of(path, format_, sample_by)))
+
+
+def _rows_of(path: Path, format_: str, sample_by: str | None) -> Dataset:
     if format_ == "text":
         return _in_memory(read_texts(path, sample_by), path)
     if format_ == "conll":

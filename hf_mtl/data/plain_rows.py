@@ -20,6 +20,7 @@ from hf_mtl.data.file_formats import check_file, check_sample, format_of
 from hf_mtl.data.image_paths import SAMPLE, are_images
 from hf_mtl.data.json_files import json_document, json_lines
 from hf_mtl.data.plain_text import read_texts
+from hf_mtl.data.read_once import read_once
 from hf_mtl.data.row_table import RowTable
 
 __all__ = ["read_plain_rows"]
@@ -56,6 +57,10 @@ def read_plain_rows(path: Path, *, sample_by: str | None = None) -> RowTable | N
     check_sample(path, format_, sample_by)
     if path.stat().st_size > _MOST_BYTES:
         return None
+    return read_once(path, sample_by, _MOST_BYTES, lambda: _read(path, format_, sample_by))
+
+
+def _read(path: Path, format_: str, sample_by: str | None) -> RowTable | None:
     if format_ == "text":
         return RowTable(read_texts(path, sample_by))
     if format_ == "conll":

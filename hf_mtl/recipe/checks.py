@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from hf_mtl.data.read_once import reading_once
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.packages import BITSANDBYTES
 from hf_mtl.recipe.base_settings import settings_problem
@@ -59,10 +60,11 @@ def check(recipe: Recipe, document: Document) -> Checked:
         problems.append(
             document.problem((), "tasks is missing: name at least one task, with train and template.")
         )
-    for name, task in recipe.tasks.items():
-        checks = TaskChecks(name, task, recipe.defaults, document, encoder_decoder=encoder_decoder)
-        problems += checks.problems()
-        tasks[name] = checks.merged
+    with reading_once():
+        for name, task in recipe.tasks.items():
+            checks = TaskChecks(name, task, recipe.defaults, document, encoder_decoder=encoder_decoder)
+            problems += checks.problems()
+            tasks[name] = checks.merged
     return Checked(problems, tasks)
 
 

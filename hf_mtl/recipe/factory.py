@@ -12,6 +12,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from hf_mtl.data.read_once import reading_once
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.arguments import training_arguments
 from hf_mtl.recipe.recognised import is_encoder_decoder, is_open, recognised
@@ -50,14 +51,15 @@ def build(recipe: Recipe) -> Run:
         ConfigError: transformers refuses a combination of training arguments.
         DataError: A data file is gone or broken.
     """
-    specs = {name: _recognised(name, spec, recipe.model) for name, spec in recipe.tasks.items()}
-    recipe = recipe.model_copy(update={"tasks": specs})
     tasks, tests = [], {}
-    for name, spec in specs.items():
-        rows = rows_of(spec)
-        tasks.append(build_task(name, spec, train=rows.train, eval=rows.eval))
-        if rows.test is not None:
-            tests[name] = rows.test
+    with reading_once():
+        specs = {name: _recognised(name, spec, recipe.model) for name, spec in recipe.tasks.items()}
+        for name, spec in specs.items():
+            rows = rows_of(spec)
+            tasks.append(build_task(name, spec, train=rows.train, eval=rows.eval))
+            if rows.test is not None:
+                tests[name] = rows.test
+    recipe = recipe.model_copy(update={"tasks": specs})
     return Run(
         recipe=recipe,
         source=recipe.model.source or recipe.model.id,
