@@ -31,6 +31,9 @@ __all__ = ["PLAN", "check_target", "full_weight", "place", "seeded", "unhonoured
 
 PLAN = "plan"  # the name under which PEFT places an adapter while it is planned
 
+# How PEFT's warnings begin of patterns that match no layer.
+_IGNORED = r"The following \w+ keys did not match|You have passed exclude_modules=.* but no modules"
+
 # Options of every PEFT config that name things, and change nothing in the computation.
 _NAMING = {
     "peft_type", "task_type", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "peft_version",
@@ -101,7 +104,7 @@ def place(
     """
     assert isinstance(base, PreTrainedModel)
     config = copy.deepcopy(config)
-    with seeded(base, seed), _unwrapped_after(base), _transposition_is_pefts_own():
+    with seeded(base, seed), _unwrapped_after(base), _pefts_warnings(config):
         try:
             tuner(base, {PLAN: config}, PLAN)
             set_additional_trainable_modules(base, config, base.config.to_dict(), PLAN)
@@ -110,11 +113,11 @@ def place(
                 f"PEFT cannot place this {type(config).__name__}: {error}. If modules_to_save names quantised layers: "
                 f"a copy per adapter is supported for linear layers that are not quantised."
             ) from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, Warning) as error:
             linear = {
-                path.rpartition(".")[2]
+                path.removesuffix(".base_layer").rpartition(".")[2]
                 for path, layer in base.named_modules()
-                if isinstance(layer, nn.Linear | Conv1D) and not path.endswith(".base_layer")
+                if isinstance(layer, nn.Linear | Conv1D) and not path.endswith(f".{PLAN}")
             }
             raise ConfigError(
                 f"PEFT cannot place this {type(config).__name__}: {error} Linear layers of this base are called "
@@ -157,10 +160,15 @@ def seeded(base: nn.Module, seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _transposition_is_pefts_own() -> Iterator[None]:
-    """PEFT sets `fan_in_fan_out` for each layer by the layer's type, and warns; there is nothing for a user to do."""
+def _pefts_warnings(config: PeftConfig) -> Iterator[None]:
+    """What PEFT would ignore of a config that is to be trained is an error; that it transposes concerns nobody.
+
+    It sets `fan_in_fan_out` for each layer by the layer's type, and warns; there is nothing for a user to do.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
+        if not config.inference_mode:
+            warnings.filterwarnings("error", _IGNORED)
         yield
 
 

@@ -105,8 +105,8 @@ def remember(base: nn.Module, config: PeftConfig, seed: int, plan: AdapterPlan) 
     if not isinstance(config, LoraConfig) or plan.virtual is not None:
         return
     for path, update in plan.updates.items():
-        if type(update) is not LoraUpdate:
-            return
+        if type(update) is not LoraUpdate or update.lora_A.is_meta:
+            return  # without values there is nothing to compare
         layers[path] = _layer(base.get_submodule(path), update)
     found = _Placement(
         copy.deepcopy(config), copy.deepcopy(plan.config), layers, sum(1 for _ in base.modules())

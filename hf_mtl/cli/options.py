@@ -10,7 +10,7 @@ import typer
 
 from hf_mtl.bounds import Bounds
 
-__all__ = ["Changes", "RecipeFile", "within"]
+__all__ = ["Changes", "RecipeFile", "Resume", "within"]
 
 Value = TypeVar("Value")
 
@@ -35,5 +35,13 @@ Changes = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Change one key, such as training.max_steps=10. May be repeated."
+    ),
+]
+
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHECKPOINT",
+        help="Go on from a checkpoint's folder, or from the `last` whole one of the run.",
     ),
 ]

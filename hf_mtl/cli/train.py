@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hf_mtl.cli.options import Changes, RecipeFile
+from hf_mtl.cli.options import Changes, RecipeFile, Resume
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.files import check_folder
 from hf_mtl.terminal import Terminal
@@ -19,13 +19,7 @@ __all__ = ["train"]
 def train(
     recipe: RecipeFile,
     settings: Changes = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CHECKPOINT",
-            help="Go on from a checkpoint's folder, or from the `last` whole one of the run.",
-        ),
-    ] = None,
+    resume: Resume = None,
     output_dir: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Write there instead of the recipe's output_dir.")
     ] = None,

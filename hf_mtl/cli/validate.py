@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from hf_mtl.cli.collecting import rare_collections
+from hf_mtl.cli.options import Resume
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
 from hf_mtl.terminal import Terminal, say
@@ -20,27 +21,30 @@ def validate(
     recipes: Annotated[
         list[Path], typer.Argument(metavar="RECIPE...", help="YAML files.", show_default=False)
     ],
+    resume: Resume = None,
 ) -> None:
-    """Check recipes, their data and a sample of each task's rows without training; every problem is listed."""
+    """Check recipes, their data, a sample of each task's rows and the adapters on the base; every problem is listed."""
     with rare_collections():
-        problems = _problems(recipes, Terminal())
+        problems = _problems(recipes, resume, Terminal())
     if problems:
         raise ConfigError(problems)
 
 
-def _problems(recipes: list[Path], console: Console) -> list[str]:
+def _problems(recipes: list[Path], resume: str | None, console: Console) -> list[str]:
     """What is wrong with the recipes; what is right, or was not looked at, is printed."""
     be_quiet()
-    from hf_mtl.recipe import check_rows, load_recipe
+    from hf_mtl.data.read_once import reading_once
+    from hf_mtl.recipe import load_recipe, rehearse
 
     problems: list[str] = []
     for path in recipes:
         try:
-            recipe = load_recipe(path)
+            with reading_once():
+                recipe = load_recipe(path)
+                checks = rehearse(recipe, resume=resume)
         except ConfigError as error:
             problems += [f"{path}: {problem}" for problem in error.problems]
             continue
-        checks = check_rows(recipe)
         problems += [f"{path}: {problem}" for problem in checks.problems]
         if not checks.problems:
             looked = f", {checks.rows} rows tokenised" if checks.rows else ""

@@ -39,6 +39,7 @@ from hf_mtl.models.quantisation import quantisation_config, quantisation_note
 
 __all__ = [
     "BaseIdentity",
+    "empty_base",
     "facts_of",
     "identify",
     "load_base",
@@ -224,6 +225,18 @@ def load_base(
     if weights.source != located:
         model.name_or_path = model.config.name_or_path = located
     return model, identify(model, source=str(source), hub_id=hub_id)
+
+
+def empty_base(source: str | Path) -> PreTrainedModel:
+    """The modules of a base without its weights, on the meta device: its layers have names and shapes, and no values.
+
+    Raises:
+        ConfigError: As `load_base`, of all but the weights.
+    """
+    with _explained(str(source)), token_stays(), torch.device("meta"):
+        config = read_base_config(_located(source))
+        model: PreTrainedModel = _auto_class(config).from_config(config)
+    return model
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 from peft import PeftConfig
 
 from hf_mtl.errors import ConfigError
-from hf_mtl.heads import HeadSpec
 from hf_mtl.models.architectures import image_of, positions_of, token_types_of
 from hf_mtl.models.layouts import vocabulary_of
 from hf_mtl.models.media import medium_problems
+from hf_mtl.models.routed_adapters import RoutedAdapters
 from hf_mtl.models.routed_model import RoutedModel
 from hf_mtl.models.writers import writing_problem
 from hf_mtl.tasks import (
@@ -22,7 +22,7 @@ from hf_mtl.tasks import (
     TaskSuite,
 )
 
-__all__ = ["base_problems", "context_of", "context_on", "place_suite", "place_task"]
+__all__ = ["base_problems", "check_route", "context_of", "context_on", "place_suite", "place_task"]
 
 
 def place_suite(model: RoutedModel, suite: TaskSuite, sharing: Sharing, *, seed: int) -> None:
@@ -72,7 +72,7 @@ def _place(model: RoutedModel, task: Task, *, seed: int, config: PeftConfig | No
         raise ConfigError([f"task {task.name!r}: {problem}" for problem in problems])
     head = kind.head(task.declared)
     if task.name in model.routes:
-        _check_head(model, task, head)
+        check_route(model, task.name, kind, task.declared)
         return
     if config is not None:
         model.add_adapter(task.name, config, seed=seed, head=head)
@@ -82,16 +82,27 @@ def _place(model: RoutedModel, task: Task, *, seed: int, config: PeftConfig | No
         model.labels[task.name] = task.declared.labels
 
 
-def _check_head(model: RoutedModel, task: Task, head: HeadSpec | None) -> None:
-    found = model.route_head(task.name)
+def check_route(model: RoutedAdapters, name: str, kind: Kind, declared: Declared) -> None:
+    """Check that a task can go on with the route of its name that the model has.
+
+    Args:
+        model: The model.
+        name: The task's name.
+        kind: Its kind.
+        declared: What it declares.
+
+    Raises:
+        ConfigError: If the route's head is another, or was trained with other labels.
+    """
+    head, found = kind.head(declared), model.route_head(name)
     if found != head:
         wanted, there = ("the vocabulary head" if spec is None else str(spec) for spec in (head, found))
         raise ConfigError(
-            f"task {task.name!r}: the model has a route of this name with {there}, and the task's kind "
-            f"{task.own_kind.name!r} needs {wanted}. Rename the task, or declare it as it was when the adapter was "
+            f"task {name!r}: the model has a route of this name with {there}, and the task's kind "
+            f"{kind.name!r} needs {wanted}. Rename the task, or declare it as it was when the adapter was "
             f"trained."
         )
-    _check_labels(model, task)
+    _check_labels(model, name, kind, declared)
 
 
 def base_problems(model: RoutedModel, kind: Kind) -> list[str]:
@@ -106,19 +117,19 @@ def base_problems(model: RoutedModel, kind: Kind) -> list[str]:
     return kind.base_problems(encoder_decoder=bool(model.config.is_encoder_decoder), decodes=decodes)
 
 
-def _check_labels(model: RoutedModel, task: Task) -> None:
+def _check_labels(model: RoutedAdapters, name: str, kind: Kind, declared: Declared) -> None:
     """A head that was trained with other labels, or the same in another order, would answer wrongly."""
-    trained = model.labels.get(task.name)
-    declared = task.declared.labels
+    trained = model.labels.get(name)
     if (
-        task.own_kind.shape is not None
+        kind.shape is not None
         and trained is not None
-        and declared is not None
-        and trained != declared
+        and declared.labels is not None
+        and trained != declared.labels
     ):
         raise ConfigError(
-            f"task {task.name!r}: its head was trained with the labels {list(trained)!r}, and the task declares "
-            f"{list(declared)!r}. Declare the same labels in the same order, or rename the task to start a new head."
+            f"task {name!r}: its head was trained with the labels {list(trained)!r}, and the task declares "
+            f"{list(declared.labels)!r}. Declare the same labels in the same order, or rename the task to start a new "
+            f"head."
         )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hf_mtl.recipe.factory import Run, build
     from hf_mtl.recipe.preview_page import write_preview_page
     from hf_mtl.recipe.previewing import preview_recipe
+    from hf_mtl.recipe.rehearsal import rehearse
     from hf_mtl.recipe.row_checks import check_rows
     from hf_mtl.recipe.run import run_recipe
     from hf_mtl.recipe.verifying import verify_recipe
@@ -42,6 +43,7 @@ __all__ = [
     "named_assets",
     "preview_recipe",
     "read_resolved",
+    "rehearse",
     "run_recipe",
     "save_recipe",
     "verify_recipe",
@@ -59,6 +61,7 @@ __getattr__ = lazy_names(
         "cards": "make_cards",
         "asset_names": "named_assets",
         "previewing": "preview_recipe",
+        "rehearsal": "rehearse",
         "run": "run_recipe",
         "verifying": "verify_recipe",
         "preview_page": "write_preview_page",

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from hf_mtl.adapter_limits import MAX_RANK, limit_problems
 from hf_mtl.bounds import MOST_WHOLE, impossible
 
-__all__ = ["PLAIN_ARGUMENTS", "PLAIN_LORA", "is_plain_lora", "is_plain_training"]
+__all__ = ["PLAIN_ARGUMENTS", "PLAIN_LORA", "fits_any_base", "is_plain_lora", "is_plain_training"]
 
 _LARGEST_SEED: Final = 2**32 - 1  # of numpy
 
@@ -127,6 +127,16 @@ def is_plain_lora(adapter: Mapping[str, object]) -> bool:
     (True, False)
     """
     return _is_plain(adapter, PLAIN_LORA) and not any(limit_problems(adapter))
+
+
+def fits_any_base(adapter: Mapping[str, object]) -> bool:
+    """Whether every base of texts takes the adapter for certain.
+
+    >>> fits_any_base({}), fits_any_base({"r": 8, "target_modules": ["q_proj"]})
+    (True, False)
+    """
+    everywhere = adapter.get("target_modules") == "all-linear" if adapter else True
+    return everywhere and is_plain_lora(adapter)
 
 
 def _is_plain(values: Mapping[str, object], known: Mapping[str, Check]) -> bool:

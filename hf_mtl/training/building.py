@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets import IterableDataset
+from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel
 
-from hf_mtl.data import EndFinder
+from hf_mtl.data import EndFinder, EndToken
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, refuse_auxiliary_loss
 from hf_mtl.tasks import Processor, RowEncoder, TaskSuite, encode_split
@@ -15,7 +15,7 @@ from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS,
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.sources import RowSource, StoredRows, StreamedRows
 
-__all__ = ["processor_of", "routed_model", "row_sources"]
+__all__ = ["processor_of", "routed_model", "row_source", "row_sources"]
 
 
 def row_sources(
@@ -27,37 +27,58 @@ def row_sources(
         ConfigError: If a task's settings cannot work, or its completions end with nothing that stops generation.
         DataError: If a row cannot be used.
     """
-    seed = args.seed if args.data_seed is None else args.data_seed
     sources: dict[str, RowSource] = {}
     settings: dict[str, TaskSettings] = {}
     problems: list[str] = []
     for name, task in suite.items():
         if task.train is None:
             continue
-        virtual = model.virtual_tokens(name)
-        context = context_of(model, task, processor)
-        finder = None if task.own_kind.shape is not None else EndFinder(name, context.tokenizer, model.ends)
-        if isinstance(task.train, IterableDataset):
-            settings[name] = TaskSettings.resolve(task, args, rows=None)
-            size = settings[name].batch_size
-            try:
-                sources[name] = StreamedRows(RowEncoder(task, context, virtual), size, seed, ends=finder)
-            except ConfigError as error:
-                raise ConfigError([f"task {name!r}: {problem}" for problem in error.problems]) from error
-        else:
-            split = encode_split(task, task.train, context, split="train", virtual=virtual)
-            settings[name] = TaskSettings.resolve(task, args, rows=len(split))
-            sources[name] = StoredRows(split, settings[name].batch_size, seed)
-            if finder is not None:
-                finder.add_rows(split.labelled())
-        problems += _problems(name, settings[name])
-        if finder is not None and task.own_kind.writes:
-            finder.warn()
-            problem = finder.problem()
-            problems += [] if problem is None else [f"task {name!r}: {problem}"]
+        encoder = RowEncoder(task, context_of(model, task, processor), model.virtual_tokens(name))
+        sources[name], settings[name], own = row_source(encoder, args, model.ends)
+        problems += own
     if problems:
         raise ConfigError(problems)
     return sources, settings
+
+
+def row_source(
+    encoder: RowEncoder, args: MultiTaskTrainingArguments, ends: dict[str, tuple[EndToken, ...]]
+) -> tuple[RowSource, TaskSettings, list[str]]:
+    """The training rows of one task, all of them checked, its settings, and what is wrong with these.
+
+    Args:
+        encoder: Of a task with rows to learn from.
+        args: The training arguments.
+        ends: Where the ends of the task's completions go.
+
+    Raises:
+        ConfigError: As `row_sources`.
+        DataError: As `row_sources`.
+    """
+    task, context = encoder.task, encoder.context
+    name, train = task.name, task.train
+    seed = args.seed if args.data_seed is None else args.data_seed
+    finder = None if task.own_kind.shape is not None else EndFinder(name, context.tokenizer, ends)
+    source: RowSource
+    if isinstance(train, IterableDataset):
+        settings = TaskSettings.resolve(task, args, rows=None)
+        try:
+            source = StreamedRows(encoder, settings.batch_size, seed, ends=finder)
+        except ConfigError as error:
+            raise ConfigError([f"task {name!r}: {problem}" for problem in error.problems]) from error
+    else:
+        assert isinstance(train, Dataset)
+        split = encode_split(task, train, context, split="train", virtual=encoder.virtual)
+        settings = TaskSettings.resolve(task, args, rows=len(split))
+        source = StoredRows(split, settings.batch_size, seed)
+        if finder is not None:
+            finder.add_rows(split.labelled())
+    problems = _problems(name, settings)
+    if finder is not None and task.own_kind.writes:
+        finder.warn()
+        problem = finder.problem()
+        problems += [] if problem is None else [f"task {name!r}: {problem}"]
+    return source, settings, problems
 
 
 def _problems(name: str, settings: TaskSettings) -> list[str]:

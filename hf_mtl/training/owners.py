@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,10 @@ from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.models import RoutedModel
 from hf_mtl.training.state import State
 
-__all__ = ["Group", "Owners", "adapter_of", "owners_of"]
+__all__ = ["SHARED", "Group", "Owners", "Shapes", "adapter_of", "check_shapes", "owners_of"]
+
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+"""The shapes of an owner's parameters by their names."""
 
 SHARED = "shared/"  # before an adapter's name, it names the owner of shared parameters
 
@@ -83,19 +87,34 @@ class Owners:
             CheckpointError: If an owner has other parameters than the saved one; then nothing has been changed.
         """
         pairs: list[tuple[Tensor, Tensor]] = []
+        there = {owner: own for owner, own in state.items() if owner in self.parameters}
+        check_shapes(_shapes(self.parameters), _shapes(there))
         for owner, parameters in self.parameters.items():
             own = state.get(owner, parameters)
-            shapes, saved = ({key: list(t.shape) for key, t in named.items()} for named in (parameters, own))
-            if shapes != saved:
-                differ = [key for key in {**shapes, **saved} if shapes.get(key) != saved.get(key)]
-                raise CheckpointError(
-                    f"the adapter of {owner!r} is another one than the checkpoint's; they differ in "
-                    f"{listing(differ[:4])}. Set its config back, or give the task a new name to start it anew."
-                )
             pairs += [(parameter, own[key]) for key, parameter in parameters.items()]
         with torch.no_grad():
             for parameter, tensor in pairs:
                 parameter.copy_(tensor)
+
+
+def check_shapes(now: Mapping[str, Shapes], saved: Mapping[str, Shapes]) -> None:
+    """Compare the parameters of owners with those that a checkpoint holds of them; it may lack an owner.
+
+    Raises:
+        CheckpointError: If an owner has others.
+    """
+    for owner, shapes in now.items():
+        own = saved.get(owner, shapes)
+        differ = [key for key in {**shapes, **own} if shapes.get(key) != own.get(key)]
+        if differ:
+            raise CheckpointError(
+                f"the adapter of {owner!r} is another one than the checkpoint's; they differ in "
+                f"{listing(differ[:4])}. Set its config back, or give the task a new name to start it anew."
+            )
+
+
+def _shapes(parameters: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, tuple[int, ...]]]:
+    return {owner: {key: tuple(t.shape) for key, t in own.items()} for owner, own in parameters.items()}
 
 
 def owners_of(model: RoutedModel, tasks: Collection[str]) -> Owners:

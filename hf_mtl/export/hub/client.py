@@ -11,6 +11,7 @@ from huggingface_hub import (
     CommitOperationDelete,
     HfApi,
     RepoFile,
+    constants,
     get_session,
     get_token,
     hf_hub_url,
@@ -39,6 +40,7 @@ __all__ = ["Hub", "RepoState"]
 Result = TypeVar("Result")
 
 _TIMEOUT = 60.0  # seconds without a byte
+_OFFLINE = "this process is offline; unset HF_HUB_OFFLINE"
 _TOKENS = "https://huggingface.co/settings/tokens"
 
 
@@ -82,7 +84,7 @@ class Hub:
         try:
             return self._retries.call(what, lambda: self._kept(function))
         except OfflineModeIsEnabled:
-            problem = "this process is offline; unset HF_HUB_OFFLINE"
+            problem = _OFFLINE
         except (GaveUpError, hub_errors().http, OSError, ValueError, RuntimeError) as error:
             problem = f"{error}"
         except NO_ANSWER as error:
@@ -99,6 +101,15 @@ class Hub:
 
     def _without_token(self, text: str) -> str:
         return text.replace(self._token, "<token>")
+
+    @classmethod
+    def problems(cls) -> list[str]:
+        """What would keep a push from beginning, as far as it is known without asking the Hub."""
+        try:
+            cls()
+        except ConfigError as error:
+            return list(error.problems)
+        return [f"the Hub cannot be asked: {_OFFLINE}."] if constants.HF_HUB_OFFLINE else []
 
     def url(self, repo: str) -> str:
         """Where people look at a repository."""
