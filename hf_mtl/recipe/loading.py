@@ -85,20 +85,8 @@ def read_resolved(path: str | Path) -> Recipe:
 def save_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write a recipe as YAML, headed by the command that runs it."""
     content = recipe.model_dump(mode="json", exclude_unset=True, exclude={"format"})
-    # Aliases for repeated parts would make the file hard to read and to edit.
-    # Text that this or any other reader of YAML would take for a number (`1e3`, `1:30`) gets quotes.
-    forms = {
-        first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *FORMS.get(first, [])]
-        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *FORMS}
-    }
-    dumper = type(
-        "_Dumper",
-        (yaml.SafeDumper,),
-        {"ignore_aliases": lambda self, data: True, "yaml_implicit_resolvers": forms},
-    )
-    dumper.add_representer(str, _quoted_if_invisible)
     text = yaml.dump(
-        {"format": recipe.format, **content}, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100
+        {"format": recipe.format, **content}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
     )
     write_text(path, f"# hf-mtl train {printable(Path(path).as_posix(), kept='')}\n{printable(text)}")
 
@@ -108,6 +96,20 @@ def _quoted_if_invisible(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar(
         "tag:yaml.org,2002:str", text, style=None if printable(text) == text else '"'
     )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes no aliases, which would make the file hard to edit, and quotes what any reader would take for a number."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+_Dumper.yaml_implicit_resolvers = {
+    first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *FORMS.get(first, [])]
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *FORMS}
+}
+_Dumper.add_representer(str, _quoted_if_invisible)
 
 
 def _line(problem: str) -> int:

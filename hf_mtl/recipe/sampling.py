@@ -47,7 +47,7 @@ class SampledSplit:
     @property
     def length(self) -> int | None:
         """How many rows there are; None of a stream."""
-        return None if self.spec.streaming else len(self.rows)  # type: ignore[arg-type]  # stored ones
+        return None if self.spec.streaming else len(self.rows)
 
     def place(self, number: int) -> str:
         """Where a row is found: the file and the row's number there, as far as they are known."""

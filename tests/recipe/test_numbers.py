@@ -13,11 +13,12 @@ from outside_texts import CONTROLS, JOINED, raw_in
 from pydantic import BaseModel
 
 from hf_mtl.errors import ConfigError
-from hf_mtl.recipe.document import KeyPath, dotted, parse_yaml, read_document
+from hf_mtl.recipe.document import KeyPath, parse_yaml, read_document
 from hf_mtl.recipe.loading import save_recipe
 from hf_mtl.recipe.overrides import override
 from hf_mtl.recipe.parsing import parse
 from hf_mtl.recipe.schema import Recipe, RowsSpec, TaskSpec
+from hf_mtl.wrong_values import dotted
 
 
 def number_fields(model: type[BaseModel], path: KeyPath = ()) -> Iterator[KeyPath]:
@@ -187,4 +188,5 @@ def test_invisible_characters_are_saved_as_their_numbers(tmp_path: Path) -> None
     save_recipe(Recipe(output_dir="run", tasks={"a": task}), tmp_path / "recipe.yaml")
     text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
     assert not raw_in(text) and JOINED in text
-    assert parse_yaml(text)["tasks"]["a"]["labels"] == yaml.safe_load(text)["tasks"]["a"]["labels"] == labels
+    assert read_document(tmp_path / "recipe.yaml").value(("tasks", "a", "labels")) == labels
+    assert yaml.safe_load(text)["tasks"]["a"]["labels"] == labels
