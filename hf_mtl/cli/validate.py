@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from hf_mtl.cli.options import Resume
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.errors import ConfigError
 from hf_mtl.terminal import Terminal, say
+
+if TYPE_CHECKING:
+    from hf_mtl.recipe import Recipe
 
 __all__ = ["validate"]
 
@@ -42,11 +45,12 @@ def _problems(recipes: list[Path], resume: str | None, console: Console) -> list
             with reading_once():
                 recipe = load_recipe(path)
                 checks = rehearse(recipe, resume=resume)
+                wrong = [*checks.problems, *_variant_problems(path, recipe)]
         except ConfigError as error:
             problems += [f"{path}: {problem}" for problem in error.problems]
             continue
-        problems += [f"{path}: {problem}" for problem in checks.problems]
-        if not checks.problems:
+        problems += [f"{path}: {problem}" for problem in wrong]
+        if not wrong:
             looked = f", {checks.rows} rows tokenised" if checks.rows else ""
             say(console, f"{path}: valid, tasks {', '.join(recipe.tasks)}{looked}")
         for note in checks.skipped:
@@ -54,3 +58,11 @@ def _problems(recipes: list[Path], resume: str | None, console: Console) -> list
         for note in checks.unchecked:
             say(console, f"{path}: not checked: {note}")
     return problems
+
+
+def _variant_problems(path: Path, recipe: Recipe) -> list[str]:
+    if not recipe.variants:
+        return []
+    from hf_mtl.recipe.variants import variant_problems  # loads what a comparison needs
+
+    return variant_problems(path, recipe)

@@ -22,14 +22,12 @@ from hf_mtl.files import SeveralWrites, make_folder, noting
 from hf_mtl.recipe.loading import load_recipe
 from hf_mtl.recipe.run import say_what_is_left_out, train_recipe
 from hf_mtl.recipe.schema import Recipe
+from hf_mtl.recipe.variants import overrides_of, variants_of
 from hf_mtl.terminal import Terminal, plain, say
 from hf_mtl.training.checkpoints import last_checkpoint
 
 __all__ = ["Compared", "compare_recipe"]
 
-JOINT = "joint"  # the recipe as it stands
-
-_PRIVATE = {"sharing": "private", "objective": "equal"}
 _VERSIONS = ("torch", "transformers", "peft")
 
 
@@ -115,15 +113,8 @@ def _runs(
 ) -> Iterable[Compared]:
     if not seeds:
         raise ConfigError("a comparison needs at least one seed.")
-    variants: dict[str, Mapping[str, object]] = {ALONE: _PRIVATE}
-    if base.sharing != "private":
-        variants[JOINT] = {}
-    taken = sorted(variants.keys() & base.variants.keys())
-    if taken:
-        raise ConfigError(f"variants: the name {taken[0]!r} is taken; call the variant otherwise.")
-    variants |= base.variants
-    for name, settings in variants.items():
-        own = [*overrides, *(f"{key}={json.dumps(value)}" for key, value in settings.items())]
+    for name, settings in variants_of(base).items():
+        own = [*overrides, *overrides_of(settings)]
         for seed in seeds:
             recipe = load_recipe(path, [*own, f"training.seed={seed}"], smoke=smoke)
             place = folder / "runs" / f"{content_key(recipe)[:16]}"

@@ -146,6 +146,9 @@ KEYS = (
     top("static weight is not finite", "objective: {name: static, weights: {words: .nan, past tense: 1}}", "recipe.yaml:4", "words"),
     top("variants is a list", "variants: [a]", "recipe.yaml:4", "variants"),
     top("a variant changes nothing known", "variants: {fast: {training.max_stepz: 1}}", "max_stepz", verb="compare --smoke"),
+    top("a variant of an unknown setting, validated", "variants: {fast: {training.max_stepz: 1}}", "variants.fast", "max_stepz"),
+    top("a variant of an unknown structure, validated", "variants: {fast: {sharing: privat}}", "variants.fast", "'private'"),
+    top("a variant is named alone, validated", "variants: {alone: {sharing: shared}}", "alone"),
     top("a variant is named alone", "variants: {alone: {sharing: shared}}", "alone", verb="compare --smoke"),
 )  # fmt: skip
 
