@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +28,8 @@ from hf_mtl.cli import (
 )
 from hf_mtl.cli.unexpected import message_of, traceback_of
 from hf_mtl.cli.version import show_versions
-from hf_mtl.errors import HfMtlError
+from hf_mtl.errors import ConfigError, HfMtlError, WriteError
+from hf_mtl.files.faults import reason
 from hf_mtl.printable import printable
 from hf_mtl.terminal import Terminal, say
 
@@ -44,52 +48,89 @@ class _Program(TyperGroup):
         try:
             return list(super().parse_args(ctx, args))
         except Exception as error:
+            if (problem := _output_error(error)) is not None:  # of a help's text
+                _show(f"{type(problem).__name__}: {problem}", "red")
+                raise typer.Exit(_FAILED) from None
             _make_printable(error)
             raise
 
     def invoke(self, ctx: Any) -> Any:  # Any: as above
         try:
+            _check_working_folder()
             return super().invoke(ctx)
         except KeyboardInterrupt:
             _show("Interrupted.", "yellow")
             raise typer.Exit(_INTERRUPTED) from None
-        except Exception as error:
-            if _is_of_typer(error) or _nobody_reads(error):
+        except BaseException as error:
+            if _is_of_typer(error) or not (isinstance(error, Exception) or _is_panic(error)):
                 _make_printable(error)
                 raise
-            expected = isinstance(error, HfMtlError)
+            shown: BaseException = _output_error(error) or error
+            expected = isinstance(shown, HfMtlError)
             if ctx.params["traceback"]:
                 _show(traceback_of(error))
             else:
-                _show(f"{type(error).__name__}: {error}" if expected else message_of(error), "red")
+                _show(f"{type(shown).__name__}: {shown}" if expected else message_of(shown), "red")
             raise typer.Exit(_FAILED if expected else _UNEXPECTED) from None
 
 
 def _show(text: str, style: str = "") -> None:
-    say(Terminal(stderr=True), text, style)
+    with contextlib.suppress(OSError):  # nobody can be told
+        say(Terminal(stderr=True), text, style)
 
 
-def _is_of_typer(error: Exception) -> bool:
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise ConfigError(
+            f"the working folder cannot be used: {why}. Was it deleted? Go to another."
+        ) from None
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether a library that is written in Rust gave up; its class is of no module that could be imported."""
+    return type(error).__name__ == "PanicException"
+
+
+def _is_of_typer(error: BaseException) -> bool:
     """Whether it is a wrong argument or the wish to end, which typer handles."""
     return type(error).__module__.split(".")[0] in _OF_TYPER
 
 
-def _make_printable(error: Exception) -> None:
+def _make_printable(error: BaseException) -> None:
     """Make the message of a wrong argument, which quotes it, harmless."""
     facts = vars(error)
     if isinstance(facts.get("message"), str):
         facts["message"] = printable(facts["message"])
 
 
-def _nobody_reads(error: Exception) -> bool:
-    """Whether a program that read our output, such as `head`, has ended; no message is then due."""
-    if not isinstance(error, BrokenPipeError):
-        return False
+def _output_error(error: BaseException) -> WriteError | None:
+    """What is wrong with the standard output, if that is why a verb ended.
+
+    Raises:
+        BrokenPipeError: A program that read our output, such as `head`, has ended; no message is then due.
+    """
+    if (
+        not isinstance(error, OSError)
+        or error.errno is None
+        or error.filename is not None
+        or sys.stdout is None
+    ):
+        return None
+    # It fails again: what could not be written is still there, or, without a buffer, a line more cannot be either.
+    unbuffered = isinstance(sys.stdout, TextIOWrapper) and sys.stdout.write_through
     try:
+        sys.stdout.write("\n" if unbuffered else "")
         sys.stdout.flush()
     except BrokenPipeError:
-        return True
-    return False
+        raise
+    except OSError as problem:
+        # The interpreter flushes it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return WriteError("standard output", reason(problem), "Write to another place.")
+    return None
 
 
 app = typer.Typer(

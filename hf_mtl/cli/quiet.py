@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import warnings
 from typing import Any
 
+from hf_mtl.cli.unexpected import message_of
 from hf_mtl.notices import make_printable
 from hf_mtl.printable import printable
 from hf_mtl.versions import PEFT_NOTICES
@@ -44,6 +46,12 @@ def _warning(
     return printable(f"{shown}\n  {line.strip()}\n" if line else f"{shown}\n")
 
 
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    """A thread of any library that ended with an error."""
+    if ended.exc_value is not None:
+        sys.stderr.write(f"{message_of(ended.exc_value)}\n")
+
+
 def be_quiet() -> None:
     """Switch bars and notices off for the rest of the process, and show our own. Imports transformers.
 
@@ -54,6 +62,7 @@ def be_quiet() -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     logging.setLogRecordFactory(_record)
     warnings.formatwarning = _warning
+    threading.excepthook = _thread_ended
     logging.getLogger(_CHATTY).setLevel(logging.ERROR)
     logging.getLogger(_READERS).setLevel(logging.CRITICAL)
     for renamed in PEFT_NOTICES:

@@ -30,7 +30,7 @@ _LEAST = 8  # characters: a shorter value would be found inside of words
 _REPLACED = "<secret>"
 
 
-def message_of(error: Exception) -> str:
+def message_of(error: BaseException) -> str:
     """Return the message for a user, and save the traceback."""
     name = f"{type(error).__name__}: {redacted(str(error)) or 'without a message'}"
     if len(name) > _LONGEST:
@@ -38,7 +38,7 @@ def message_of(error: Exception) -> str:
     return printable(f"{_what(error)}: {name}\n{_saved(error)}{_next(error)}")
 
 
-def _what(error: Exception) -> str:
+def _what(error: BaseException) -> str:
     if _is_memory(error):
         return "There was not enough memory"
     if isinstance(error, OSError):
@@ -46,12 +46,12 @@ def _what(error: Exception) -> str:
     return "This is a bug of hf_mtl, or something that it did not expect"
 
 
-def _is_memory(error: Exception) -> bool:
+def _is_memory(error: BaseException) -> bool:
     # That of a GPU is a class of torch, which need not be here.
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def _next(error: Exception) -> str:
+def _next(error: BaseException) -> str:
     if _is_memory(error):
         return " Lower training.token_budget, or take a smaller base, or one in 8 or 4 bits."
     if isinstance(error, OSError):
@@ -59,7 +59,7 @@ def _next(error: Exception) -> str:
     return " Please report it with that file, which holds no tokens."
 
 
-def _saved(error: Exception) -> str:
+def _saved(error: BaseException) -> str:
     """Save the traceback, and say where."""
     facts = f"hf_mtl {__version__}, Python {platform.python_version()}, {platform.platform()}"
     content = f"{facts}\n\n{traceback_of(error)}"

@@ -113,6 +113,46 @@ def test_nobody_reads_the_output() -> None:
     process.stderr.close()
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("recipes", "list"), ("--help",)])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_the_output_is_full(
+    arguments: tuple[str, ...], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    code = (
+        "from pathlib import Path\nfrom hf_mtl.cli import main, recipes\n"
+        "recipes.shipped_recipes = lambda: {'words': Path('nowhere')}\nmain()"
+    )
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=ROOT, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("WriteError: standard output could not be written: the disk is full")
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+class PanicException(BaseException):  # as pyo3 calls it
+    """How a library that is written in Rust gives up."""
+
+
+def test_a_panic(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(PanicException(f"retry-limit {HOSTILE}"), monkeypatch)
+    assert done.exit_code == 1 and done.stderr.startswith("This is a bug of hf_mtl, or something that it")
+    assert "PanicException: retry-limit" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it keeps the folder that a process works in")
+def test_no_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    done = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["recipes", "list"])
+    assert done.exit_code == 2 and done.stderr.startswith(
+        "ConfigError: the working folder cannot be used: No such"
+    )
+
+
 def test_an_output_that_lacks_characters(hf_mtl_program: object, tmp_path: Path) -> None:
     (tmp_path / "é.yaml").write_text("tasks: {é😀: 3}\n", encoding="utf-8")
     done = subprocess.run(
