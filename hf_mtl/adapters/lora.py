@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from peft import LoraConfig, LoraModel, PeftConfig
 from torch import Tensor, nn
@@ -16,7 +16,12 @@ from hf_mtl.adapters.segment_linear import Term
 from hf_mtl.adapters.update import AdapterPlan, LayerUpdate, trainable
 from hf_mtl.errors import ConfigError
 
-__all__ = ["LoraUpdate", "plan_lora"]
+__all__ = ["NO_DORA_ON_8BIT", "LoraUpdate", "plan_lora"]
+
+NO_DORA_ON_8BIT: Final = (
+    "LoraConfig(use_dora=True) is not supported on an 8-bit base: reading such a weight back, as PEFT does for its "
+    "norm, loses the layer's scales. Load the base in 4 bits, or leave use_dora at False."
+)
 
 _HONOURED = {
     "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "use_rslora", "use_dora", "rank_pattern",
@@ -120,10 +125,7 @@ def plan_lora(base: nn.Module, config: PeftConfig, seed: int) -> AdapterPlan:
     assert isinstance(config, LoraConfig)
     problems = _problems(config)
     if config.use_dora and any(type(parameter).__name__ == "Int8Params" for parameter in base.parameters()):
-        problems.append(
-            "LoraConfig(use_dora=True) is not supported on an 8-bit base: reading such a weight back, as PEFT does for "
-            "its norm, loses the layer's scales. Load the base in 4 bits, or leave use_dora at False."
-        )
+        problems.append(NO_DORA_ON_8BIT)
     if problems:
         raise ConfigError(problems)
     return place(base, config, seed, tuner=LoraModel, take=_take)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 import torch
 from peft import TaskType
@@ -33,6 +34,8 @@ _TASK_TYPES = {
     HeadShape.TOKEN: TaskType.TOKEN_CLS,
     HeadShape.SPAN: TaskType.QUESTION_ANS,
 }
+_MOST_KEPT: Final = 4
+_KEPT: Final[dict[tuple[str, type, str], PreTrainedModel]] = {}
 # What PEFT itself adds to `modules_to_save` for these kinds; a base without a head has no such modules.
 _IMPLIED = frozenset({"classifier", "score", "qa_outputs"})
 
@@ -87,18 +90,11 @@ def stock_head(
     config = copy.deepcopy(config)
     config.num_labels = outputs
     config._attn_implementation = "eager"
-    try:
-        with torch.device("meta"):
-            stock: PreTrainedModel = auto.from_config(config)
-    except ValueError as error:
-        raise ConfigError(
-            f"transformers has no {auto.__name__} for the architecture {config.model_type!r}, so there is no head of "
-            f"this kind for it."
-        ) from error
+    stock = _without_values(auto, config)
     trunk = stock.base_model
     beside = {"shared", "encoder", "decoder"} if trunk is stock else set()
     modules = {
-        name: module
+        name: copy.deepcopy(module)
         for name, module in stock.named_children()
         if module is not trunk and name not in beside and not isinstance(module, nn.Dropout)
     }
@@ -113,10 +109,33 @@ def stock_head(
     )
 
 
+def _without_values(
+    auto: Any, config: PreTrainedConfig
+) -> PreTrainedModel:  # Any: auto classes have no common type
+    """The stock class on the meta device. The last ones are kept: making one takes as long as all its layers do."""
+    key = auto.__name__, type(config), config.to_json_string(use_diff=False)
+    stock = _KEPT.pop(key, None)
+    if stock is None:
+        try:
+            with torch.device("meta"):
+                stock = auto.from_config(config)
+        except ValueError as error:
+            raise ConfigError(
+                f"transformers has no {auto.__name__} for the architecture {config.model_type!r}, so there is no head "
+                f"of this kind for it."
+            ) from error
+    while len(_KEPT) >= _MOST_KEPT:
+        del _KEPT[next(iter(_KEPT))]
+    _KEPT[key] = stock
+    return stock
+
+
 def _initialise(
     stock: PreTrainedModel, trunk: nn.Module, modules: Mapping[str, nn.Module], seed: int
 ) -> None:
     """Give the head real weights; the trunk stays on the meta device, where drawing changes nothing but takes long."""
+    own = copy.copy(stock)
+    vars(own)["_modules"] = vars(stock)["_modules"] | modules
     for module in modules.values():
         module.to_empty(device="cpu").float()
         for part in module.modules():
@@ -125,7 +144,7 @@ def _initialise(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         left_out = set() if trunk is stock else set(trunk.modules())
-        for module in (module for module in stock.modules() if module not in left_out):
-            stock._init_weights(module)  # the only door: some classes initialise their head from the outside
+        for module in (module for module in own.modules() if module not in left_out):
+            own._init_weights(module)  # the only door: some classes initialise their head from the outside
     for module in modules.values():
         module.requires_grad_(True)

@@ -235,7 +235,7 @@ def empty_base(source: str | Path) -> PreTrainedModel:
     """
     with _explained(str(source)), token_stays(), torch.device("meta"):
         config = read_base_config(_located(source))
-        model: PreTrainedModel = _auto_class(config).from_config(config)
+        model: PreTrainedModel = _auto_class(config).from_config(config, trust_remote_code=False)
     return model
 
 

@@ -10,7 +10,7 @@ __all__ = ["settings_problem"]
 
 _FILES: Final = (
     "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "preprocessor_config.json", "processor_config.json", "model.safetensors.index.json",
+    "preprocessor_config.json", "processor_config.json", "model.safetensors.index.json", "hf_mtl_base.json",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_mtl.errors import ConfigError, listing
@@ -29,9 +30,11 @@ class Fit:
         problems: What building the model would refuse.
         shapes: By owner, a task or `shared/<adapter>`, the shapes of its parameters as a checkpoint names them; of
             owners that fit.
+        unchecked: What is seen with the base's weights, or with the network, only.
     """
 
     problems: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
     shapes: dict[str, Shapes] = field(default_factory=dict)
 
 
@@ -56,11 +59,12 @@ def fit(recipe: Recipe, kinds: Mapping[str, tuple[Kind, Declared]]) -> Fit:
         CheckpointError: If the adapters to go on with cannot be loaded.
         ConfigError: If no adapter can be placed on such a base.
     """
+    from hf_mtl.adapters.lora import NO_DORA_ON_8BIT
     from hf_mtl.models.planning import EmptyBase
     from hf_mtl.recipe.peft_configs import peft_config
     from hf_mtl.tasks import sharing_of
     from hf_mtl.tasks.adapter_field import default_adapter
-    from hf_mtl.training.owners import SHARED
+    from hf_mtl.training.owners import SHARED, called_like_shared
 
     base, found = EmptyBase.load(recipe.model.source or recipe.model.id), Fit()
     there = _taken(found, base, recipe, kinds)
@@ -70,10 +74,14 @@ def fit(recipe: Recipe, kinds: Mapping[str, tuple[Kind, Declared]]) -> Fit:
     }
     plan = sharing_of(recipe.sharing).plan_of(configs, tuple(configs))
     for adapter, config in plan.shared.items():
+        if SHARED + adapter in configs:
+            found.problems.append(called_like_shared(SHARED + adapter))
         if adapter not in there:
             _plan(found, base, {SHARED + adapter: adapter}, config, None)
     heads = {name: kind.head(declared) for name, (kind, declared) in kinds.items() if name not in there}
     for users, own, head in _alike({name: plan.private[name] for name in heads}, heads):
+        if recipe.model.quantization == "8bit" and vars(own).get("use_dora"):
+            found.problems.append(f"adapter {users[0]!r}: {NO_DORA_ON_8BIT}")
         _plan(found, base, dict(zip(users, users, strict=True)), own, head)
     return found
 
@@ -116,8 +124,16 @@ def _plan(
 ) -> None:
     """Plan one adapter for owners, each with the name that its adapter has."""
     first = next(iter(owners.values()))
+    if (tokenizer := vars(config).get("tokenizer_name_or_path")) and not Path(tokenizer).is_dir():
+        found.unchecked.append(f"whether the adapter {first!r} fits the base: {tokenizer} may be on the Hub.")
+        return
     try:
         planned = base.plan(first, config, head)
+    except NotImplementedError:  # of torch, for what it computes with values alone
+        found.unchecked.append(
+            f"whether the adapter {first!r} fits the base: PEFT asks for the base's weights."
+        )
+        return
     except ConfigError as error:
         others = f" So it is with the adapters of {listing(list(owners)[1:])}." if len(owners) > 1 else ""
         found.problems.extend(f"{problem}{others}" for problem in error.problems)

@@ -41,6 +41,7 @@ def rehearse(recipe: Recipe, *, resume: str | None = None) -> RowChecks:
         notes += [] if checkpoint is None else [f"whether {checkpoint.folder} belongs to the recipe."]
     else:
         fitted = _fitted(recipe, base, rows, problems, exactly=checkpoint is not None)
+        notes += fitted.unchecked
         if checkpoint is not None:
             notes += _resumed(recipe, checkpoint, base, rows, fitted, problems)
     problems = list(dict.fromkeys([*problems, *rows.problems]))

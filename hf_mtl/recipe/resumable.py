@@ -22,12 +22,7 @@ from hf_mtl.training.construction import with_lengths
 from hf_mtl.training.owners import Shapes, check_shapes
 from hf_mtl.training.resuming import check_run, check_trainer_state, task_document
 
-__all__ = ["asked", "open_checkpoint", "resume_problems"]
-
-
-def asked(resume: str | None) -> str | bool | None:
-    """What `--resume` asks for, as the trainer takes it."""
-    return True if resume == "last" else resume
+__all__ = ["open_checkpoint", "resume_problems"]
 
 
 def open_checkpoint(recipe: Recipe, resume: str) -> Checkpoint:
@@ -36,7 +31,7 @@ def open_checkpoint(recipe: Recipe, resume: str) -> Checkpoint:
     Raises:
         CheckpointError: If there is none, or it is not whole.
     """
-    folder = asked_checkpoint(Path(recipe.output_dir), asked(resume))
+    folder = asked_checkpoint(Path(recipe.output_dir), True if resume == "last" else resume)
     assert folder is not None
     checkpoint = read_checkpoint(folder)
     check_trainer_state(checkpoint)
@@ -60,11 +55,15 @@ def resume_problems(
         saved: Any = checkpoint.document("run")  # Any: plain JSON
         with as_damage(str(checkpoint.folder / "run.json")):
             check_run(saved, {**saved, **now}, where=str(checkpoint.folder))
-            check_shapes(shapes, _saved_shapes(checkpoint))
     except ConfigError as error:
         problems += error.problems
     except (CheckpointError, DataError) as error:
         problems.append(str(error))
+    try:
+        with as_damage(str(checkpoint.folder / "weights.safetensors")):
+            check_shapes(shapes, _saved_shapes(checkpoint))
+    except CheckpointError as error:
+        problems.append(f"{checkpoint.folder}: {error}")
     return problems
 
 

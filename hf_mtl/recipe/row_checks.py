@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hf_mtl.data import EndFinder
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.models import ConfiguredBase
 from hf_mtl.recipe.rows import is_at_hand
@@ -18,7 +16,6 @@ __all__ = ["RowChecks", "check_rows"]
 
 _FIRST, _SPREAD = 20, 30  # rows that are checked: the first ones, and others over the whole split
 _MOST_SHOWN = 5  # problems of one split
-_OF_STREAM = 32  # rows of a stream that a trainer looks at when it is built
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,9 @@ def _check(task: SampledTask, split: SampledSplit) -> RowChecks:
     """How many rows were read, and what is wrong with them; after some problems the rest is not read."""
     checked, labelled, bad = 0, False, []
     skips = task.encoder.task.on_bad_row == "skip"
-    ends = _Ends.of(task, split)
     for number, row in spread(split.rows, first=_FIRST, more=_SPREAD):
         try:
-            examples = task.encoder.examples(row)
+            labelled = bool(task.encoder.examples(row)) or labelled
         except ConfigError as error:  # of the kind or the tokenizer, whatever the row
             problems = [f"task {task.name!r}, {split.name}: {problem}" for problem in error.problems]
             return RowChecks(checked, tuple(problems))
@@ -85,51 +81,13 @@ def _check(task: SampledTask, split: SampledSplit) -> RowChecks:
             bad.append(f"task {task.name!r}, {split.name}, {split.place(number)}: {error}")
             if not skips and len(bad) == _MOST_SHOWN:
                 break
-        else:
-            labelled = bool(examples) or labelled
-            if ends is not None:
-                ends.finder.add(examples)
         checked += 1
     if checked and not labelled and not (bad and not skips):
         none = "has a label or can be used" if bad else "has a label"
         bad.append(f"task {task.name!r}, {split.name}: none of {checked} rows looked at {none}.")
         skips = False
     shown = tuple(bad[-_MOST_SHOWN:])
-    endless = () if ends is None or (bad and not skips) else ends.problems()
-    return RowChecks(checked, endless if skips else shown + endless, skipped=shown if skips else ())
-
-
-@dataclass(frozen=True)
-class _Ends:
-    """Whether something can stop what a task writes, as far as its rows to learn from say.
-
-    Args:
-        task: The task.
-        split: Its rows to learn from.
-        finder: Finds the ends of completions.
-    """
-
-    task: SampledTask
-    split: SampledSplit
-    finder: EndFinder
-
-    @classmethod
-    def of(cls, task: SampledTask, split: SampledSplit) -> _Ends | None:
-        """Those of a task that writes."""
-        kind = task.encoder.task.own_kind
-        if split.name != "train" or kind.shape is not None or not kind.writes:
-            return None
-        return cls(task, split, EndFinder(task.name, task.encoder.context.tokenizer, {}))
-
-    def problems(self) -> tuple[str, ...]:
-        """What building a trainer would refuse; before that is said, all rows are read that it reads."""
-        for _, row in spread(self.split.rows, first=self.split.length or _OF_STREAM):
-            if self.finder.problem() is None:
-                return ()
-            with suppress(DataError):
-                self.finder.add(self.task.encoder.examples(row))
-        problem = self.finder.problem()
-        return () if problem is None else (f"task {self.task.name!r}: {problem}",)
+    return RowChecks(checked, () if skips else shown, skipped=shown if skips else ())
 
 
 def _elsewhere(recipe: Recipe) -> Iterator[str]:

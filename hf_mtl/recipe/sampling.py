@@ -44,11 +44,6 @@ class SampledSplit:
     rows: Dataset | IterableDataset | RowTable
     spec: RowsSpec
 
-    @property
-    def length(self) -> int | None:
-        """How many rows there are; None of a stream."""
-        return None if self.spec.streaming else len(self.rows)
-
     def place(self, number: int) -> str:
         """Where a row is found: the file and the row's number there, as far as they are known."""
         drawn = self.spec.few_shot is not None or self.spec.max_examples is not None

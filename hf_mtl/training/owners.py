@@ -13,7 +13,16 @@ from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.models import RoutedModel
 from hf_mtl.training.state import State
 
-__all__ = ["SHARED", "Group", "Owners", "Shapes", "adapter_of", "check_shapes", "owners_of"]
+__all__ = [
+    "SHARED",
+    "Group",
+    "Owners",
+    "Shapes",
+    "adapter_of",
+    "called_like_shared",
+    "check_shapes",
+    "owners_of",
+]
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 """The shapes of an owner's parameters by their names."""
@@ -117,6 +126,11 @@ def _shapes(parameters: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[st
     return {owner: {key: tuple(t.shape) for key, t in own.items()} for owner, own in parameters.items()}
 
 
+def called_like_shared(task: str) -> str:
+    """What is wrong with a task that is called like the owner of a shared adapter."""
+    return f"task {task!r}: the name is that of a shared adapter's parameters; rename the task."
+
+
 def owners_of(model: RoutedModel, tasks: Collection[str]) -> Owners:
     """Find out who owns which of the adapters that the tasks' routes use.
 
@@ -133,11 +147,7 @@ def owners_of(model: RoutedModel, tasks: Collection[str]) -> Owners:
         if not model.routes[task]
     ]
     shared = {SHARED + adapter: tuple(own) for adapter, own in users.items() if len(own) > 1}
-    problems += [
-        f"task {task!r}: the name is that of a shared adapter's parameters; rename the task."
-        for task in tasks
-        if task in shared
-    ]
+    problems += [called_like_shared(task) for task in tasks if task in shared]
     if problems:
         raise ConfigError(problems)
     parameters: dict[str, dict[str, nn.Parameter]] = {}

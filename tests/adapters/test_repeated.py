@@ -95,3 +95,21 @@ def test_a_heads_weights_do_not_depend_on_the_trunk_that_is_not_drawn(config: Pr
     for name, module in modules.items():
         for key, value in module.state_dict().items():
             assert torch.equal(head[name].state_dict()[key], value), (name, key)
+
+
+def test_heads_of_one_class_are_drawn_each_by_its_seed_and_share_nothing() -> None:
+    config = BertConfig(**SHAPE)
+    one, other, again = (stock_head(config, HeadShape.TOKEN, outputs=3, seed=seed) for seed in (5, 6, 5))
+    weights = [head.modules["classifier"].state_dict()["weight"] for head in (one, other, again)]
+    assert torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[1])
+    assert len({weight.data_ptr() for weight in weights}) == 3
+    larger = stock_head(config, HeadShape.TOKEN, outputs=4, seed=5)
+    assert larger.modules["classifier"].state_dict()["weight"].shape[0] == 4
+    config.hidden_size = 16
+    assert (
+        stock_head(config, HeadShape.TOKEN, outputs=3, seed=5)
+        .modules["classifier"]
+        .state_dict()["weight"]
+        .shape[1]
+        == 16
+    )

@@ -15,6 +15,7 @@ __all__ = ["CASES"]
 
 LAST = "run/checkpoint-1"
 RESUME = "train recipe.yaml --output-dir run --resume run/checkpoint-1"
+CHECK = "validate recipe.yaml --resume run/checkpoint-1"
 
 
 def resume(name: str, spoil: Change, *words: str, verb: str = RESUME) -> Case:
@@ -133,6 +134,11 @@ CASES = (
     resume("with fewer rows", written("verbs.jsonl", '{"lemma": "go", "past": "went"}\n'), "past tense"),
     resume("with another seed", replaced("max_steps: 2", "max_steps: 2, seed: 7"), "seed"),
     resume("with another dtype", replaced("dtype: float32", "dtype: bfloat16"), "dtype"),
+    resume("with another seed, checked", replaced("max_steps: 2", "max_steps: 2, seed: 7"), "checkpoint-1", "seed is 7", verb=CHECK),
+    resume("with another rank, checked", replaced("{r: 4,", "{r: 8,"), "checkpoint-1", "'words'", "lora_A", verb=CHECK),
+    resume("with other labels, checked", replaced("[negative, positive]", "[positive, negative]"), "checkpoint-1", "words", verb=CHECK),
+    resume("with fewer rows, checked", written("verbs.jsonl", '{"lemma": "go", "past": "went"}\n'), "past tense", "rows changed", verb=CHECK),
+    resume("a bit is flipped, checked", lambda folder: _flip(_files(folder)[0].name)(folder), "checkpoint-1", verb=CHECK),
     resume("with another kind of adapter", replaced("{r: 4, lora_alpha: 8, target_modules: all-linear}", "{peft_type: PREFIX_TUNING, num_virtual_tokens: 4}"), "words"),
     resume("with another sharing", replaced("defaults:", "sharing: shared\ndefaults:"), "shar"),
 )  # fmt: skip

@@ -43,6 +43,23 @@ VERBS = (
         spoil=written("empty/x", ""),
     ),
     cli("resume from a run", "train recipe.yaml --resume run", "run", "checkpoint", needs=("run",)),
+    cli("resume from nowhere, checked", "validate recipe.yaml --resume gone", "gone", "checkpoint"),
+    cli(
+        "resume from a recipe, checked",
+        "validate recipe.yaml --resume recipe.yaml",
+        "recipe.yaml",
+        "found a file",
+    ),
+    cli(
+        "resume from the last of none, checked", "validate recipe.yaml --resume last", "runs/tiny", "--resume"
+    ),
+    cli(
+        "resume from a run, checked",
+        "validate recipe.yaml --resume run",
+        "a run's folder",
+        "checkpoint-2",
+        needs=("run",),
+    ),
     cli("output onto a file", "train recipe.yaml --output-dir words.csv", "words.csv"),
     cli("output under a file", "train recipe.yaml --output-dir words.csv/run", "words.csv"),
     cli("output of a name too long", "train recipe.yaml --output-dir " + "x" * 300, "xxx"),

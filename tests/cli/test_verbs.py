@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = {
     (): {"--traceback", "--version", "--install-completion", "--show-completion", "--help"},
     ("init",): {"FILE...", "--base", "--output", "--force", "--help"},
-    ("validate",): {"RECIPE...", "--help"},
+    ("validate",): {"RECIPE...", "--resume", "--help"},
     ("preview",): {"RECIPE", "--task", "--rows", "--html", "--set", "--help"},
     ("train",): {"RECIPE", "--smoke", "--set", "--resume", "--output-dir", "--help"},
     ("evaluate",): {"RUN_OR_RECIPE", "--transfer", "--help"},
@@ -38,7 +38,7 @@ FLAGS = {
     ("recipes", "list"): {"--help"},
     ("recipes", "copy"): {"NAME", "DEST", "--help"},
     ("recipes", "fetch"): {"NAME...", "--help"},
-    ("recipes", "validate"): {"RECIPE...", "--help"},
+    ("recipes", "validate"): {"RECIPE...", "--resume", "--help"},
 }
 MAX_SECONDS = 1.0
 
