@@ -14,12 +14,12 @@ from typing import IO, Final
 
 from hf_mtl.errors import DataError, listing
 
-__all__ = ["extract"]
+__all__ = ["BROKEN", "extract", "is_plain"]
 
 _CHUNK: Final = 1 << 20
 _LIMIT: Final = 8 << 30  # bytes; the largest archive of the catalogue holds a tenth of it
 _ENCRYPTED: Final = 0x1
-_BROKEN: Final = (
+BROKEN: Final = (  # what the modules of the standard library raise of a broken archive
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
@@ -57,7 +57,7 @@ def extract(archive: Path, members: Sequence[str], folder: Path, *, limit: int =
         if error.errno is not None:  # of the disk, not of the archive
             raise
         raise _broken(archive, error) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _broken(archive, error) from error
     if wanted:
         raise DataError(
@@ -77,13 +77,17 @@ def _check_paths(members: Sequence[str], archive: Path) -> None:
         )
 
 
+def is_plain(info: zipfile.ZipInfo) -> bool:
+    """Whether a member of a zip file is a plain file: no folder, no link."""
+    return not info.is_dir() and stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
+
+
 def _zip_members(archive: Path, wanted: dict[str, None], limit: int) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as opened:
         found = [info for info in opened.infolist() if info.filename in wanted]
         _check_once([info.filename for info in found], archive)
         for info in found:
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if info.is_dir() or kind not in (0, stat.S_IFREG):
+            if not is_plain(info):
                 raise _refused(archive, info.filename, "a plain file")
             if info.flag_bits & _ENCRYPTED:
                 raise _refused(archive, info.filename, "a file without a password")

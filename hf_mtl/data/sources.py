@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,6 @@ from datasets import (
     IterableDatasetDict,
     ReadInstruction,
     concatenate_datasets,
-    load_dataset,
     load_from_disk,
 )
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
@@ -30,13 +28,14 @@ from hf_mtl.data.download import shown
 from hf_mtl.data.file_formats import FORMATS
 from hf_mtl.data.files import read_rows, stream_rows
 from hf_mtl.data.row_cache import writing_cache
+from hf_mtl.data.strange_sets import open_builder, read_set
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.hub_host import token_stays
+from hf_mtl.repo_ids import is_repo_id
 
 __all__ = ["load_rows"]
 
 _SAVED: Final = ("dataset_dict.json", "state.json")
-_HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _ADDRESS: Final = re.compile(r"[A-Za-z][\w+.-]+://")
 _FORMS: Final = (
     f"a file ({', '.join(FORMATS)}), a folder that save_to_disk wrote, a Hub id (owner/name) or asset:NAME"
@@ -98,7 +97,7 @@ def load_rows(
         _refuse(text, name=name, revision=revision)
         return _from_file(path, split, streaming, sample_by)
     _refuse_sample(text, sample_by)
-    if not _HUB_ID.fullmatch(text):
+    if not is_repo_id(text):
         raise ConfigError(f"the source of rows {text!r} is not understood; expected {_FORMS}.")
     return _from_hub(text, text, split=split, name=name, revision=revision, streaming=streaming)
 
@@ -180,9 +179,7 @@ def _from_hub(
     try:
         # For a stream the splits are chosen here: only whole ones can be streamed, and this says so better.
         with token_stays(), writing_cache():
-            found = load_dataset(
-                path, name, revision=revision, split=None if streaming else split, streaming=streaming
-            )
+            found = read_set(open_builder(path, name, revision), split=split, streaming=streaming)
     except DatasetNotFoundError as error:
         raise DataError(f"{_not_found(shown)} {error}") from error
     except ConnectionError as error:

@@ -36,6 +36,7 @@ from hf_mtl.models.base_weights import BaseWeights
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.processors import read_image_processor, read_tokenizer, said
 from hf_mtl.models.quantisation import quantisation_config, quantisation_note
+from hf_mtl.repo_ids import is_repo_id
 
 __all__ = [
     "BaseIdentity",
@@ -273,7 +274,7 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
             raise ConfigError(
                 f"{file} should say where the base comes from, but cannot be read: {error}"
             ) from error
-    is_hub_id = bool(loaded_from) and not Path(loaded_from).exists() and loaded_from.count("/") <= 1
+    is_hub_id = is_repo_id(loaded_from) and not Path(loaded_from).exists()
     return BaseIdentity(
         hub_id=hub_id or origin.get("hub_id") or (loaded_from if is_hub_id else None),
         fingerprint=fingerprint(model),

@@ -6,7 +6,6 @@ this module.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +18,7 @@ from hf_mtl.recipe.plain_settings import is_plain_training
 from hf_mtl.recipe.recognised import is_encoder_decoder
 from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, TaskSpec, merged_task
 from hf_mtl.recipe.task_checks import TaskChecks
+from hf_mtl.repo_ids import is_repo_id
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Checked", "check"]
 
 MANIFEST_FILE = "hf_mtl.json"  # as hf_mtl.export has it, whose import takes seconds
-_HUB_ID = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
 
 
 class Checked(NamedTuple):
@@ -74,7 +73,7 @@ def _model_problems(recipe: Recipe, document: Document) -> list[str]:
     if not document.value(("model", "id")) and not document.value(("model", "source")):
         text = "id is missing: the base model's Hub id, such as HuggingFaceTB/SmolLM2-135M-Instruct, or its folder."
         problems.append(document.problem(("model",), text))
-    elif model.id and not _HUB_ID.fullmatch(model.id):
+    elif model.id and not is_repo_id(model.id):
         text = f"expected a Hub id (owner/name), found {model.id!r}. For a folder: `model: ./folder`, or model.source."
         problems.append(document.problem(("model", "id"), text))
     if model.adapters is not None and not Path(model.adapters, MANIFEST_FILE).is_file():

@@ -128,10 +128,14 @@ def _in_folder(folder: Path) -> Iterator[tuple[Path, str, str, Source]]:
 
 
 def _splits_of(folder: Path, *, saved: bool) -> list[str | None]:
-    from datasets import DatasetDict, load_dataset, load_from_disk
+    from datasets import DatasetDict, load_from_disk
+
+    from hf_mtl.data.strange_sets import open_builder
 
     try:
-        rows = load_from_disk(str(folder)) if saved else load_dataset(str(folder))
+        if not saved:
+            return list(open_builder(str(folder)).config.data_files)
+        rows = load_from_disk(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder}: no data is found in it: {error}") from error
     return list(rows) if isinstance(rows, DatasetDict) else [None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.recipe.schema import ASSET_PREFIX, RowsSpec, TaskSpec
+from hf_mtl.repo_ids import is_repo_id
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 _FRACTION_OF_STREAM = "eval_fraction cannot hold out a share of a stream; give eval its own rows."
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,7 @@ def is_to_be_fetched(rows: RowsSpec) -> bool:
     if rows.source.startswith(ASSET_PREFIX):
         asset = ASSETS.get(rows.source.removeprefix(ASSET_PREFIX))
         return asset is not None and asset.kind == "data" and not is_at_hand(rows)
-    return (
-        _HUB_ID.fullmatch(rows.source) is not None and not _names_file(rows.source) and not is_at_hand(rows)
-    )
+    return is_repo_id(rows.source) and not _names_file(rows.source) and not is_at_hand(rows)
 
 
 def _names_file(source: str) -> bool:

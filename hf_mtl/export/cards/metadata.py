@@ -11,12 +11,12 @@ from huggingface_hub import EvalResult, ModelCardData
 from hf_mtl.export.cards.escaping import one_line
 from hf_mtl.export.cards.facts import Figure, RowsFacts, SuiteFacts, TaskFacts
 from hf_mtl.export.cards.phrases import kind_words, metric_name, metric_type
+from hf_mtl.repo_ids import is_repo_id
 
-__all__ = ["is_hub_id", "suite_metadata", "task_metadata"]
+__all__ = ["suite_metadata", "task_metadata"]
 
 LOSS = "loss"
 
-_HUB_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")
 
 # Those of the Hub's licences that need no name and no link beside them. Any other one is `other` with its name.
@@ -34,15 +34,6 @@ _LICENCES = frozenset(
         "osl-3.0", "pddl", "postgresql", "unknown", "unlicense", "wtfpl", "zlib",
     }
 )  # fmt: skip
-
-
-def is_hub_id(text: str) -> bool:
-    """Whether text can be the id of a repository.
-
-    >>> is_hub_id("stanfordnlp/imdb"), is_hub_id("rows.jsonl/../x"), is_hub_id("two words")
-    (True, False, False)
-    """
-    return bool(_HUB_ID.fullmatch(text)) and "--" not in text and ".." not in text
 
 
 def task_metadata(facts: SuiteFacts, task: TaskFacts) -> ModelCardData:
@@ -66,7 +57,7 @@ def _metadata(
     results = _told_apart({task.name: _results(task) for task in tasks})
     pipelines = list(dict.fromkeys(kind_words(task.kind).pipeline_tag for task in tasks))
     known = licence in _LICENCES
-    base = facts.base.hub_id if facts.base.hub_id and is_hub_id(facts.base.hub_id) else None
+    base = facts.base.hub_id if facts.base.hub_id and is_repo_id(facts.base.hub_id) else None
     return ModelCardData(
         base_model=base,
         base_model_relation=None if base is None else "adapter",  # the key goes through as it is
@@ -94,7 +85,7 @@ def _languages(tasks: Iterable[TaskFacts]) -> list[str]:
 
 def _datasets(tasks: Iterable[TaskFacts]) -> list[str]:
     every = dict.fromkeys(rows.hub_id for task in tasks for rows in task.rows if rows.hub_id)
-    return [hub_id for hub_id in every if is_hub_id(hub_id)]
+    return [hub_id for hub_id in every if is_repo_id(hub_id)]
 
 
 def _told_apart(by_task: Mapping[str, list[EvalResult]]) -> list[EvalResult]:
@@ -122,7 +113,7 @@ def _results(task: TaskFacts) -> list[EvalResult]:
 
 
 def _result(task: TaskFacts, figure: Figure, source: RowsFacts | None) -> EvalResult:
-    hub_id = source.hub_id if source is not None and source.hub_id and is_hub_id(source.hub_id) else None
+    hub_id = source.hub_id if source is not None and source.hub_id and is_repo_id(source.hub_id) else None
     named = hub_id or (one_line(source.source) if source is not None else "held-out rows")
     value = figure.value
     assert value is not None

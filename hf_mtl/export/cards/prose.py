@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from hf_mtl.data import count_reasons
 from hf_mtl.export.cards.escaping import Verbatim, code, escaped
 from hf_mtl.export.cards.facts import BaseFacts, RowsFacts, SuiteFacts, TaskFacts
-from hf_mtl.export.cards.metadata import is_hub_id
 from hf_mtl.export.cards.phrases import metric_name
 from hf_mtl.export.cards.tables import interval, number
+from hf_mtl.repo_ids import is_repo_id
 
 __all__ = [
     "base_link",
@@ -40,7 +40,7 @@ def hub_link(repository: str, *, kind: str = "") -> Verbatim:
         repository: The id.
         kind: `datasets/` for a data set.
     """
-    if not is_hub_id(repository):
+    if not is_repo_id(repository):
         return code(repository)
     return Verbatim(f"[{escaped(repository)}](https://huggingface.co/{kind}{repository})")
 
