@@ -11,9 +11,10 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from hf_mtl.errors import DataError
 from hf_mtl.files import is_forbidden, is_full, make_folder, write_error, writing
@@ -22,9 +23,10 @@ from hf_mtl.terminal import Terminal
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["PublishedFile", "check_sha256", "download", "locate", "shown"]
+__all__ = ["PublishedFile", "check_sha256", "download", "locate", "opened", "shown"]
 
 _CHUNK = 1 << 20
+_LIMIT = 2 << 30  # bytes; twice as large as any file of the catalogue
 _TIMEOUT_S = 60
 # Waits between attempts that brought no byte; an attempt that brought some starts the list anew.
 _BACKOFF_S = (1, 2, 4, 8)
@@ -70,23 +72,24 @@ def _read_report(report: str, requirement: str) -> PublishedFile:
         ) from error
 
 
-def download(url: str, target: Path, sha256: str) -> Path:
+def download(url: str, target: Path, sha256: str, *, limit: int = _LIMIT) -> Path:
     """Download `url` to `target`, resuming `<target>.part`; `target` appears only whole and verified.
 
     Args:
         url: an http, https or file address; proxies are taken from the environment.
         target: where the file goes; if it is there with the right sum, nothing is fetched.
         sha256: the sum that we pinned, in hexadecimal.
+        limit: most bytes that are taken before the sum can be known.
 
     Raises:
-        DataError: the server cannot be reached, answers with an error, or sends other bytes than pinned.
+        DataError: the server cannot be reached, answers with an error, or sends other or more bytes than pinned.
     """
     if target.exists():
         check_sha256(target, sha256)
         return target
     part = target.with_name(target.name + ".part")
     make_folder(part.parent)
-    _fetch_with_retries(url, part)
+    _fetch_with_retries(url, part, limit)
     check_sha256(part, sha256)
     with writing(target):
         part.replace(target)
@@ -101,6 +104,34 @@ def shown(url: str) -> str:
     """
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def opened(url: str, headers: Mapping[str, str]) -> Any:  # Any: what urllib gives differs by the address
+    """Open an http, https or file address, without the user's name and password that may stand in it.
+
+    Raises:
+        OSError: It cannot be opened, or leads from https to an address that is not.
+    """
+    parts = urllib.parse.urlsplit(url)
+    bare = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    request = urllib.request.Request(bare, headers=dict(headers))
+    return urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_S)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(  # of urllib
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        to = urllib.parse.urlsplit(newurl).scheme
+        if to != "https" and (to, req.type) != ("http", "http"):
+            raise urllib.error.URLError(f"it leads from {req.type} to {shown(newurl)}, which is refused")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def check_sha256(path: Path, expected: str) -> None:
@@ -125,12 +156,12 @@ def check_sha256(path: Path, expected: str) -> None:
     )
 
 
-def _fetch_with_retries(url: str, part: Path) -> None:
+def _fetch_with_retries(url: str, part: Path, limit: int) -> None:
     failures = 0
     while True:
         before = _size(part)
         try:
-            _fetch(url, part)
+            _fetch(url, part, limit)
             return
         except (OSError, http.client.HTTPException) as error:
             if _is_of_the_disk(error):
@@ -158,14 +189,12 @@ def _is_worth_retrying(error: Exception) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError, http.client.HTTPException))
 
 
-def _fetch(url: str, part: Path) -> None:
+def _fetch(url: str, part: Path, limit: int) -> None:
     """One attempt: append to `part` where the server honours the range, begin anew where it does not."""
     have = _size(part)
-    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+        response = opened(url, headers)
     except urllib.error.HTTPError as error:
         if error.code != _RANGE_NOT_SATISFIABLE or not have:
             raise
@@ -177,10 +206,24 @@ def _fetch(url: str, part: Path) -> None:
         if resumed and _range_start(response.headers.get("Content-Range")) != have:
             part.unlink()
             raise ConnectionError(f"the server sent another range than the one asked for (from byte {have})")
-        length = response.headers.get("Content-Length")
+        length = response.headers.get("Content-Length", "")
         start = have if resumed else 0
-        with part.open("ab" if resumed else "wb") as file:
-            _copy(response, file, start, None if length is None else start + int(length), part.stem)
+        total = start + int(length) if length.isdecimal() else None
+        try:
+            if total is not None and total > limit:
+                raise _TooLarge(f"{total:,} bytes are announced")
+            with part.open("ab" if resumed else "wb") as file:
+                _copy(response, file, start, total, part.stem, limit)
+        except _TooLarge as error:
+            part.unlink(missing_ok=True)
+            raise DataError(
+                f"could not download {shown(url)}: {error}, and no file that is wanted here has more than {limit:,}. "
+                f"What had come was deleted. The index or a proxy serves something else under this name."
+            ) from error
+
+
+class _TooLarge(Exception):
+    """More comes than is wanted."""
 
 
 def _settle_unsatisfiable(error: urllib.error.HTTPError, part: Path, have: int) -> None:
@@ -197,15 +240,15 @@ def _range_start(content_range: str | None) -> int | None:
     return int(start) if start.isdigit() else None
 
 
-def _copy(
-    source: http.client.HTTPResponse, file: BinaryIO, start: int, total: int | None, title: str
-) -> None:
+def _copy(source: BinaryIO, file: BinaryIO, start: int, total: int | None, title: str, limit: int) -> None:
     done = start
     with _progress() as progress:
         bar = progress.add_task(title, total=total, completed=start)
         while chunk := source.read(_CHUNK):
-            file.write(chunk)
             done += len(chunk)
+            if done > limit:
+                raise _TooLarge("more and more bytes come")
+            file.write(chunk)
             progress.update(bar, completed=done)
     # A read with a size gives what came when the line breaks off, and raises nothing.
     if total is not None and done < total:

