@@ -6,9 +6,7 @@ into far more than any rows do.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
+import importlib
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -24,10 +22,12 @@ __all__ = ["check_archive"]
 _CHUNK: Final = 1 << 20
 _ALWAYS: Final = 256 << 20  # bytes: as much may come out of any file
 _RATIO: Final = 100  # rows of text shrink to a tenth, and those that repeat themselves to a fiftieth
-_OPENERS: Final = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-_UNKNOWN: Final = {
-    b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "RAR", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "LZ4",
+# By its first bytes, the module that reads a compressed file; some are there only where `datasets` can use them.
+_READERS: Final = {
+    b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma", b"\x28\xb5\x2f\xfd": "zstandard",
+    b"\x04\x22\x4d\x18": "lz4.frame",
 }  # fmt: skip
+_UNKNOWN: Final = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "RAR"}
 
 
 def check_archive(path: Path, *, named: str | None = None) -> None:
@@ -66,11 +66,21 @@ def check_archive(path: Path, *, named: str | None = None) -> None:
 
 def _stream_sizes(path: Path, start: bytes) -> Iterator[int]:
     """The bytes that come out of a compressed file, piece by piece."""
-    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
-    if opener is not None:
-        with opener(path, "rb") as file:
+    reader = next((reader for magic, reader in _READERS.items() if start.startswith(magic)), None)
+    if reader is None:
+        return
+    try:
+        module = importlib.import_module(reader)
+    except ImportError:
+        return  # `datasets` cannot unpack it either, and says what to install
+    try:
+        with module.open(path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 yield len(chunk)
+    except OSError:
+        raise
+    except Exception as error:  # every module has an error of its own for a broken file
+        raise EOFError(str(error)) from error
 
 
 def _member_sizes(path: Path, name: str) -> Iterator[int]:

@@ -32,7 +32,7 @@ _LONGEST: Final = 3 << 20  # bytes of a card; the reader of its YAML takes secon
 _INSIDE: Final = ("zip://", "tar://", "gzip://", "bz2://", "xz://")  # a file in a file
 
 
-class _Downloads(DownloadManager):
+class _Downloads(DownloadManager):  # type: ignore[misc]  # it has no types
     """The downloads of `datasets`; what it would unpack is looked at first."""
 
     def extract(self, path_or_paths: object) -> object:

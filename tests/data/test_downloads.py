@@ -9,6 +9,7 @@ import io
 import threading
 import urllib.error
 import urllib.request
+import urllib.response
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_https_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(self: urllib.request.HTTPSHandler, request: urllib.request.Request) -> object:
         headers = email.message.Message()
         headers["Location"] = "http://me:s3cret@127.0.0.1:9/x"
-        found = urllib.request.addinfourl(io.BytesIO(), headers, request.full_url, 302)
+        found = urllib.response.addinfourl(io.BytesIO(), headers, request.full_url, 302)
         vars(found)["msg"] = "Found"
         return found
 

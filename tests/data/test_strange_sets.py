@@ -192,7 +192,7 @@ def test_a_bomb(tmp_path: Path, kind: str) -> None:
         check_archive(path)
 
 
-@pytest.mark.parametrize("magic", [b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd"])
+@pytest.mark.parametrize("magic", [b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"])
 def test_what_cannot_be_measured(tmp_path: Path, magic: bytes) -> None:
     (tmp_path / "rows.zst").write_bytes(magic + bytes(20))
     with pytest.raises(DataError, match=r"rows\.zst is compressed with .*Unpack it"):
