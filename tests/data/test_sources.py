@@ -217,7 +217,7 @@ def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
-    monkeypatch.setattr("hf_mtl.data.sources.load_dataset", refused)
+    monkeypatch.setattr("hf_mtl.data.strange_sets.load_dataset_builder", refused)
     with pytest.raises(
         DataError, match=r"'owner/rows'\. Check the network and the proxy, or set HF_HUB_OFFLINE=1"
     ):
