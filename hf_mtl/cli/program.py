@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -65,7 +66,7 @@ class _Program(TyperGroup):
             if _is_of_typer(error) or not (isinstance(error, Exception) or _is_panic(error)):
                 _make_printable(error)
                 raise
-            shown: BaseException = _output_error(error) or error
+            shown: BaseException = _output_error(error) or _name_error(error) or error
             expected = isinstance(shown, HfMtlError)
             if ctx.params["traceback"]:
                 _show(traceback_of(error))
@@ -104,6 +105,15 @@ def _make_printable(error: BaseException) -> None:
     facts = vars(error)
     if isinstance(facts.get("message"), str):
         facts["message"] = printable(facts["message"])
+
+
+def _name_error(error: BaseException) -> ConfigError | None:
+    """What is wrong with a name that the system does not take, wherever it was first used."""
+    if not isinstance(error, OSError) or error.errno != errno.ENAMETOOLONG or error.filename is None:
+        return None
+    return ConfigError(
+        f"{str(error.filename)[:80]!r}... is too long for the name of a file; choose a shorter one."
+    )
 
 
 def _output_error(error: BaseException) -> WriteError | None:

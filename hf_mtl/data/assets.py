@@ -26,6 +26,7 @@ from hf_mtl.data.package_index import locate_npm, locate_sdist
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.files import writing
 from hf_mtl.packages import GGUF, PILLOW, Package
+from hf_mtl.paths import expanded
 from hf_mtl.terminal import Terminal, say
 
 __all__ = [
@@ -92,7 +93,7 @@ def resolve_asset(name: str) -> Path:
 def cache_folder() -> Path:
     """The user's cache: `$HF_MTL_CACHE`, else `$XDG_CACHE_HOME/hf_mtl`, else `~/.cache/hf_mtl`."""
     if own := os.environ.get("HF_MTL_CACHE"):
-        return Path(own).expanduser()
+        return expanded(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hf_mtl"
 
 

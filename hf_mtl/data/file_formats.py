@@ -9,6 +9,7 @@ from typing import Final
 
 from hf_mtl.data.conll import looks_like_conll
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.paths import is_file, is_folder, names_in
 
 __all__ = ["FORMATS", "check_columns", "check_file", "check_sample", "format_of"]
 
@@ -34,19 +35,19 @@ def check_file(path: Path) -> None:
     Raises:
         DataError: If not; files beside it with its ending are listed.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise DataError(
             f"{path} is a folder; expected a file of rows, of one of the formats {listing(FORMATS)}."
         )
-    if not path.is_file():
+    if not is_file(path):
         if os.path.lexists(path):
             raise DataError(
                 f"{path} is not a file that rows can be read from, but a pipe, a device, or a link that leads nowhere; "
                 "expected a file of rows: write the rows into one."
             )
-        near = sorted(p.name for p in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
+        near = [name for name in names_in(path.parent) if name.endswith(path.suffix)]
         beside = f" Files beside it: {listing(near[:10])}.{did_you_mean(path.name, near)}" if near else ""
-        missing = "" if path.parent.is_dir() else f" There is no folder {str(path.parent)!r} either."
+        missing = "" if is_folder(path.parent) else f" There is no folder {str(path.parent)!r} either."
         raise DataError(f"There is no data file {str(path)!r}.{beside}{missing}")
     suffix = path.suffix.lower()
     if suffix not in FORMATS:

@@ -21,6 +21,7 @@ from typing import Final
 
 from hf_mtl.data.download import PublishedFile, opened, shown
 from hf_mtl.errors import DataError
+from hf_mtl.paths import expanded
 
 __all__ = ["locate_npm", "locate_sdist"]
 
@@ -47,8 +48,8 @@ def locate_sdist(package: str, filename: str) -> PublishedFile:
     """
     settings = _pip_settings()
     for folder in settings.get("find-links", []):
-        if (Path(folder).expanduser() / filename).is_file():
-            return PublishedFile((Path(folder).expanduser() / filename).resolve().as_uri(), None)
+        if (expanded(folder) / filename).is_file():
+            return PublishedFile((expanded(folder) / filename).resolve().as_uri(), None)
     asked: list[str] = []
     for index in _indexes(settings):
         page = f"{index.rstrip('/')}/{re.sub(r'[-_.]+', '-', package).lower()}/"

@@ -32,6 +32,7 @@ from hf_mtl.data.row_cache import writing_cache
 from hf_mtl.data.strange_sets import open_builder, read_set
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 from hf_mtl.hub_host import token_stays
+from hf_mtl.paths import is_folder, names_in
 from hf_mtl.repo_ids import is_repo_id
 
 __all__ = ["load_rows"]
@@ -126,7 +127,7 @@ def _looks_like_a_path(source: str | Path) -> bool:
     ):
         return True
     # An ending of a known format, or any behind a folder that is here, is no Hub id's.
-    beside_something = path.parent != Path() and path.parent.is_dir()
+    beside_something = path.parent != Path() and is_folder(path.parent)
     return path.suffix.lower() in FORMATS or (path.suffix != "" and beside_something)
 
 
@@ -230,9 +231,7 @@ def _not_found(hub_id: str) -> str:
 def _beside(text: str) -> str:
     """What is here under a name like it: a Hub id and a relative path look alike."""
     path = Path(text)
-    if not path.parent.is_dir():
-        return ""
-    return did_you_mean(path.name, [found.name for found in path.parent.iterdir()])
+    return did_you_mean(path.name, names_in(path.parent))
 
 
 def _chosen(splits: DatasetDict, shown: str, split: str | None) -> Dataset:

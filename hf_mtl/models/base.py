@@ -36,6 +36,7 @@ from hf_mtl.models.base_weights import BaseWeights
 from hf_mtl.models.fingerprint import fingerprint
 from hf_mtl.models.processors import read_image_processor, read_tokenizer, said
 from hf_mtl.models.quantisation import quantisation_config, quantisation_note
+from hf_mtl.paths import expanded, folders_in, is_file, is_folder, names_in
 from hf_mtl.repo_ids import is_repo_id
 
 __all__ = [
@@ -79,16 +80,16 @@ def _located(source: str | Path) -> str:
     text = str(source)
     if text.startswith(ASSET_PREFIX):
         return str(resolve_asset(text.removeprefix(ASSET_PREFIX)))
-    path = Path(text).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
+    path = expanded(text)
+    if is_folder(path):
+        if not is_file(path / "config.json"):
             raise ConfigError(
-                f"The model folder {text!r} holds no config.json; it has {listing(p.name for p in path.iterdir())}."
+                f"The model folder {text!r} holds no config.json; it has {listing(names_in(path)) or 'nothing'}."
             )
         return str(path) if text.startswith("~") else text  # PEFT writes the text as it was given
     looks_like_path = isinstance(source, Path) or text.startswith(("/", ".", "~")) or text.count("/") > 1
     if looks_like_path:
-        near = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        near = folders_in(path.parent)
         beside = f" Folders in {str(path.parent)!r}: {listing(near[:10])}." if near else ""
         raise ConfigError(
             f"There is no model folder {text!r}.{beside} Give a folder with config.json, a Hub id such as "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hf_mtl.data.read_once import reading_once
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.packages import BITSANDBYTES
+from hf_mtl.paths import expanded, is_file, is_folder
 from hf_mtl.recipe.base_settings import settings_problem
 from hf_mtl.recipe.document import Document
 from hf_mtl.recipe.plain_settings import is_plain_training
@@ -76,7 +77,7 @@ def _model_problems(recipe: Recipe, document: Document) -> list[str]:
     elif model.id and not is_repo_id(model.id):
         text = f"expected a Hub id (owner/name), found {model.id!r}. For a folder: `model: ./folder`, or model.source."
         problems.append(document.problem(("model", "id"), text))
-    if model.adapters is not None and not Path(model.adapters, MANIFEST_FILE).is_file():
+    if model.adapters is not None and not is_file(Path(model.adapters, MANIFEST_FILE)):
         text = (
             f"{model.adapters!r} is no folder of a finished run (it holds no {MANIFEST_FILE}); run the recipe that "
             f"makes it first, or name another."
@@ -85,7 +86,7 @@ def _model_problems(recipe: Recipe, document: Document) -> list[str]:
     if model.source is not None and (text := _source_problem(model.source, model.id, folder)):
         problems.append(document.problem(("model", "source"), text))
     elif model.source is not None and not model.source.startswith(ASSET_PREFIX):
-        problems += _weight_problems(folder / Path(model.source).expanduser(), recipe, document)
+        problems += _weight_problems(folder / expanded(model.source), recipe, document)
     return problems
 
 
@@ -106,10 +107,10 @@ def _source_problem(source: str, hub_id: str, folder: Path) -> str:
 
     name = source.removeprefix(ASSET_PREFIX)
     if name == source:
-        place = folder / Path(source).expanduser()
-        if not place.is_dir():
-            return f"there is no folder {str(place)!r}."
-        if not (place / "config.json").is_file():
+        place = folder / expanded(source)
+        if not is_folder(place):
+            return f"there is no folder {str(place)!r:.500}."
+        if not is_file(place / "config.json"):
             return f"{str(place)!r} holds no model: config.json is missing."
         return settings_problem(place) or ""
     models = {key: asset for key, asset in ASSETS.items() if asset.kind == "model"}

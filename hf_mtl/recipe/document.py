@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 import yaml
 
 from hf_mtl.errors import ConfigError, did_you_mean, listing
+from hf_mtl.paths import exists, is_file, is_folder, names_in
 from hf_mtl.recipe.yaml_nodes import BoundedLoader, TooMuchYaml
 from hf_mtl.wrong_values import dotted
 
@@ -222,19 +223,21 @@ def read_document(path: Path) -> Document:
     Raises:
         ConfigError: There is no such file, it is not YAML, or its top level is not a mapping.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise ConfigError(
             f"{path} is a folder; expected a recipe file. Did you mean {str(path / 'recipe.yaml')!r}?"
         )
-    if path.is_fifo() or path.is_socket():
-        raise ConfigError(f"{path} is a pipe or a socket; expected a recipe file, beside which its data lie.")
+    if exists(path) and not is_file(path) and not path.is_char_device():
+        raise ConfigError(
+            f"{path} is a pipe, a socket or a disk; expected a recipe file, beside which its data lie."
+        )
     try:
         text = _text_of(path)
     except FileNotFoundError:
         raise ConfigError(_no_such_file(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # too long, a NUL, half a surrogate pair, another encoding
         advice = " Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else ""
-        raise ConfigError(f"{path} cannot be read as a recipe: {error}.{advice}") from error
+        raise ConfigError(f"{path} cannot be read as a recipe: {error!s:.300}.{advice}") from error
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -259,7 +262,7 @@ def _text_of(path: Path) -> str:
 
 
 def _no_such_file(path: Path) -> str:
-    beside = [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    beside = [name for name in names_in(path.parent) if name.endswith((".yaml", ".yml"))]
     hint = did_you_mean(path.name, beside)
     there = f" Recipes in {path.parent}: {listing(beside)}." if beside else ""
     return f"There is no recipe {path}.{hint}{there} `hf-mtl recipes list` names the recipes that come with hf_mtl."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.files import replacing, writing
+from hf_mtl.paths import exists, expanded, is_folder
 from hf_mtl.printable import printable
 from hf_mtl.recipe.found_files import FoundTask, Source, found_tasks
 from hf_mtl.recipe.recognised import template_spec
@@ -99,9 +100,9 @@ def write_draft(draft: Draft, output: Path, *, force: bool = False) -> None:
     from hf_mtl.recipe.loading import load_recipe
     from hf_mtl.recipe.row_checks import check_rows
 
-    if output.exists() and not force:
+    if exists(output) and not force:
         raise ConfigError(f"{output} exists; give another --output, or --force to write over it.")
-    if not output.parent.is_dir():
+    if not is_folder(output.parent):
         raise ConfigError(f"there is no folder {str(output.parent)!r} to write {output.name} into.")
     with replacing(output) as tried:
         with writing(output):
@@ -119,9 +120,9 @@ def _opened(base: str) -> tuple[ConfiguredBase | None, list[str]]:
     """The base's configuration and tokenizer; without them, a line that says so."""
     from hf_mtl.models import ConfiguredBase
 
-    path = Path(base).expanduser()
+    path = expanded(base)
     try:
-        return ConfiguredBase.load(path if path.is_dir() else base), []
+        return ConfiguredBase.load(path if is_folder(path) else base), []
     except ConfigError as error:
         if path.exists() or path.is_absolute() or base.startswith("."):
             raise
@@ -148,8 +149,8 @@ def _rows_spec(source: Source) -> RowsSpec:
 
 def _head(base: str, kinds: Sequence[str], model: ConfiguredBase | None, output: Path) -> list[str]:
     # A path with a dot in front, for without one a folder looks like a Hub id.
-    folder = Path(base).expanduser()
-    written = _relative(folder, output.parent, dotted=True) if folder.is_dir() else base
+    folder = expanded(base)
+    written = _relative(folder, output.parent, dotted=True) if is_folder(folder) else base
     defaults = ["  adapter: {r: 8, lora_alpha: 16, target_modules: all-linear}"]
     if any(kind != "image-classification" for kind in kinds):
         defaults.append(f"  max_length: {_longest(model)}  # tokens; longer rows are cut, and counted")

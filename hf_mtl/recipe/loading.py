@@ -18,6 +18,7 @@ import yaml
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.files import write_text
+from hf_mtl.paths import expanded
 from hf_mtl.printable import printable
 from hf_mtl.recipe.checks import check
 from hf_mtl.recipe.document import FORMS, Document, KeyPath, read_document
@@ -161,7 +162,7 @@ def _with_paths(recipe: Recipe, changed: Callable[[str], str]) -> Recipe:
 def _model_with_path(model: ModelSpec, changed: Callable[[str], str]) -> ModelSpec:
     if model.source is None or model.source.startswith(ASSET_PREFIX):
         return model
-    return model.model_copy(update={"source": changed(str(Path(model.source).expanduser()))})
+    return model.model_copy(update={"source": changed(str(expanded(model.source)))})
 
 
 def _task_with_paths(task: TaskSpec, changed: Callable[[str], str]) -> TaskSpec:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_mtl.bounded_json import read_json
 from hf_mtl.notices import logger_of
+from hf_mtl.paths import is_folder
 from hf_mtl.recipe.declared import kind_of_spec, template_of
 from hf_mtl.recipe.schema import ASSET_PREFIX, ModelSpec, TaskSpec, TemplateSpec
 
@@ -139,7 +140,7 @@ def config_file(model: ModelSpec, folder: Path) -> Path | None:
 
         name = source.removeprefix(ASSET_PREFIX)
         return resolve_asset(name) / "config.json" if is_fetched(name) else None
-    if (folder / source).is_dir():
+    if is_folder(folder / source):
         return folder / source / "config.json"
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_mtl.errors import ConfigError
+from hf_mtl.paths import exists, expanded
 from hf_mtl.recipe.schema import ASSET_PREFIX, RowsSpec, TaskSpec
 from hf_mtl.repo_ids import is_repo_id
 
@@ -141,7 +142,7 @@ def rows_to_look_at(rows: RowsSpec, most: int | None, spec: TaskSpec) -> Dataset
     whole = RowsSpec(source=rows.source, sample_by=rows.sample_by, seed=rows.seed)
     if (
         rows == whole
-        and _exists(rows.source)
+        and exists(rows.source)
         and path.is_file()
         and (found := read_plain_rows(path, sample_by=rows.sample_by)) is not None
     ):
@@ -173,7 +174,7 @@ def is_at_hand(rows: RowsSpec) -> bool:
 
     if rows.source.startswith(ASSET_PREFIX):
         return is_fetched(rows.source.removeprefix(ASSET_PREFIX))
-    return _exists(rows.source)
+    return exists(rows.source)
 
 
 def is_to_be_fetched(rows: RowsSpec) -> bool:
@@ -190,26 +191,10 @@ def _names_file(source: str) -> bool:
     return Path(source).suffix != "" or source.startswith((".", "/", "~"))
 
 
-def _expanded(source: str) -> str:
-    """With the home folder for a `~`; of a user that there is not, as it stands, and then there is no such file."""
-    try:
-        return str(Path(source).expanduser()) if source.startswith("~") else source
-    except RuntimeError:
-        return source
-
-
-def _exists(path: str) -> bool:
-    """Whether there is such a file or folder; none has a name that the system does not take."""
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError, RuntimeError):
-        return False
-
-
 def rows_with_path(rows: RowsSpec, changed: Callable[[str], str]) -> RowsSpec:
     """The same with the path of a file or folder changed; Hub ids and assets stay as they are."""
     if rows.source.startswith(ASSET_PREFIX) or "://" in rows.source or not rows.source:
         return rows
-    path = changed(_expanded(rows.source))
-    looks_like_file = _names_file(rows.source) or _exists(path)
+    path = changed(str(expanded(rows.source)))
+    looks_like_file = _names_file(rows.source) or exists(path)
     return rows.model_copy(update={"source": path}) if looks_like_file else rows

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_mtl.data import Row, RowTable
 from hf_mtl.data.assets import is_fetched
 from hf_mtl.errors import ConfigError
 from hf_mtl.models import ConfiguredBase
+from hf_mtl.paths import expanded, is_folder
 from hf_mtl.recipe.rows import is_at_hand, rows_to_look_at
 from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, RowsSpec, TaskSpec
 from hf_mtl.recipe.task_building import build_task
@@ -73,7 +73,7 @@ def away(recipe: Recipe) -> str | None:
     if source.startswith(ASSET_PREFIX):
         fetched = is_fetched(source.removeprefix(ASSET_PREFIX))
         return None if fetched else f"{source} is not fetched (`hf-mtl recipes fetch` gets it)"
-    if Path(source).expanduser().is_dir():
+    if is_folder(expanded(source)):
         return None
     from huggingface_hub import try_to_load_from_cache
 

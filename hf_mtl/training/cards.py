@@ -35,6 +35,7 @@ from hf_mtl.export.cards import (
 )
 from hf_mtl.files import SeveralWrites, make_folder, remove_file
 from hf_mtl.notices import logger_of
+from hf_mtl.paths import expanded
 from hf_mtl.tasks import Task, TaskForm, sharing_of
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
 from hf_mtl.training.card_settings import run_settings, task_settings
@@ -209,7 +210,7 @@ def base_facts(manifest: Manifest, *, dtype: str | None, quantization: str | Non
     return BaseFacts(
         hub_id=base.hub_id,
         asset=asset,
-        folder=str(Path(source).expanduser().resolve()) if source and not (asset or base.hub_id) else None,
+        folder=str(expanded(source).resolve()) if source and not (asset or base.hub_id) else None,
         note=base.note,
         licence=None if known is None else known.licence,
         dtype=dtype,

@@ -63,6 +63,13 @@ VERBS = (
     cli("output onto a file", "train recipe.yaml --output-dir words.csv", "words.csv"),
     cli("output under a file", "train recipe.yaml --output-dir words.csv/run", "words.csv"),
     cli("output of a name too long", "train recipe.yaml --output-dir " + "x" * 300, "xxx"),
+    cli("a resume from a name too long", "train recipe.yaml --resume " + "x" * 300, "xxx", "too long"),
+    cli(
+        "predict from a name too long", "predict " + "x" * 300 + " --task words --prompt a", "xxx", "too long"
+    ),
+    cli("report of a name too long", "report no/" + "x" * 5000, "xxx"),
+    cli("init of a name too long", "init " + "x" * 300 + ".csv", "xxx"),
+    cli("copy to a name too long", "recipes copy quickstart " + "x" * 300, "xxx"),
     cli("output with a NUL", "train recipe.yaml --output-dir ''", "output_dir"),
     cli("init of nothing that is there", "init gone.csv", "gone.csv"),
     cli("init of an unknown format", "init recipe.yaml", "recipe.yaml"),

@@ -14,6 +14,7 @@ from hf_mtl.errors import CheckpointError, ConfigError, SavedAdapterError, listi
 from hf_mtl.export.hub.files import UploadFile, adapter_files, card_files
 from hf_mtl.files import repo_name, repo_names
 from hf_mtl.models.saved import MANIFEST_FILE, Manifest, read_adapters
+from hf_mtl.paths import exists, expanded
 
 __all__ = ["LAYOUTS", "Layout", "Place", "PushPlan", "RepoPlan", "plan_push"]
 
@@ -137,9 +138,7 @@ def _once(files: list[UploadFile] | Iterator[UploadFile]) -> tuple[UploadFile, .
 def _public(manifest: Manifest) -> Manifest:
     """Without where this machine has the base: nobody else has it there."""
     base = manifest.base
-    source = (
-        base.source if base.hub_id is None and not Path(base.source or "").expanduser().exists() else None
-    )
+    source = base.source if base.hub_id is None and not exists(expanded(base.source or "")) else None
     return replace(manifest, base=replace(base, source=source))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,6 @@ __all__ = [
     "GENERATION_FILE",
     "PROCESSOR_FILES",
     "WEIGHTS_FILE",
-    "looked_up",
     "restore_parameters",
 ]
 
@@ -35,16 +33,6 @@ PROCESSOR_FILES = (
 )  # fmt: skip
 
 _SHOWN = 5  # keys of a message
-
-
-def looked_up(text: str) -> Path | None:
-    """A path; None of a text that the system takes for no name: too long, or of a user that there is not."""
-    try:
-        path = Path(text).expanduser()
-        path.exists()
-    except (OSError, ValueError, RuntimeError):
-        return None
-    return path
 
 
 def restore_parameters(

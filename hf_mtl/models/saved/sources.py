@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from hf_mtl.errors import CheckpointError, did_you_mean, listing
 from hf_mtl.models.base_files import pickles_among
 from hf_mtl.models.hub_files import download, exactly, files_of
-from hf_mtl.models.saved.adapter_files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE, looked_up
+from hf_mtl.models.saved.adapter_files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 from hf_mtl.models.saved.manifest import MANIFEST_FILE, Manifest
+from hf_mtl.paths import exists, expanded, folders_in, is_folder
 from hf_mtl.repo_ids import is_repo_id
 
 __all__ = ["AdapterFiles", "Source", "fetch", "fetch_suite", "parse_source"]
@@ -99,12 +100,12 @@ def parse_source(source: str | Path) -> Source:
     text = str(source)
     if not text.strip():
         raise CheckpointError(f"No adapter is named; give {_FORMS}.")
-    path = looked_up(text)
-    if path is not None and path.exists():
+    path = expanded(text)
+    if exists(path):
         return Source(folder=path)
     splits = [i for i, letter in enumerate(text) if letter == ":"]
     for i in reversed(splits):  # a folder's name may hold a colon too
-        if i and (folder := looked_up(text[:i])) is not None and folder.is_dir():
+        if i and is_folder(folder := expanded(text[:i])):
             return Source(folder=folder, task=text[i + 1 :])
     if "://" in text:
         raise CheckpointError(f"An adapter is not named by an address; give {_FORMS}.")
@@ -112,7 +113,7 @@ def parse_source(source: str | Path) -> Source:
     repo, at, revision = place.partition("@")
     looks_like_path = isinstance(source, Path) or text.startswith(("/", ".", "~"))
     if looks_like_path or not _is_owned(repo):
-        beside = _folders_beside(looked_up(place))
+        beside = _folders_beside(expanded(place))
         nor = "" if looks_like_path else ", and no repository can be called so"
         raise CheckpointError(f"There is no adapter {text!r}: no such folder{nor}.{beside} Give {_FORMS}.")
     if (at and not revision) or (colon and not task):
@@ -125,10 +126,8 @@ def _is_owned(repo: str) -> bool:
     return "/" in repo and is_repo_id(repo)
 
 
-def _folders_beside(path: Path | None) -> str:
-    if path is None or not path.parent.is_dir():
-        return ""
-    names = sorted(own.name for own in path.parent.iterdir() if own.is_dir())
+def _folders_beside(path: Path) -> str:
+    names = folders_in(path.parent)
     near = did_you_mean(path.name, names) or f" Folders there: {listing(names[:10])}."
     return near if names else ""
 
