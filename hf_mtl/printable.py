@@ -14,10 +14,10 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["JOINERS", "is_name", "json_text", "printable", "printable_json", "shown"]
+__all__ = ["is_name", "json_text", "printable", "printable_json", "shown"]
 
-JOINERS: Final = "\u200c\u200d"
-"""Without width, and a part of words: of Persian and Hindi ones, and between the parts of an emoji."""
+# Without width, and a part of words: of Persian and Hindi ones, and between the parts of an emoji.
+_JOINERS: Final = "\u200c\u200d"
 
 # Control characters, signs of format (of the direction of text, or without width), halves of surrogate pairs,
 # and the separators of lines and paragraphs.
@@ -41,7 +41,7 @@ def printable(text: object, *, kept: str = _KEPT, instead: str | None = None) ->
 
 def is_name(text: str) -> bool:
     """Whether a text is fit for a name: something is seen of it, and nothing of it is invisible but joiners."""
-    letters = "".join(char for char in text if char not in JOINERS)
+    letters = "".join(char for char in text if char not in _JOINERS)
     return bool(letters.strip()) and letters.isprintable()
 
 
@@ -68,7 +68,7 @@ def _without_unsafe(text: str, kept: str, shown_as: Callable[[str], str]) -> str
     if text.isprintable():
         return text
     unsafe = [char for char in set(text) if unicodedata.category(char) in _UNSAFE]
-    return text.translate({ord(char): shown_as(char) for char in unsafe if char not in JOINERS + kept})
+    return text.translate({ord(char): shown_as(char) for char in unsafe if char not in _JOINERS + kept})
 
 
 def _escape(char: str) -> str:

@@ -6,6 +6,7 @@ like one, nor the value of an environment variable whose name says that it is se
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -98,5 +99,6 @@ def _secrets() -> Iterator[str]:
     if "huggingface_hub" in sys.modules:
         from huggingface_hub import get_token
 
-        if token := get_token():
-            yield token
+        with contextlib.suppress(OSError, ValueError):  # its file cannot be read: then nothing shows it
+            if token := get_token():
+                yield token

@@ -7,6 +7,7 @@ in the file names would be a guess.
 from __future__ import annotations
 
 import codecs
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -42,9 +43,10 @@ def encoding_of(path: Path) -> str:
     """Return the name by which Python decodes a text file: `utf-8`, `utf-8-sig` or `utf-16`.
 
     Raises:
-        DataError: If its first bytes are those of an archive or of another binary format, or of UTF-16 without a mark.
+        DataError: If it cannot be read, or its first bytes are those of an archive or of another binary format, or of
+            UTF-16 without a mark.
     """
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         head = file.read(256)
     for magic, what in _FOREIGN:
         if head.startswith(magic):
@@ -71,12 +73,12 @@ def numbered_lines(path: Path, encoding: str, *, longest: int = MAX_LINE) -> Ite
         longest: Bytes of a line that are read; in UTF-16, characters.
 
     Raises:
-        DataError: At a line that is not of the encoding, or is longer.
+        DataError: At a line that is not of the encoding, or is longer, or cannot be read.
     """
     if encoding == "utf-16":
         yield from _utf16_lines(path, longest)
         return
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         for number, line in enumerate(watched(iter(partial(file.readline, longest + 1), b""), path), start=1):
             if len(line) > longest:
                 raise too_long(path, number, longest)
@@ -93,7 +95,7 @@ def numbered_lines(path: Path, encoding: str, *, longest: int = MAX_LINE) -> Ite
 
 def _utf16_lines(path: Path, longest: int) -> Iterator[tuple[int, str]]:
     # Lines end at line feeds alone: a JSON text may hold U+2028 as it is.
-    with path.open(encoding="utf-16", newline="\n") as file:
+    with _reading(path), path.open(encoding="utf-16", newline="\n") as file:
         try:
             for number, line in enumerate(iter(partial(file.readline, longest + 1), ""), start=1):
                 if len(line) > longest:
@@ -103,6 +105,17 @@ def _utf16_lines(path: Path, longest: int) -> Iterator[tuple[int, str]]:
             raise DataError(
                 f"{path}: the byte order mark says UTF-16, and the text is not: {error}."
             ) from error
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell of what the system refuses while a file is read: no permission, a disk that fails, a file that went away."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}.", reason="unreadable file"
+        ) from error
 
 
 def too_long(path: str | Path, number: int, longest: int) -> DataError:

@@ -20,7 +20,7 @@ from hf_mtl.evaluation.glyphs import save_pngs
 from hf_mtl.evaluation.highlights import highlights
 from hf_mtl.evaluation.report import LossPoint, losses_by_task
 from hf_mtl.packages import MATPLOTLIB
-from hf_mtl.printable import JOINERS, printable
+from hf_mtl.printable import printable
 from hf_mtl.short_names import short_names, widest
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ LOG_SCALE_RATIO = 20.0  # from this ratio of largest to smallest loss on, the ax
 ONLY_DECADES = 300.0  # from this ratio on, a logarithmic axis names the powers of ten only
 NAME_WIDTH = 36  # longer names are cut in a legend
 FAINT = "0.75"
-_NO_JOINERS = dict.fromkeys(map(ord, JOINERS))  # matplotlib joins no letters, and has no glyph for these
 SIZE = (8.0, 4.5)  # inches
 DPI = 150
 
@@ -174,7 +173,7 @@ def _window(count: int) -> int:
 def plain(task: str) -> str:
     """Return a name as matplotlib shows it unchanged."""
     # A leading underscore hides a legend entry, and dollar signs start a formula.
-    text = printable(task, kept="").translate(_NO_JOINERS).replace("$", r"\$")
+    text = printable(task, kept="").replace("$", r"\$")
     return f"\u200b{text}" if text.startswith("_") else text
 
 

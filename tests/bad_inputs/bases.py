@@ -41,6 +41,12 @@ def chat(name: str, template: str, *words: str, rows: str = CHAT) -> Case:
     return cli(name, "validate recipe.yaml", "words", *words, spoil=spoil)
 
 
+def _panics(content: dict[str, Any]) -> None:  # Any: plain JSON
+    """Its pattern can be tried in more ways than its library tries."""
+    split = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
+    content["pre_tokenizer"] = split
+
+
 def _vocabulary(content: dict[str, Any]) -> None:  # Any: plain JSON
     content["model"]["vocab"] = {key: value + 10_000 for key, value in content["model"]["vocab"].items()}
 
@@ -78,6 +84,8 @@ BASES = (
     base("tokenizer's longest is a text", changed_json(TC, {"model_max_length": "long"}), "tokenizer"),
     base("tokenizer without an end", changed_json(TC, lambda c: [c.pop("eos_token", None), c.pop("pad_token", None)]), "words"),
     base("end token is a number", changed_json(TC, {"eos_token": 7}), "tokenizer"),
+    cli("tokenizer with a pattern without end", "validate recipe.yaml", "Regex", needs=("base",), code=1, spoil=all_of(
+        changed_json(T, _panics), written("words.jsonl", '{"text": "' + "a" * 60 + ' b", "label": "positive"}\n'))),
     weights("tokens beyond the base's", changed_json(T, _vocabulary), "words", "vocabulary"),
 )  # fmt: skip
 

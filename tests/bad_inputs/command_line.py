@@ -132,6 +132,7 @@ RUNS = (
     of_run("predict without a task", "predict run --prompt a", "--task"),
     of_run("predict raw rows", "predict run --task words --raw --input words.jsonl", "--raw"),
     of_run("predict for no task", "predict run --task wrods --prompt a", "Did you mean 'words'?"),
+    of_run("predict for a task that turns the line around", "predict run --task 'w\u202esdro' --prompt a", "w\\u202esdro"),
     of_run("predict from no file", "predict run --task words --input gone.jsonl", "gone.jsonl"),
     of_run("predict from a folder", "predict run --task words --input run", "run"),
     of_run("predict from a CSV file", "predict run --task words --input words.csv", "words.csv", "line 1"),

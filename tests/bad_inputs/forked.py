@@ -52,7 +52,7 @@ class Server:
         path = os.pathsep.join([*map(str, rooms), *filter(None, [os.environ.get("PYTHONPATH")])])
         wanted = {
             "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1",
-            "TERM": "dumb", "COLUMNS": "120", "HF_HOME": str(good.parent / "hf-home"),
+            "TERM": "dumb", "COLUMNS": "120", "RUST_BACKTRACE": "0", "HF_HOME": str(good.parent / "hf-home"),
             "HF_MTL_CACHE": str(good.parent / "hf-mtl-cache"), "PYTHONIOENCODING": "utf-8", "TMPDIR": str(good.parent),
         }  # fmt: skip
         self._good = good

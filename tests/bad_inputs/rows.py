@@ -142,6 +142,7 @@ LINES = (
     rows("two thousand columns", json.dumps({f"c{i}": i for i in range(2000)}) + "\n", "words", "'text'"),
     rows("a column's name moves the cursor", '{"\\u001b[2Jtext": "a", "label": "positive"}\n', "words", "text"),
     rows("a value moves the cursor", GOOD + '{"text": "a", "label": "\\u001b[31mred"}\n', "words", "label"),
+    rows("a label turns the line around", GOOD + '{"text": "a", "label": "\\u202eevitisop"}\n', "words", "\\u202eevitisop"),
     rows("all texts are empty", '{"text": "", "label": ""}\n', "words"),
     cli("is a folder", "validate recipe.yaml", "words", "label", spoil=all_of(removed("words.jsonl"), written("words.jsonl/a.txt", "x"))),
     cli("is missing", "validate recipe.yaml", "words.jsonl", "'verbs.jsonl'", spoil=removed("words.jsonl")),

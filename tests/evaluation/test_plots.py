@@ -152,7 +152,16 @@ def test_another_font_is_taken_where_one_has_the_characters(
 
 
 def test_odd_names(tmp_path: Path, figures: list[Figure]) -> None:
-    tasks = ["_hidden", "a/b", r"cost $5 and $6", "100%", "émotion"]
+    tasks = [
+        "_hidden",
+        "a/b",
+        r"cost $5 and $6",
+        "100%",
+        "émotion",
+        r"$\frac{",
+        "می\u200cخواهم",
+        "x" * 10_000,
+    ]
     plot_losses(logs(tasks), tasks, tmp_path / "losses.png")
     assert len(legend(figures[0])) == len(tasks)
 

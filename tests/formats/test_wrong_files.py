@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from format_files import REVIEWS, SQUAD, TEXTS, Content, assistant, jsonl, user
 from typer.testing import CliRunner
 
 from hf_mtl.cli import app
+from hf_mtl.data.decoding import encoding_of, numbered_lines
+from hf_mtl.errors import DataError
 
 Bases = Callable[[str], Path]
 
@@ -194,3 +197,11 @@ def test_nothing_is_written_over(bases: Bases, tmp_path: Path) -> None:
     assert "recipe.yaml exists; give another --output, or --force to write over it." in said
     assert _init(file, "--base", bases("llama"), "--output", recipe, "--force")[0] == 0
     assert "kind: text-classification" in recipe.read_text()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_what_the_system_refuses(encoding: str, tmp_path: Path) -> None:
+    """Here: to read from a folder, which no permission of the superuser helps against."""
+    for read in (lambda: encoding_of(tmp_path), lambda: next(numbered_lines(tmp_path, encoding))):
+        with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))} cannot be read: Is a directory"):
+            read()
