@@ -32,7 +32,10 @@ def exists(path: str | Path) -> bool:
 
 def expanded(text: str | Path) -> Path:
     """The path with the home folder for a `~`; of a user that there is not, as it stands."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111
+    try:
+        return Path(os.path.expanduser(text))  # noqa: PTH111
+    except ValueError:  # `~` and a NUL
+        return Path(text)
 
 
 def names_in(folder: Path) -> list[str]:

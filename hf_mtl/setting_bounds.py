@@ -20,6 +20,7 @@ from hf_mtl.bounds import (
     WHOLE,
     Bounds,
     bound_problems,
+    shown,
 )
 
 __all__ = ["ADAPTERS", "ARGUMENTS", "LABELS", "OF_TASK", "adapter_problems"]
@@ -109,15 +110,26 @@ ADAPTERS: Mapping[str, Bounds] = MappingProxyType(
 
 
 def adapter_problems(config: object) -> list[str]:
-    """What is wrong with the numbers of a peft configuration, by the names of its fields."""
+    """What is wrong with the numbers of a peft configuration and its answers of yes or no, by the fields' names."""
     if not dataclasses.is_dataclass(config):
         return []  # not a configuration, which other checks report
     values = vars(config)
-    return bound_problems(ADAPTERS, values) + [
-        problem
-        for name, bounds in _PATTERNS.items()
-        for problem in _pattern_problems(name, bounds, values.get(name))
+    unclear = [
+        f"{own.name}: expected True or False, found {shown(values[own.name])}."
+        for own in dataclasses.fields(config)
+        # How an adapter starts may also be a name.
+        if isinstance(own.default, bool) and not own.name.startswith("init_")
+        if not isinstance(values.get(own.name), bool | None)
     ]
+    return (
+        bound_problems(ADAPTERS, values)
+        + unclear
+        + [
+            problem
+            for name, bounds in _PATTERNS.items()
+            for problem in _pattern_problems(name, bounds, values.get(name))
+        ]
+    )
 
 
 def _pattern_problems(name: str, bounds: Bounds, pattern: object) -> Iterator[str]:

@@ -32,7 +32,9 @@ def compare(
         check_folder(Path(output_dir), named_by="--output-dir")
     be_quiet()
     from hf_mtl.recipe import compare_recipe
+    from hf_mtl.recipe.places import placed
 
-    compare_recipe(
-        recipe, overrides=settings or (), seeds=seed or (0, 1, 2), output_dir=output_dir, smoke=smoke
-    )
+    with placed(recipe, settings or ()):
+        compare_recipe(
+            recipe, overrides=settings or (), seeds=seed or (0, 1, 2), output_dir=output_dir, smoke=smoke
+        )

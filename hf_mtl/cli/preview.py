@@ -39,8 +39,10 @@ def preview(
         check_target(html, named_by="--html", makes_folder=True)
     be_quiet()
     from hf_mtl.recipe import load_recipe, preview_recipe
+    from hf_mtl.recipe.places import placed
 
-    previews = preview_recipe(load_recipe(recipe, settings or ()), task or (), rows=rows)
+    with placed(recipe, settings or ()):
+        previews = preview_recipe(load_recipe(recipe, settings or ()), task or (), rows=rows)
     if html is None:
         from hf_mtl.cli.preview_text import print_previews
 

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from hf_mtl.cli.unexpected import message_of
+from hf_mtl.launch import is_first
 from hf_mtl.notices import make_printable
 from hf_mtl.printable import printable
 from hf_mtl.versions import PEFT_NOTICES
@@ -70,7 +71,7 @@ def be_quiet() -> None:
     import transformers
 
     own = logging.getLogger("hf_mtl")
-    own.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    own.setLevel(logging.INFO if is_first() else logging.WARNING)
     if not own.handlers:
         own.addHandler(_Notices())
     transformers.utils.logging.disable_progress_bar()

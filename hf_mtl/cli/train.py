@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from hf_mtl.cli.options import Changes, RecipeFile, Resume
 from hf_mtl.cli.quiet import be_quiet
 from hf_mtl.files import check_folder
+from hf_mtl.launch import is_first
 from hf_mtl.terminal import Terminal
 
 __all__ = ["train"]
@@ -33,9 +33,11 @@ def train(
     """Train the tasks of a recipe together: evaluate, train, evaluate again, and save one adapter per task."""
     be_quiet()
     from hf_mtl.recipe import load_recipe, run_recipe
+    from hf_mtl.recipe.places import placed
 
     # Of several processes the first one speaks; torchrun tells each its number.
-    console = Terminal(quiet=os.environ.get("RANK", "0") != "0")
+    console = Terminal(quiet=not is_first())
     loaded = load_recipe(recipe, settings or (), output_dir=output_dir, smoke=smoke)
     check_folder(Path(loaded.output_dir), named_by="output_dir")
-    run_recipe(loaded, console, resume=resume)
+    with placed(recipe, settings or ()):
+        run_recipe(loaded, console, resume=resume)

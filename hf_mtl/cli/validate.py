@@ -38,6 +38,8 @@ def _problems(recipes: list[Path], resume: str | None, console: Console) -> list
     be_quiet()
     from hf_mtl.data.read_once import reading_once
     from hf_mtl.recipe import load_recipe, rehearse
+    from hf_mtl.recipe.loading import read_recipe
+    from hf_mtl.recipe.places import placed_problem
 
     problems: list[str] = []
     for path in recipes:
@@ -49,7 +51,8 @@ def _problems(recipes: list[Path], resume: str | None, console: Console) -> list
         except ConfigError as error:
             problems += [f"{path}: {problem}" for problem in error.problems]
             continue
-        problems += [f"{path}: {problem}" for problem in wrong]
+        document = read_recipe(path)
+        problems += [f"{path}: {placed_problem(problem, document)}" for problem in wrong]
         if not wrong:
             looked = f", {checks.rows} rows tokenised" if checks.rows else ""
             say(console, f"{path}: valid, tasks {', '.join(recipe.tasks)}{looked}")

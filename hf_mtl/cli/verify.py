@@ -41,10 +41,11 @@ def verify(
     be_quiet()
     logging.getLogger("hf_mtl").setLevel(logging.WARNING)  # the other notices would come with every run
     from hf_mtl.recipe import load_recipe, verify_recipe
+    from hf_mtl.recipe.places import placed
 
     checked = load_recipe(recipe, settings or ())
     console = Terminal(stderr=as_json)
-    with console.status("Training each task alone, and all together ..."):
+    with placed(recipe, settings or ()), console.status("Training each task alone, and all together ..."):
         found = verify_recipe(checked, rounds=rounds)
     if as_json:
         content = {**dataclasses.asdict(found), "broken": found.broken}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from hf_mtl.launch import is_first
 
 __all__ = ["watched"]
 
@@ -21,7 +22,7 @@ def watched(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
         path: The file, whose size is the bar's length.
     """
     size = path.stat().st_size
-    if size < _LONG or not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
+    if size < _LONG or not sys.stderr.isatty() or not is_first():
         yield from lines
         return
     from rich.progress import Progress

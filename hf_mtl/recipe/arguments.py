@@ -47,16 +47,14 @@ def training_arguments(
         ConfigError: The values do not go together, or not with this machine.
     """
     fields: dict[str, Any] = copy.deepcopy({**values, **top_level})  # Any: checked by `field_problems`
-    try:
-        return MultiTaskTrainingArguments(**fields)
-    except (ImportError, TypeError, ValueError) as error:
-        raise ConfigError(f"transformers refuses these training arguments: {error}") from error
+    return MultiTaskTrainingArguments(**fields)
 
 
 def argument_problems(
     values: Mapping[str, object],
     report: Report,
     optimizers: Iterable[str | None] = (),
+    schedules: Iterable[str | None] = (),
     streams: Mapping[str, bool] = MappingProxyType({}),
 ) -> None:
     """Report what keeps `values` from being training arguments of a run with tasks.
@@ -65,6 +63,7 @@ def argument_problems(
         values: By the names of fields.
         report: Takes the path of a field (empty for all of them) and what is wrong.
         optimizers: What each task asks for as its own `optim`.
+        schedules: What each task asks for as its own `lr_scheduler_type`; unknown ones are left out.
         streams: By the tasks that train, whether their rows are streamed.
     """
     right = dict(values)
@@ -86,7 +85,7 @@ def argument_problems(
         for text in error.problems:
             report((), text)
     else:
-        for problem in refused_with_tasks(args, optimizers):
+        for problem in refused_with_tasks(args, optimizers, schedules):
             written = problem.path[0] in values
             report(problem.path if written else (), problem.text if written else str(problem))
         for text in tracker_problems(args.report_to or ()):

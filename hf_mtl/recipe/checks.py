@@ -20,6 +20,7 @@ from hf_mtl.recipe.recognised import is_encoder_decoder
 from hf_mtl.recipe.schema import ASSET_PREFIX, Recipe, TaskSpec, merged_task
 from hf_mtl.recipe.task_checks import TaskChecks
 from hf_mtl.repo_ids import is_repo_id
+from hf_mtl.setting_names import name_problems
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -62,7 +63,7 @@ def check(recipe: Recipe, document: Document) -> Checked:
         )
     with reading_once():
         for name, task in recipe.tasks.items():
-            checks = TaskChecks(name, task, recipe.defaults, document, encoder_decoder=encoder_decoder)
+            checks = TaskChecks(name, task, recipe, document, encoder_decoder=encoder_decoder)
             problems += checks.problems()
             tasks[name] = checks.merged
     return Checked(problems, tasks)
@@ -123,7 +124,8 @@ def _source_problem(source: str, hub_id: str, folder: Path) -> str:
 
 
 def _training_problems(recipe: Recipe, document: Document) -> list[str]:
-    optimizers = [recipe.defaults.optim, *(task.optim for task in recipe.tasks.values())]
+    tasks = _merged(recipe)
+    optimizers = [task.optim for task in (recipe.defaults, *tasks.values())]
     if is_plain_training(recipe.training, optimizers):
         return []
     from hf_mtl.recipe.arguments import argument_problems
@@ -133,7 +135,8 @@ def _training_problems(recipe: Recipe, document: Document) -> list[str]:
         recipe.training,
         lambda path, text: problems.append(document.problem(("training", *path), text)),
         optimizers,
-        {name: task.train.streaming for name, task in _merged(recipe).items() if task.train is not None},
+        [None if name_problems(vars(task)) else task.lr_scheduler_type for task in tasks.values()],
+        {name: task.train.streaming for name, task in tasks.items() if task.train is not None},
     )
     return problems
 

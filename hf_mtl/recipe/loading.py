@@ -18,6 +18,7 @@ import yaml
 
 from hf_mtl.errors import ConfigError
 from hf_mtl.files import write_text
+from hf_mtl.launch import launch_problems
 from hf_mtl.paths import expanded
 from hf_mtl.printable import printable
 from hf_mtl.recipe.checks import check
@@ -29,7 +30,7 @@ from hf_mtl.recipe.rows import rows_with_path
 from hf_mtl.recipe.schema import ASSET_PREFIX, ModelSpec, Recipe, TaskSpec, merged_task
 from hf_mtl.recipe.smoke import smoked
 
-__all__ = ["RECIPE_FILE", "load_recipe", "read_resolved", "save_recipe"]
+__all__ = ["RECIPE_FILE", "load_recipe", "read_recipe", "read_resolved", "save_recipe"]
 
 RECIPE_FILE = "recipe.yaml"  # in a run's folder, as it was trained
 
@@ -56,7 +57,9 @@ def load_recipe(
     Raises:
         ConfigError: It lists everything that is wrong, with places and valid choices.
     """
-    document = _read(Path(path), overrides)
+    if launched := launch_problems():
+        raise ConfigError(launched)
+    document = read_recipe(Path(path), overrides)
     if output_dir is not None:
         document = _with_output_dir(document, output_dir)
     recipe, problems = parse(document)
@@ -75,7 +78,7 @@ def read_resolved(path: str | Path) -> Recipe:
     Raises:
         ConfigError: There is no such file or its form is wrong.
     """
-    document = _read(Path(path), ())
+    document = read_recipe(Path(path))
     recipe, problems = parse(document)
     if problems := [*document.problems, *problems]:
         raise ConfigError(problems)
@@ -119,7 +122,12 @@ def _line(problem: str) -> int:
     return int(named.group(1)) if named else 0
 
 
-def _read(path: Path, overrides: Sequence[str]) -> Document:
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Document:
+    """Read a recipe's YAML and put other settings into it; nothing is checked.
+
+    Raises:
+        ConfigError: If it cannot be read, or a setting cannot be made.
+    """
     document = with_model_section(read_document(path))
     for setting in overrides:
         document = with_model_section(override(document, setting))

@@ -39,5 +39,13 @@ def smoked(recipe: Recipe) -> Recipe:
 
 
 def _few(task: TaskSpec) -> TaskSpec:
-    own = {"max_train_rows": _ROWS, "max_eval_rows": _ROWS, "warmup_steps": None, "max_steps": None}
-    return task.model_copy(update=own)
+    left_out = (
+        "warmup_steps",
+        "max_steps",
+        "metric_for_best_model",
+        "greater_is_better",
+        "early_stopping_patience",
+    )
+    return task.model_copy(
+        update={"max_train_rows": _ROWS, "max_eval_rows": _ROWS, **dict.fromkeys(left_out)}
+    )

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
+from hf_mtl.errors import ConfigError, DataError, listing
 from hf_mtl.printable import is_name
 from hf_mtl.recipe.document import Document, KeyPath
 from hf_mtl.recipe.plain_settings import is_plain_lora
-from hf_mtl.recipe.schema import TaskSpec, merged_task
+from hf_mtl.recipe.schema import Recipe, TaskSpec, merged_task
+from hf_mtl.setting_names import name_problems
 
 if TYPE_CHECKING:
-    from hf_mtl.tasks import Kind
+    from hf_mtl.tasks import Declared, Kind
     from hf_mtl.tasks.formats import Rows
 
 __all__ = ["TaskChecks"]
@@ -25,11 +26,12 @@ class TaskChecks:
     """The checks of one task; a field that came from the defaults is reported where it stands there."""
 
     def __init__(
-        self, name: str, own: TaskSpec, defaults: TaskSpec, document: Document, *, encoder_decoder: bool
+        self, name: str, own: TaskSpec, recipe: Recipe, document: Document, *, encoder_decoder: bool
     ) -> None:
         self.name = name
         self.own = own
-        self.merged = merged_task(own, defaults)
+        self.merged = merged_task(own, recipe.defaults)
+        self.training = recipe.training
         self.document = document
         self.encoder_decoder = encoder_decoder
         self.found: list[str] = []
@@ -41,8 +43,7 @@ class TaskChecks:
             self._report("a task's name must be printable text that is not blank.")
         self._recognise()
         self._check_kind(self._rows())
-        self._check_schedule()
-        self._check_optimizer()
+        self._check_names()
         self._check_adapter()
         return self.found
 
@@ -159,6 +160,8 @@ class TaskChecks:
         self._check_metrics(kind, None if declared.labels is None else len(declared.labels), awaited=awaited)
         if not problems and declared.labels is not None and not kind.roles:
             self._check_completions(declared.labels, rows)
+        if not problems and not awaited:
+            self._check_best(kind, declared, rows.get("eval", rows.get("train")))
 
     def _splits(self) -> int:
         return sum(rows is not None for rows in (self.merged.train, self.merged.eval, self.merged.test))
@@ -196,6 +199,32 @@ class TaskChecks:
         for problem in same_keys(measured):
             self._report(problem, "metrics")
 
+    def _check_best(self, kind: Kind, declared: Declared, rows: Rows | None) -> None:
+        """Whether evaluations give the figure that the best weights go by, and there are any to wait for."""
+        from hf_mtl.metrics import resolve
+        from hf_mtl.recipe.declared import metrics_of
+        from hf_mtl.tasks.best_figure import Evaluations, best_problems, figure_problem
+
+        task, usual = self.merged, self.training.get("metric_for_best_model")
+        if (task.metric_for_best_model, task.early_stopping_patience, usual) == (None, None, None):
+            return
+        try:
+            named = metrics_of(task)
+            given = kind.usual_metrics(declared, rows) if named is None and rows is not None else named
+            metrics = [resolve(metric) for metric in given or ()]
+        except ConfigError:
+            return  # reported as wrong metrics
+        measured = task.train is not None and (task.eval is not None or task.eval_fraction is not None)
+        during = Evaluations(str(self.training.get("eval_strategy", "no")), measured, more=given is None)
+        for field, problem in best_problems(task, metrics, during).items():
+            self._report(problem, field)
+        measured = measured and during.strategy != "no"
+        if task.metric_for_best_model is not None or not isinstance(usual, str) or not measured:
+            return
+        if (wrong := figure_problem(usual, metrics, more=during.more)) is not None:
+            place = ("training", "metric_for_best_model")
+            self.found.append(self.document.problem(place, f"task {self.name!r}: {wrong}"))
+
     def _check_completions(self, labels: tuple[str, ...], rows: dict[str, Rows]) -> None:
         """The completion's one field holds labels only, unless rows with others are skipped."""
         from hf_mtl.data import pattern_fields
@@ -209,26 +238,9 @@ class TaskChecks:
                 text = f"rows of {split} have other values in {field!r}"
                 self._report(f"{text}: {listing(unknown[:10])}. Labels: {listing(labels)}.", "labels")
 
-    def _check_schedule(self) -> None:
-        name = self.merged.lr_scheduler_type
-        if name is None:
-            return
-        from transformers import SchedulerType
-
-        names = [kind.value for kind in SchedulerType]
-        if name not in names:
-            text = f"unknown schedule {name!r}.{did_you_mean(name, names)} Valid: {listing(names)}."
-            self._report(text, "lr_scheduler_type")
-
-    def _check_optimizer(self) -> None:
-        name = self.merged.optim
-        if name is None:
-            return
-        from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS as NAMES
-
-        if name not in NAMES:
-            text = f"unknown or unsupported optimizer {name!r}.{did_you_mean(name, NAMES)} Valid: {listing(NAMES)}."
-            self._report(text, "optim")
+    def _check_names(self) -> None:
+        for field, problem in name_problems(vars(self.merged)).items():
+            self._report(problem, field)
 
     def _check_adapter(self) -> None:
         if is_plain_lora(self.merged.adapter):

@@ -30,6 +30,11 @@ def sort_problems(fields: Mapping[str, object]) -> Iterator[str]:
     metrics = fields["metrics"]
     if metrics is not None and (isinstance(metrics, str | Mapping) or not isinstance(metrics, Sequence)):
         yield f"metrics must be a list, such as ['accuracy'], found {metrics!r:.80}."
+    metric, greater = fields["metric_for_best_model"], fields["greater_is_better"]
+    if not (metric is None or isinstance(metric, str)):
+        yield f"metric_for_best_model must be the name of a figure, such as 'accuracy', found {metric!r:.80}."
+    if not (greater is None or isinstance(greater, bool)):
+        yield f"greater_is_better must be True or False, found {greater!r:.80}."
     yield from _adapter_problems(fields["adapter"])
 
 

@@ -17,6 +17,7 @@ from hf_mtl.metrics import Metric, MetricLike
 from hf_mtl.notices import logger_of
 from hf_mtl.printable import is_name
 from hf_mtl.setting_bounds import LABELS, OF_TASK, adapter_problems
+from hf_mtl.setting_names import name_problems
 from hf_mtl.tasks.adapter_field import AdapterField
 from hf_mtl.tasks.declaring import declare, measures
 from hf_mtl.tasks.field_checks import sort_problems
@@ -138,7 +139,7 @@ class Task:
         if wrong := [*sort_problems(vars(self))]:
             raise ConfigError([f"task {self.name!r}: {problem}" for problem in wrong])
         object.__setattr__(self, "has_default_adapter", vars(self)["adapter"] is None)
-        problems = [*self._name_problems(), *self._number_problems(), *self._adapter_problems()]
+        problems = [*self._name_problems(), *self._setting_problems(), *self._adapter_problems()]
         if self.on_bad_row not in ON_BAD_ROW:
             problems.append(f"on_bad_row must be one of {listing(ON_BAD_ROW)}, found {self.on_bad_row!r}.")
         if self.train is None and self.eval is None:
@@ -236,10 +237,11 @@ class Task:
             return ["a task's name must be printable text that is not blank."]
         return []
 
-    def _number_problems(self) -> list[str]:
+    def _setting_problems(self) -> list[str]:
         for name in OF_TASK:  # JSON, in which a checkpoint keeps them, has no numbers of numpy
             object.__setattr__(self, name, plain(getattr(self, name)))
         problems = bound_problems(OF_TASK, vars(self))
+        problems += [f"{name}: {problem}" for name, problem in name_problems(vars(self)).items()]
         return problems + [f"adapter.{problem}" for problem in adapter_problems(vars(self)["adapter"])]
 
     def _number_of_labels_problem(self) -> str | None:
@@ -279,7 +281,7 @@ class Task:
         """A copy that keeps what was settled; the rows are not read anew."""
         task = copy.copy(self)
         vars(task).update(changes)
-        problems = [*task._name_problems(), *task._number_problems(), *task._adapter_problems()]
+        problems = [*task._name_problems(), *task._setting_problems(), *task._adapter_problems()]
         if task.declared is not self.declared:
             problems += task.own_kind.problems(task.declared)
         if problems:

@@ -17,17 +17,18 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import SchedulerType, TrainingArguments
 from transformers.debug_utils import DebugOption
 from transformers.trainer_pt_utils import AcceleratorConfig
-from transformers.trainer_utils import IntervalStrategy
 from transformers.training_args import OptimizerNames
 
 from hf_mtl.bounds import bound_problems
 from hf_mtl.errors import listing
 from hf_mtl.familiar import FAMILIAR
 from hf_mtl.setting_bounds import ARGUMENTS
+from hf_mtl.setting_names import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS
 from hf_mtl.tasks import Task
+from hf_mtl.training.argument_sorts import sort_problems
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
-from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
-from hf_mtl.training.option_names import schedule_options, unread_options
+from hf_mtl.training.arguments import MultiTaskTrainingArguments
+from hf_mtl.training.option_names import schedule_problem, unread_options
 from hf_mtl.training.precision import precision_problem
 from hf_mtl.training.trackers import tracker_problems
 from hf_mtl.training.treatments import Refused, Treatment
@@ -88,9 +89,12 @@ def refused_arguments(args: TrainingArguments | None, tasks: Iterable[Task]) -> 
     """
     if not isinstance(args, TrainingArguments):
         return []
-    if numbers := bound_problems(ARGUMENTS, vars(args)):  # of another class, or changed since it was made
-        return numbers
-    problems = [str(problem) for problem in argument_problems(args, [task.optim for task in tasks])]
+    # Of another class, or changed since they were made.
+    if wrong := [*bound_problems(ARGUMENTS, vars(args)), *sort_problems(args)]:
+        return wrong
+    asked = [(task.optim, task.lr_scheduler_type) for task in tasks]
+    optimizers, schedules = [own for own, _ in asked], [own for _, own in asked]
+    problems = [str(problem) for problem in argument_problems(args, optimizers, schedules)]
     return [*problems, *tracker_problems(args.report_to or ())]
 
 
@@ -100,21 +104,21 @@ def eval_problems(eval_strategy: str, evaluated: Collection[str]) -> list[str]:
     >>> eval_problems("steps", [])
     ["eval_strategy='steps' measures tasks while they train, and none has eval rows; give them, or leave it at 'no'."]
     """
-    strategy = IntervalStrategy(eval_strategy).value
-    if evaluated or strategy == "no":
+    if evaluated or eval_strategy == "no":
         return []
     why = "measures tasks while they train, and none has eval rows; give them, or leave it at 'no'"
-    return [f"eval_strategy={strategy!r} {why}."]
+    return [f"eval_strategy={eval_strategy!r} {why}."]
 
 
 def argument_problems(
-    args: TrainingArguments, optimizers: Iterable[str | None] = ()
+    args: TrainingArguments, optimizers: Iterable[str | None] = (), schedules: Iterable[str | None] = ()
 ) -> list[ArgumentProblem]:
     """The arguments that have no effect with tasks.
 
     Args:
         args: The arguments of the run.
         optimizers: What each task asks for as its own `optim`.
+        schedules: What each task asks for as its own `lr_scheduler_type`.
 
     Example:
         >>> args = TrainingArguments("out", label_names=["answer"], use_cpu=True)
@@ -123,7 +127,9 @@ def argument_problems(
 Task(..., columns={...}).
     """
     problems = value_problems(vars(args), type(args))
-    problems += _limits(args, {OptimizerNames(args.optim).value, *optimizers})
+    problems += _limits(
+        args, {OptimizerNames(args.optim).value, *optimizers}, _schedules(args, list(schedules))
+    )
     if not args.fp16 and (why := precision_problem(args.mixed_precision)) is not None:
         problems.append(ArgumentProblem(("mixed_precision",), args.mixed_precision, why))
     if args.n_gpu > 1:
@@ -232,7 +238,17 @@ def _accelerator_problems(config: object) -> list[ArgumentProblem]:
     ]
 
 
-def _limits(args: TrainingArguments, optimizers: Collection[str | None]) -> Iterator[ArgumentProblem]:
+def _schedules(args: TrainingArguments, schedules: Collection[str | None]) -> set[str]:
+    """The schedules in use; those driven by a loss are refused for themselves."""
+    own = SchedulerType(args.lr_scheduler_type).value
+    shared = isinstance(args, MultiTaskTrainingArguments) and args.sharing != "private"
+    names = {name or own for name in schedules or (None,)} | ({own} if shared else set())
+    return {SchedulerType(name).value for name in names} - set(SCHEDULES_BY_LOSS)
+
+
+def _limits(
+    args: TrainingArguments, optimizers: Collection[str | None], schedules: Collection[str]
+) -> Iterator[ArgumentProblem]:
     """Values that are refused of arguments that are honoured."""
     if OptimizerNames(args.optim).value not in ELEMENTWISE_OPTIMIZERS:
         why = f"an adapter is one flat buffer; choose one of {listing(ELEMENTWISE_OPTIMIZERS)}"
@@ -245,12 +261,18 @@ def _limits(args: TrainingArguments, optimizers: Collection[str | None]) -> Iter
         yield ArgumentProblem(
             ("debug",), debug, "its other options are for TPUs; choose 'underflow_overflow'"
         )
-    given, options = args.lr_scheduler_kwargs, schedule_options()
-    if unknown := sorted(set(map(str, given)) - set(options) if isinstance(given, Mapping) else ()):
-        why = f"no schedule has the option {listing(unknown)}; options are {listing(options)}"
-        yield ArgumentProblem(("lr_scheduler_kwargs",), args.lr_scheduler_kwargs, why)
+    given = args.lr_scheduler_kwargs or {}
+    if isinstance(given, str):  # which was no JSON object, or it would be a mapping by now
+        unread: str | None = "expected a mapping, or a JSON object such as '{\"num_cycles\": 2}'"
+    else:
+        unread = schedule_problem(schedules, list(map(str, given)))
+    if unread is not None:
+        yield ArgumentProblem(("lr_scheduler_kwargs",), args.lr_scheduler_kwargs, unread)
     if args.push_to_hub and args.hub_model_id is not None and (unfit := _id_problem(args.hub_model_id)):
         yield ArgumentProblem(("hub_model_id",), args.hub_model_id, unfit)
+    if isinstance(args, MultiTaskTrainingArguments) and args.skip_spikes and not args.spike_factor:
+        why = "spike_factor=0 looks for no spikes, so none would be left out; set it to 10, or leave skip_spikes out"
+        yield ArgumentProblem(("skip_spikes",), True, why)
     known = [name for name in ELEMENTWISE_OPTIMIZERS if name in optimizers]
     if args.optim_args and known and (unread := unread_options(args, args.optim_args, known)):
         yield ArgumentProblem(("optim_args",), args.optim_args, unread)

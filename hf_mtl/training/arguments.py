@@ -12,18 +12,14 @@ from hf_mtl.bounded_json import parse_json
 from hf_mtl.bounds import bound_problems, plain
 from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.keywords import explained_keywords
+from hf_mtl.launch import launch_problems
 from hf_mtl.objectives import Objective
 from hf_mtl.setting_bounds import ARGUMENTS
 from hf_mtl.tasks import Sharing, sharing_of, suite_objective
+from hf_mtl.training.argument_sorts import sort_problems
 from hf_mtl.training.mixtures import Mixture, StopRule
 
 __all__ = ["MultiTaskTrainingArguments"]
-
-# Optimizers that treat every element of a parameter by itself, so that an adapter may be one flat buffer.
-ELEMENTWISE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop")
-
-# Schedules that are driven by a loss and not by the number of steps.
-SCHEDULES_BY_LOSS = ("reduce_lr_on_plateau", "greedy")
 
 Options: TypeAlias = Mapping[str, Any]  # Any: options of a mixture, a structure or an objective
 if TYPE_CHECKING:
@@ -108,10 +104,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         vars(self).update({name: plain(vars(self)[name]) for name in ARGUMENTS if name in vars(self)})
-        numbers = bound_problems(ARGUMENTS, vars(self))
-        if not numbers:  # with which transformers goes on to compute
-            super().__post_init__()  # type: ignore[no-untyped-call]
-        problems = [*(numbers or self._size_problems()), *self._choice_problems(), *self._named_problems()]
+        wrong = [*bound_problems(ARGUMENTS, vars(self)), *sort_problems(self), *launch_problems()]
+        if not wrong:  # with which transformers goes on to compute
+            try:
+                super().__post_init__()  # type: ignore[no-untyped-call]
+            except (ImportError, OSError, TypeError, ValueError) as error:
+                wrong = [f"transformers refuses these training arguments: {error}"]
+        problems = [*(wrong or self._size_problems()), *self._choice_problems(), *self._named_problems()]
         if problems:
             raise ConfigError(problems)
 

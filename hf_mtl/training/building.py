@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel
 
 from hf_mtl.data import EndFinder, EndToken
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import ConfigError, listing
 from hf_mtl.models import RoutedModel, context_of, load_base, load_processor, refuse_auxiliary_loss
-from hf_mtl.tasks import Processor, RowEncoder, TaskSuite, encode_split
-from hf_mtl.training.arguments import ELEMENTWISE_OPTIMIZERS, SCHEDULES_BY_LOSS, MultiTaskTrainingArguments
-from hf_mtl.training.settings import TaskSettings
+from hf_mtl.notices import logger_of
+from hf_mtl.tasks import Processor, RowEncoder, TaskSuite, encode_split, sharing_of
+from hf_mtl.training.arguments import MultiTaskTrainingArguments
+from hf_mtl.training.optimization import schedule_problem
+from hf_mtl.training.settings import TaskSettings, defaults_of_shared
 from hf_mtl.training.sources import RowSource, StoredRows, StreamedRows
 
 __all__ = ["processor_of", "routed_model", "row_source", "row_sources"]
+
+logger = logger_of(__name__)
 
 
 def row_sources(
@@ -36,8 +41,13 @@ def row_sources(
         encoder = RowEncoder(task, context_of(model, task, processor), model.virtual_tokens(name))
         sources[name], settings[name], own = row_source(encoder, args, model.ends)
         problems += own
+    if settings and sharing_of(args.sharing).shared_by(suite.names):
+        rounds = max(own.steps for own in settings.values())
+        problem = schedule_problem(defaults_of_shared(args, rounds=max(1, rounds)))
+        problems += [] if problem is None else [f"the shared parameters: {problem}"]
     if problems:
         raise ConfigError(problems)
+    _warn_of_no_effect(suite, settings, args)
     return sources, settings
 
 
@@ -81,6 +91,32 @@ def row_source(
     return source, settings, problems
 
 
+def _warn_of_no_effect(
+    suite: TaskSuite, settings: Mapping[str, TaskSettings], args: MultiTaskTrainingArguments
+) -> None:
+    """Say which settings change nothing in this run; each may be right for other tasks, or in another run."""
+    idle = [
+        name
+        for name, task in suite.items()
+        if task.metric_for_best_model is not None and task.early_stopping_patience is None
+    ]
+    if idle and not args.load_best_model_at_end:
+        logger.warning(
+            "metric_for_best_model of task %s decides nothing: set load_best_model_at_end=True in the training "
+            "arguments, or early_stopping_patience.",
+            listing(idle),
+        )
+    cold = [
+        name for name, own in settings.items() if own.lr_scheduler_type == "constant" and own.warmup_steps
+    ]
+    if cold:
+        logger.warning(
+            "warmup_steps of task %s has no effect: the schedule 'constant' has no warm-up; take "
+            "'constant_with_warmup', or set warmup_steps to 0.",
+            listing(cold),
+        )
+
+
 def _problems(name: str, settings: TaskSettings) -> list[str]:
     problems = []
     if settings.steps <= 0:
@@ -88,15 +124,8 @@ def _problems(name: str, settings: TaskSettings) -> list[str]:
             f"task {name!r}: its rows are a stream, whose length is not known; set its max_steps, or that of the "
             f"training arguments."
         )
-    if settings.optim not in ELEMENTWISE_OPTIMIZERS:
-        problems.append(
-            f"task {name!r}: optim={settings.optim!r} is refused: choose one of {', '.join(ELEMENTWISE_OPTIMIZERS)}."
-        )
-    if settings.lr_scheduler_type in SCHEDULES_BY_LOSS:
-        problems.append(
-            f"task {name!r}: lr_scheduler_type={settings.lr_scheduler_type!r} is refused: a schedule here is "
-            f"a function of the task's steps."
-        )
+    elif (problem := schedule_problem(settings)) is not None:
+        problems.append(f"task {name!r}: {problem}")
     return problems
 
 

@@ -15,11 +15,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from torch import nn
 from transformers import PreTrainedModel, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
 
-from hf_mtl.errors import ConfigError
+from hf_mtl.errors import ConfigError, listing
 from hf_mtl.files import folder_problem, make_folder
 from hf_mtl.models import RoutedModel
 from hf_mtl.tasks import Task, TaskSuite
+from hf_mtl.tasks.best_figure import Evaluations, best_problems, figure_problem
 from hf_mtl.training.argument_checks import eval_problems, refused_arguments
 from hf_mtl.training.argument_table import PARAMETERS
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
@@ -112,8 +114,18 @@ def given_problems(
     model: str | Path | nn.Module | None,
     args: TrainingArguments | None,
     stock: Mapping[str, object],
+    *,
+    more: bool = False,
 ) -> list[str]:
-    """What is wrong with a model, arguments, and what the stock Trainer takes, for the tasks of a suite or for none."""
+    """What is wrong with a model, arguments, and what the stock Trainer takes, for the tasks of a suite or for none.
+
+    Args:
+        suite: The tasks.
+        model: The model.
+        args: The training arguments.
+        stock: What the stock Trainer takes.
+        more: Whether a user's code adds figures to those of the tasks, or may ask for evaluations.
+    """
     if suite is None:
         return _raised(stock_model, model)
     return [
@@ -122,6 +134,7 @@ def given_problems(
         *([] if args is None else _raised(task_arguments, args)),
         *refused_arguments(args, suite.values()),
         *_unfit_arguments(args, suite),
+        *_best_problems(args, suite, more=more),
         *_place_problems(args),
     ]
 
@@ -131,11 +144,42 @@ def _unfit_arguments(args: TrainingArguments | None, suite: TaskSuite) -> list[s
     if not isinstance(args, TrainingArguments):
         return []
     evaluated = [name for name, task in suite.items() if task.eval is not None]
-    problems = eval_problems(args.eval_strategy, evaluated)
+    problems = eval_problems(_strategy(args), evaluated)
     if not isinstance(args, MultiTaskTrainingArguments):
         return problems
     trained = [name for name, task in suite.items() if task.train is not None]
     return problems + (mixture_problems(args.mixture, trained) if trained else [])
+
+
+def _best_problems(args: TrainingArguments | None, suite: TaskSuite, *, more: bool) -> list[str]:
+    """Figures that there will not be and evaluations that are waited for in vain, of the tasks and of the run."""
+    own = args if isinstance(args, TrainingArguments) else None
+    problems: list[str] = []
+    lacking: dict[str, str | None] = {}
+    for name, task in suite.items():
+        during = Evaluations(_strategy(own), task.train is not None and task.eval is not None, more)
+        wrong = best_problems(task, task.measures, during)
+        problems += [f"task {name!r}: {setting}: {problem}" for setting, problem in wrong.items()]
+        if during.rows and own is not None and own.metric_for_best_model:
+            lacking[name] = figure_problem(own.metric_for_best_model, task.measures, more=more)
+    if own is None or (_strategy(own) == "no" and not own.eval_on_start):
+        return problems
+    # A task that names none goes by the run's; and the run itself by the mean over the tasks that have the figure.
+    without = [name for name, problem in lacking.items() if problem]
+    named = [name for name in without if suite[name].metric_for_best_model is None]
+    if not named and len(without) == len(lacking) and "/" not in str(own.metric_for_best_model):
+        named = without
+    if named:
+        what = f"metric_for_best_model={own.metric_for_best_model!r} of the training arguments"
+        problems.append(f"{what}, task {listing(named)}: {lacking[named[0]]}")
+    return problems
+
+
+def _strategy(args: TrainingArguments | None) -> str:
+    """When tasks are measured; what is no strategy is reported elsewhere."""
+    if args is None or args.eval_strategy not in tuple(IntervalStrategy):
+        return "no"
+    return IntervalStrategy(args.eval_strategy).value
 
 
 def _place_problems(args: TrainingArguments | None) -> list[str]:

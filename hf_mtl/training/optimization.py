@@ -6,6 +6,7 @@ not clip it, and a round that it sits out moves neither its weights, nor its mom
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -19,11 +20,41 @@ from hf_mtl.training.flat import FlatParameters
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.state import State
 
-__all__ = ["SuiteOptimizer", "SuiteSchedule", "TaskOptimizer"]
+__all__ = ["SuiteOptimizer", "SuiteSchedule", "TaskOptimizer", "schedule_problem"]
 
 OptimizerFactory = Callable[
     [list[dict[str, Any]]], Optimizer
 ]  # Any: param groups, as torch.optim declares them
+
+
+def _schedule(optimizer: Optimizer, settings: TaskSettings) -> LRScheduler:
+    """The schedule that the settings name."""
+    schedule: LRScheduler = get_scheduler(
+        settings.lr_scheduler_type,
+        optimizer,
+        settings.warmup(),
+        settings.steps,
+        scheduler_specific_kwargs=dict(settings.lr_scheduler_kwargs),
+    )
+    return schedule
+
+
+def schedule_problem(settings: TaskSettings) -> str | None:
+    """Why a schedule cannot be made of the settings, or gives no learning rate; found before training."""
+    trial = torch.optim.SGD([torch.zeros(1)], lr=settings.learning_rate)
+    try:
+        schedule = _schedule(trial, settings)
+        assert isinstance(schedule, LambdaLR)
+        warmup, last = settings.warmup(), settings.steps
+        steps = {0, 1, warmup, warmup + 1, last // 2, last - 1, last}
+        factors = [float(schedule.lr_lambdas[0](step)) for step in sorted(steps) if step <= last]
+        reason = None if all(map(math.isfinite, factors)) else "it gives a learning rate that is not finite"
+    except (ArithmeticError, TypeError, ValueError) as error:
+        reason = f"{error}"
+    if reason is None:
+        return None
+    options = f"lr_scheduler_kwargs={dict(settings.lr_scheduler_kwargs)!r:.200}"
+    return f"{options} for lr_scheduler_type={settings.lr_scheduler_type!r}: {reason}. Change one of the two."
 
 
 class TaskOptimizer:
@@ -56,13 +87,7 @@ class TaskOptimizer:
                 for flat, decay in groups
             ]
         )
-        self.schedule: LRScheduler = get_scheduler(
-            settings.lr_scheduler_type,
-            self.optimizer,
-            settings.warmup(),
-            settings.steps,
-            scheduler_specific_kwargs=dict(settings.lr_scheduler_kwargs),
-        )
+        self.schedule = _schedule(self.optimizer, settings)
         self.stepped = False
         self.learning_rate = self.next_learning_rate  # of the latest step, for the log
 

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Collection
 from typing import Any
 
-from transformers import Trainer, TrainingArguments
+from transformers import SchedulerType, Trainer, TrainingArguments
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.training_args import OptimizerNames
 
 from hf_mtl.errors import listing
 
-__all__ = ["schedule_options", "unread_options"]
+__all__ = ["schedule_problem", "unread_options"]
+
+_OPTIONLESS = ("constant", "constant_with_warmup")  # to which transformers hands none
+_USUAL = ("optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "kwargs")
 
 # What `optim_args` cannot set, since every group of parameters comes with its own.
 _BY_GROUP = ("lr", "weight_decay")
 
 
-def schedule_options() -> tuple[str, ...]:
-    """What the schedules of transformers take besides what every one does."""
-    usual = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "kwargs"}
-    makers: list[Any] = list(TYPE_TO_SCHEDULER_FUNCTION.values())  # Any: functions of different parameters
-    return tuple(
-        dict.fromkeys(
-            name for make in makers for name in inspect.signature(make).parameters if name not in usual
-        )
-    )
+def schedule_problem(schedules: Collection[str], given: Collection[str]) -> str | None:
+    """Why some of the names of `lr_scheduler_kwargs` do not go with the schedules in use.
+
+    >>> schedule_problem({"cosine"}, {"num_cycles"}) is None
+    True
+    >>> schedule_problem({"linear"}, {"num_cycles"})
+    "the schedule 'linear' has no option 'num_cycles'; its options are none"
+    """
+    reading = [name for name in sorted(schedules) if name not in _OPTIONLESS]
+    if given and not reading:
+        return f"the schedules in use ({listing(schedules)}) have no options"
+    for name in reading:
+        make: Any = TYPE_TO_SCHEDULER_FUNCTION[SchedulerType(name)]  # Any: functions of different parameters
+        options = [own for own in inspect.signature(make).parameters if own not in _USUAL]
+        if unknown := sorted(set(given) - set(options)):
+            known = listing(options) or "none"
+            return f"the schedule {name!r} has no option {listing(unknown)}; its options are {known}"
+    return None
 
 
 def unread_options(args: TrainingArguments, text: str, optimizers: list[str]) -> str | None:

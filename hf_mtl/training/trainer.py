@@ -149,7 +149,8 @@ class MultiTaskTrainer(LoopingTrainer):
         suite, problems = suite_of(tasks, stock, peft_config)
         problems = [*self.keyword_problems, *problems]
         problems += [] if suite is None else hook_problems(self, MultiTaskTrainer)
-        if problems := problems + given_problems(suite, model, args, stock):
+        more = compute_metrics is not None or any(not isinstance(c, ProgressDisplay) for c in callbacks or ())
+        if problems := problems + given_problems(suite, model, args, stock, more=more):
             raise ConfigError(problems)
         if suite is None:
             # Defaults are left out: a stock trainer behind this class (Seq2SeqTrainer) need not take them all.

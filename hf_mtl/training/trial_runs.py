@@ -153,7 +153,10 @@ def _short(task: Task, args: MultiTaskTrainingArguments, rounds: int) -> Task:
     else:
         train = task.train.select(range(min(len(task.train), count)))
     steps = max(settings.steps, rounds)
-    return replace(task, train=train, eval=None, max_steps=steps, early_stopping_patience=None)
+    return replace(
+        task, train=train, eval=None, max_steps=steps,
+        metric_for_best_model=None, greater_is_better=None, early_stopping_patience=None,
+    )  # fmt: skip
 
 
 def _quiet(args: MultiTaskTrainingArguments, folder: str) -> MultiTaskTrainingArguments:

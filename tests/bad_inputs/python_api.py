@@ -29,6 +29,20 @@ def task(name: str, *words: str, rows: Values = ROWS, **given: Values) -> Case:
 LEFT_OUT = object()
 
 
+def adapter(name: str, *words: str, **given: Values) -> Case:
+    """A task whose adapter is configured wrongly."""
+
+    def call(_: Path) -> object:
+        from peft import LoraConfig
+
+        from hf_mtl import PromptCompletion, Task
+
+        template = PromptCompletion("{text} is", " {label}")
+        return Task("words", train=ROWS, template=template, adapter=LoraConfig(**given))
+
+    return api(name, call, "words", *words)
+
+
 def suite(name: str, make: Callable[[Values], object], *words: str) -> Case:
     """A suite of tasks that cannot be one."""
 
@@ -88,6 +102,20 @@ def template(name: str, make: Callable[[Values], object], *words: str) -> Case:
         import hf_mtl
 
         return make(hf_mtl)
+
+    return api(name, call, *words)
+
+
+def launched(name: str, *words: str, **environment: str) -> Case:
+    """Arguments in a process whose launcher says what cannot be."""
+
+    def call(folder: Path) -> object:
+        import os
+
+        from hf_mtl import MultiTaskTrainingArguments
+
+        os.environ.update(environment)
+        return MultiTaskTrainingArguments(str(folder / "out"), use_cpu=True)
 
     return api(name, call, *words)
 
@@ -174,6 +202,7 @@ TASKS = (
     task("labels is a number below two", "labels", labels=1),
     task("adapter is a dict", "adapter", adapter={"r": 8}),
     task("adapter is a class", "adapter", adapter=dict),
+    adapter("an adapter's yes is a text", "use_rslora", "True or False", use_rslora="no"),
     task("metrics is unknown", "acuracy", metrics=["acuracy"]),
     task("metrics is a text", "metrics", metrics="accuracy"),
     task("metrics is a number", "metric", metrics=[3]),
@@ -198,6 +227,27 @@ OTHERS = (
     arguments("an unknown argument", "max_stepz", "max_steps", max_stepz=3),
     arguments("a budget that is a text", "token_budget", token_budget="many"),
     arguments("a seed below zero", "seed", seed=-1),
+    arguments("arguments' optimizer that there is not", "optim", "adamm", "'adamw_torch'", optim="adamm"),
+    arguments(
+        "arguments' schedule that there is not", "lr_scheduler_type", "'linear'", lr_scheduler_type="linaer"
+    ),
+    arguments(
+        "a strategy that there is not", "eval_strategy", "Did you mean 'steps'?", eval_strategy="stepz"
+    ),
+    arguments("a level of logs that there is not", "log_level", "'warning'", log_level="loud"),
+    arguments("a text for yes or no", "full_determinism", "True or False", full_determinism="no"),
+    arguments("trackers that are a number", "report_to", report_to=5),
+    arguments("a metric that is a number", "metric_for_best_model", metric_for_best_model=5),
+    arguments("best weights without evaluations", "load_best_model_at_end", load_best_model_at_end=True),
+    launched("a rank that is a word", "RANK='x'", "torchrun", RANK="x"),
+    launched("a rank without the others", "LOCAL_RANK", "alone", "unset", RANK="1"),
+    trainer(
+        "patience without evaluations",
+        "words",
+        "early_stopping_patience",
+        "eval_strategy",
+        tasks=lambda make: [make(eval=ROWS, early_stopping_patience=2)],
+    ),
     trainer("a model that is not there", "gone", model="./gone"),
     trainer("a model that is a number", "model", model=5),
     trainer("an asset that there is not", "'nothing'", model="asset:nothing"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +14,14 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, HfArgumentParser, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, HfArgumentParser, SchedulerType, Trainer, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
+from transformers.training_args import OptimizerNames
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, PromptCompletion, Task
 from hf_mtl.errors import CheckpointError, ConfigError
 from hf_mtl.training import TaskSettings
+from hf_mtl.training.argument_sorts import sort_problems
 
 ROWS = Dataset.from_list([{"a": str(i), "b": "x"} for i in range(10)])
 TEMPLATE = PromptCompletion("{a}", " {b}")
@@ -44,11 +51,37 @@ def test_real_subclasses() -> None:
             "mixture=.* is not JSON: .* column 17 .*Write a name, or a JSON object",
         ),
         ({"sharing": '{"name": "shard"}'}, "there is no structure 'shard'.*Did you mean 'shared'"),
+        ({"optim": "adamm"}, "optim: expected one of .*'adamw_torch'.*, found 'adamm'"),
+        ({"lr_scheduler_type": "linaer"}, "lr_scheduler_type: expected one of .*Did you mean 'linear'"),
+        ({"eval_strategy": None}, "eval_strategy: expected one of 'epoch', 'no', 'steps', found None"),
+        ({"log_level": "loud"}, "log_level: expected one of 'critical', .*, found 'loud'"),
+        ({"bf16": "no"}, "bf16: expected True or False, found 'no'"),
+        ({"greater_is_better": "no"}, "greater_is_better: expected True or False or None, found 'no'"),
+        ({"metric_for_best_model": 5}, "metric_for_best_model: expected a text or None, found 5"),
+        ({"lr_scheduler_kwargs": [1]}, "lr_scheduler_kwargs: expected a mapping or a text or None"),
+        ({"debug": "everything"}, "transformers refuses these training arguments: everything is not a valid"),
     ],
 )
 def test_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _args(tmp_path, **changes)
+
+
+def test_every_choice_of_transformers_is_one(tmp_path: Path) -> None:
+    """As text and as a member; and what the class has made of its fields may be given again."""
+    args = _args(tmp_path, accelerator_config={"split_batches": False}, debug="underflow_overflow")
+    enums: dict[str, Iterable[Enum]] = {
+        "optim": OptimizerNames,
+        "lr_scheduler_type": SchedulerType,
+        "eval_strategy": IntervalStrategy,
+    }
+    for name, kind in enums.items():
+        for member in kind:
+            for value in (member, member.value):
+                changed = copy.copy(args)
+                vars(changed)[name] = value
+                assert [*sort_problems(changed)] == []
+    assert replace(args, max_steps=3).max_steps == 3
 
 
 def _parsed(cls: Any, line: list[str]) -> Any:

@@ -348,7 +348,7 @@ def test_an_accelerator_of_a_subclass_is_looked_at(tiny_llama: Path, tmp_path: P
 def test_tf32_is_as_in_the_stock_arguments(tmp_path: Path) -> None:
     for made in (TrainingArguments, MultiTaskTrainingArguments):
         made(str(tmp_path), use_cpu=True, tf32=False)
-        with pytest.raises(ValueError, match="--tf32 requires Ampere"):
+        with pytest.raises((ConfigError, ValueError), match="--tf32 requires Ampere"):
             made(str(tmp_path), use_cpu=True, tf32=True)
 
 
