@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["is_repo_id"]
+__all__ = ["is_owned_id", "is_repo_id"]
 
 _PART: Final = r"(?=\w)[\w.-]{1,96}(?<=\w)"
 _ID: Final = re.compile(rf"({_PART}/)?{_PART}", re.ASCII)
@@ -20,3 +20,8 @@ def is_repo_id(text: str) -> bool:
     return (
         bool(_ID.fullmatch(text)) and not any(part in text for part in ("--", "..")) and text[-4:] != ".git"
     )
+
+
+def is_owned_id(text: str) -> bool:
+    """Whether text can be the id of a repository with its owner's name: `owner/name`."""
+    return "/" in text and is_repo_id(text)

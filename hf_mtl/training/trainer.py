@@ -342,9 +342,7 @@ class MultiTaskTrainer(LoopingTrainer):
         ):
             folder = self.resume_folder(resume_from_checkpoint)
             self.meter.start()
-            output = super().train(
-                resume_from_checkpoint=folder, trial=trial, ignore_keys_for_eval=ignore_keys_for_eval
-            )
+            output = super().train(folder, trial, ignore_keys_for_eval)
         self._signal.obey()
         return output
 

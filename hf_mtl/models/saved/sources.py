@@ -19,7 +19,7 @@ from hf_mtl.models.hub_files import download, exactly, files_of
 from hf_mtl.models.saved.adapter_files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 from hf_mtl.models.saved.manifest import MANIFEST_FILE, Manifest
 from hf_mtl.paths import exists, expanded, folders_in, is_folder
-from hf_mtl.repo_ids import is_repo_id
+from hf_mtl.repo_ids import is_owned_id
 
 __all__ = ["AdapterFiles", "Source", "fetch", "fetch_suite", "parse_source"]
 
@@ -112,18 +112,13 @@ def parse_source(source: str | Path) -> Source:
     place, colon, task = text.partition(":")
     repo, at, revision = place.partition("@")
     looks_like_path = isinstance(source, Path) or text.startswith(("/", ".", "~"))
-    if looks_like_path or not _is_owned(repo):
+    if looks_like_path or not is_owned_id(repo):
         beside = _folders_beside(expanded(place))
         nor = "" if looks_like_path else ", and no repository can be called so"
         raise CheckpointError(f"There is no adapter {text!r}: no such folder{nor}.{beside} Give {_FORMS}.")
     if (at and not revision) or (colon and not task):
         raise CheckpointError(f"The adapter {text!r} has nothing after its last '@' or ':'; give {_FORMS}.")
     return Source(repo=repo, revision=revision or None, task=task or None)
-
-
-def _is_owned(repo: str) -> bool:
-    """Whether it can be the name of a repository, with its owner's."""
-    return "/" in repo and is_repo_id(repo)
 
 
 def _folders_beside(path: Path) -> str:
@@ -225,7 +220,7 @@ def _place_of(manifest: Manifest | None, source: Source) -> str:
 def _elsewhere(manifest: Manifest, task: str, token: str | None, *, processor: bool = False) -> AdapterFiles:
     """A task of a suite that is in a repository of its own."""
     repo, _, commit = manifest.repos[task].partition("@")
-    if not _is_owned(repo) or not _COMMIT.fullmatch(commit):
+    if not is_owned_id(repo) or not _COMMIT.fullmatch(commit):
         raise CheckpointError(
             f"the suite's manifest has task {task!r} in {manifest.repos[task]!r}; expected 'user/name@commit', with "
             f"the commit's 40 digits."
