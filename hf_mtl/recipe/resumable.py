@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hf_mtl.training.building import row_source
 from hf_mtl.training.checkpoints import Checkpoint, as_damage, asked_checkpoint, read_checkpoint
 from hf_mtl.training.construction import with_lengths
 from hf_mtl.training.owners import Shapes, check_shapes
-from hf_mtl.training.resuming import check_run, check_trainer_state, task_document
+from hf_mtl.training.resuming import check_run, check_trainer_state
 
 __all__ = ["open_checkpoint", "resume_problems"]
 
@@ -54,7 +55,9 @@ def resume_problems(
         now = _document(recipe, base)
         saved: Any = checkpoint.document("run")  # Any: plain JSON
         with as_damage(str(checkpoint.folder / "run.json")):
-            check_run(saved, {**saved, **now}, where=str(checkpoint.folder))
+            # What is not known without weights is taken to be as it was.
+            tasks = {name: saved["tasks"].get(name, {}) | own for name, own in now["tasks"].items()}
+            check_run(saved, saved | now | {"tasks": tasks}, where=str(checkpoint.folder))
     except ConfigError as error:
         problems += error.problems
     except (CheckpointError, DataError) as error:
@@ -93,7 +96,10 @@ def _document(recipe: Recipe, base: ConfiguredBase) -> dict[str, Any]:  # Any: p
         virtual = number if isinstance(number, int) else 0
         encoder = RowEncoder(task, base.context(task.declared, virtual=virtual), virtual)
         source, settings, own = row_source(encoder, run.args, {})
-        tasks[name] = task_document(task, source, settings)
+        tasks[name] = {
+            "settings": asdict(settings), "rows": source.fingerprint(), "count": source.rows,
+            "kind": repr(task.own_kind), "labels": list(task.declared.labels or ()),
+        }  # fmt: skip
         problems += own
     if problems:
         raise ConfigError(problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,7 +40,7 @@ from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.optimization import TaskOptimizer
 from hf_mtl.training.owners import Owners
 from hf_mtl.training.processes import wait
-from hf_mtl.training.resuming import check_new_tasks, check_run, check_trainer_state, task_document
+from hf_mtl.training.resuming import check_new_tasks, check_run, check_trainer_state
 from hf_mtl.training.rounds import RoundLoader, RoundPlan
 from hf_mtl.training.settings import TaskSettings
 from hf_mtl.training.sources import RowSource
@@ -130,7 +131,13 @@ class CheckpointingTrainer(Trainer):
     def _run_document(self) -> dict[str, Any]:
         """What this run is given, as far as a resume must know it."""
         tasks = {
-            name: task_document(self.suite[name], source, self.task_settings[name])
+            name: {
+                "settings": asdict(self.task_settings[name]),
+                "rows": source.fingerprint(),
+                "count": source.rows,
+                "kind": repr(self.suite[name].own_kind),
+                "labels": list(self.suite[name].declared.labels or ()),
+            }
             for name, source in self.sources.items()
         }
         given = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from transformers import TrainerState
@@ -11,14 +10,12 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from hf_mtl.errors import CheckpointError
 from hf_mtl.notices import logger_of
-from hf_mtl.tasks import Task
 from hf_mtl.training.checkpoints import Checkpoint, as_damage, form_problem
 from hf_mtl.training.mixtures import StopRule
 from hf_mtl.training.rounds import RoundPlan
 from hf_mtl.training.settings import TaskSettings
-from hf_mtl.training.sources import RowSource
 
-__all__ = ["check_new_tasks", "check_run", "check_trainer_state", "task_document"]
+__all__ = ["check_new_tasks", "check_run", "check_trainer_state"]
 
 logger = logger_of(__name__)
 
@@ -98,17 +95,6 @@ def check_trainer_state(checkpoint: Checkpoint) -> None:
             raise ValueError("log_history: expected a list of objects")
         if not isinstance(state["train_batch_size"], int):
             raise ValueError(f"train_batch_size: expected a number, found {state['train_batch_size']!r:.60}")
-
-
-def task_document(task: Task, source: RowSource, settings: TaskSettings) -> Json:
-    """What a run is given of one task, as far as a resume must know it."""
-    return {
-        "settings": asdict(settings),
-        "rows": source.fingerprint(),
-        "count": source.rows,
-        "kind": repr(task.own_kind),
-        "labels": list(task.declared.labels or ()),
-    }
 
 
 def check_run(saved: Json, now: Json, *, where: str) -> None:
