@@ -221,9 +221,9 @@ class TaskChecks:
         measured = measured and during.strategy != "no"
         if task.metric_for_best_model is not None or not isinstance(usual, str) or not measured:
             return
-        if (wrong := figure_problem(usual, metrics, more=during.more)) is not None:
+        if (lacking := figure_problem(usual, metrics, more=during.more)) is not None:
             place = ("training", "metric_for_best_model")
-            self.found.append(self.document.problem(place, f"task {self.name!r}: {wrong}"))
+            self.found.append(self.document.problem(place, f"task {self.name!r}: {lacking}"))
 
     def _check_completions(self, labels: tuple[str, ...], rows: dict[str, Rows]) -> None:
         """The completion's one field holds labels only, unless rows with others are skipped."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -70,7 +69,7 @@ def test_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
 def test_every_choice_of_transformers_is_one(tmp_path: Path) -> None:
     """As text and as a member; and what the class has made of its fields may be given again."""
     args = _args(tmp_path, accelerator_config={"split_batches": False}, debug="underflow_overflow")
-    enums: dict[str, Iterable[Enum]] = {
+    enums: dict[str, type[Enum]] = {
         "optim": OptimizerNames,
         "lr_scheduler_type": SchedulerType,
         "eval_strategy": IntervalStrategy,
