@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +33,7 @@ from hf_mtl.training.checkpoints import (
 )
 from hf_mtl.training.containment import Containment
 from hf_mtl.training.control import RunControl
+from hf_mtl.training.given import run_document
 from hf_mtl.training.last_good import LastGood
 from hf_mtl.training.meter import TaskMeter
 from hf_mtl.training.mixtures import StopRule
@@ -111,8 +111,7 @@ class CheckpointingTrainer(Trainer):
             CheckpointError: If there is no such checkpoint, it is not whole, or this run is given something else.
         """
         if (folder := self.resume_folder(asked)) is not None:
-            saved: Any = read_checkpoint(Path(folder)).document("run")  # Any: plain JSON
-            check_run(saved, self._run_document(), where=folder)
+            self._check_given(read_checkpoint(Path(folder)))
 
     def round_plan(self) -> RoundPlan:
         """All rounds of this run, from the first."""
@@ -128,24 +127,23 @@ class CheckpointingTrainer(Trainer):
         """The seed of the tasks' streams."""
         return self.args.seed if self.args.data_seed is None else self.args.data_seed
 
-    def _run_document(self) -> dict[str, Any]:
+    def _run_document(self) -> dict[str, Any]:  # Any: plain JSON
         """What this run is given, as far as a resume must know it."""
-        tasks = {
-            name: {
-                "settings": asdict(self.task_settings[name]),
-                "rows": source.fingerprint(),
-                "count": source.rows,
-                "kind": repr(self.suite[name].own_kind),
-                "labels": list(self.suite[name].declared.labels or ()),
-            }
-            for name, source in self.sources.items()
-        }
-        given = {
-            "base": self.model.identity.fingerprint,
-            "seed": self.data_seed,
-            "processes": self.args.world_size,
-        }
-        return given | {"tasks": tasks}
+        return run_document(self.model, self.suite, self.args, self.sources, self.task_settings, self.owners)
+
+    def _check_given(self, checkpoint: Checkpoint) -> None:
+        """Compare what this run is given with what the checkpoint's was.
+
+        Raises:
+            CheckpointError: If it is something else, so that going on would have no meaning.
+        """
+        saved: Any = checkpoint.document("run")  # Any: plain JSON
+        state: Any = checkpoint.document("state")
+        now = self._run_document()
+        with as_damage(str(checkpoint.folder / "run.json")):
+            records = state["best"]["records"].items()
+            measured = [name for name, record in records if record["value"] is not None]
+            check_run(saved, now, where=str(checkpoint.folder), measured=measured)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # Any: as in the parent
         """Write a checkpoint, whole or not at all, and delete what `save_total_limit` has no room for."""
@@ -201,10 +199,8 @@ class CheckpointingTrainer(Trainer):
             CheckpointError: If the run is given something else, so that going on would have no meaning.
         """
         self._checkpoint = read_checkpoint(Path(resume_from_checkpoint))
-        saved: Any = self._checkpoint.document("run")  # Any: plain JSON
-        state: Any = self._checkpoint.document("state")
-        with as_damage(str(self._checkpoint.folder / "run.json")):
-            check_run(saved, self._run_document(), where=resume_from_checkpoint)
+        state: Any = self._checkpoint.document("state")  # Any: plain JSON
+        self._check_given(self._checkpoint)
         check_trainer_state(self._checkpoint)
         self.begin_plan()
         self.registry.restore(self._checkpoint)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from hf_mtl.errors import CheckpointError
+from hf_mtl.errors import CheckpointError, listing
 from hf_mtl.notices import logger_of
 from hf_mtl.training.checkpoints import Checkpoint, as_damage, form_problem
 from hf_mtl.training.mixtures import StopRule
@@ -20,6 +20,16 @@ __all__ = ["check_new_tasks", "check_run", "check_trainer_state"]
 logger = logger_of(__name__)
 
 Json = dict[str, Any]  # Any: plain JSON
+
+_OF_BASE = {
+    "base": "the base has the fingerprint {now}, and the checkpoint's had {before}: other weights.",
+    "seed": "the data seed is {now}, and was {before}: the batches would be others.",
+    "dtype": "the base's dtype is {now}, and was {before}: what was learned on it would be added to other numbers.",
+    "quantization": "the base's quantization is {now!r}, and was {before!r}: other weights.",
+}
+_ALWAYS = ("base", "seed")  # which checkpoints of every version hold
+_ROUNDING = ("mixed_precision", "device")
+_LOGGED_OF_SHARING = ("strength", "tau", "relations")
 
 
 def check_new_tasks(
@@ -97,23 +107,24 @@ def check_trainer_state(checkpoint: Checkpoint) -> None:
             raise ValueError(f"train_batch_size: expected a number, found {state['train_batch_size']!r:.60}")
 
 
-def check_run(saved: Json, now: Json, *, where: str) -> None:
+def check_run(saved: Json, now: Json, *, where: str, measured: Collection[str] = ()) -> None:
     """Compare what a run was given with what it is given now; differences that are well defined are logged.
+
+    Older versions wrote less (`given.run_document`); what a checkpoint does not hold is not compared.
+
+    Args:
+        saved: What the run was given.
+        now: What it is given now.
+        where: The checkpoint.
+        measured: The tasks that have a best figure.
 
     Raises:
         CheckpointError: With all differences that a resume cannot make sense of.
     """
-    problems = []
-    if saved["base"] != now["base"]:
-        problems.append(
-            f"the base has the fingerprint {now['base']}, and the checkpoint's had {saved['base']}: other weights."
-        )
-    if saved["seed"] != now["seed"]:
-        problems.append(
-            f"the data seed is {now['seed']}, and was {saved['seed']}: the batches would be others."
-        )
+    problems = [*_base_problems(saved, now), *_sharing_problems(saved, now), *_adapter_problems(saved, now)]
+    problems += _argument_problems(saved, now, measured)
     for name in saved["tasks"].keys() & now["tasks"].keys():
-        problems += _task_problems(name, saved["tasks"][name], now["tasks"][name])
+        problems += _task_problems(name, saved["tasks"][name], now["tasks"][name], measured=name in measured)
     if problems:
         raise CheckpointError(
             f"{where} cannot be resumed:\n" + "\n".join(f"  - {problem}" for problem in sorted(problems))
@@ -131,12 +142,95 @@ def check_run(saved: Json, now: Json, *, where: str) -> None:
         )
 
 
-def _task_problems(name: str, saved: Json, now: Json) -> list[str]:
+def _base_problems(saved: Json, now: Json) -> Iterator[str]:
+    for key, text in _OF_BASE.items():
+        before = saved[key] if key in _ALWAYS else saved.get(key, now[key])
+        if before != now[key]:
+            yield text.format(now=now[key], before=before)
+    for key in _ROUNDING:
+        if saved.get(key, now[key]) != now[key]:
+            what = "resume: %s is %r now, and was %r; sums may round differently."
+            logger.warning(what, key, now[key], saved[key])
+
+
+def _sharing_problems(saved: Json, now: Json) -> Iterator[str]:
+    """Another structure, and other settings of the parameters that several tasks share."""
+    after: Json = now["sharing"]
+    before: Json = saved.get("sharing", after)
+    if before["name"] != after["name"]:
+        yield (
+            f"sharing is {after['name']!r}, and was {before['name']!r}: the tasks would go on with other adapters."
+        )
+        return
+    for name in saved["tasks"].keys() & now["tasks"].keys():
+        used, uses = saved["tasks"][name].get("uses"), now["tasks"][name]["uses"]
+        if used is not None and used != uses:
+            yield (
+                f"task {name!r}: it uses the adapters {listing(uses)}, and used {listing(used)}: another sharing, of "
+                f"{after['name']!r}."
+            )
+    _log_changes("sharing: ", before, after, _LOGGED_OF_SHARING)
+    usual, own = saved.get("shared"), now["shared"]
+    if usual is not None and own is not None:
+        if usual["optim"] != own["optim"]:
+            yield f"the optimizer of the shared parameters is {own['optim']!r}, and was {usual['optim']!r}."
+        _log_changes("shared parameters: ", usual, own, [key for key in own if key != "optim"])
+
+
+def _adapter_problems(saved: Json, now: Json) -> Iterator[str]:
+    """Options of adapters beside their parameters; a field that another version of peft does not know is left out."""
+    before, after = saved.get("adapters", {}), now["adapters"]
+    for name in sorted(before.keys() & after.keys()):
+        old, new = before[name], after[name]
+        changed = [key for key in new if key in old and old[key] != new[key]]
+        dropout = [key for key in changed if key.endswith("dropout")]
+        _log_changes(f"adapter {name!r}: ", old, new, dropout)
+        for key in changed:
+            if key not in dropout:
+                why = "what it has learned would count otherwise"
+                yield f"the adapter {name!r}: {key} is {new[key]!r}, and was {old[key]!r}: {why}."
+
+
+def _argument_problems(saved: Json, now: Json, measured: Collection[str]) -> Iterator[str]:
+    before, after = saved.get("arguments", {}), now["arguments"]
+    changed = [key for key in after if key in before and before[key] != after[key]]
+    refused = {"optim_args": "the optimizers would be others"}
+    if saved["seed"] == now["seed"]:  # else it is the data seed that is reported
+        refused["seed"] = "what is drawn, such as dropout, would be drawn otherwise"
+    if measured and before.get("metric_for_best_model") and after["metric_for_best_model"]:
+        refused["metric_for_best_model"] = "the best figure so far is of the other"
+    for key in changed:
+        if key in refused:
+            yield f"{key} is {after[key]!r}, and was {before[key]!r}: {refused[key]}."
+    _log_changes("", before, after, [key for key in changed if key not in (*refused, "seed")])
+
+
+def _log_changes(what: str, before: Json, after: Json, keys: Iterable[str]) -> None:
+    for key in keys:
+        if before.get(key) != after[key]:
+            logger.warning(
+                "resume: %s%s is %.200r now, and was %.200r.", what, key, after[key], before.get(key)
+            )
+
+
+def _task_problems(name: str, saved: Json, now: Json, *, measured: bool) -> list[str]:
     problems = []
     if None not in (saved["rows"], now["rows"]) and saved["rows"] != now["rows"]:
         problems.append(
             f"task {name!r}: its training rows changed ({saved['count']} then, {now['count']} now, or other content)."
         )
+    if (saved["rows"] is None) is not (now["rows"] is None):
+        form, was = ("stored", "a stream") if saved["rows"] is None else ("a stream", "stored")
+        problems.append(
+            f"task {name!r}: its training rows are {form}, and were {was}: its place in them is not known."
+        )
+    elif now["rows"] is None:
+        before, after = saved.get("reads", {}), now["reads"]
+        problems += [
+            f"task {name!r}: {key} is {after[key]!r:.200}, and was {before[key]!r:.200}: its rows would be others."
+            for key in after
+            if key in before and before[key] != after[key]
+        ]
     if saved.get("labels", now["labels"]) != now["labels"]:
         problems.append(f"task {name!r}: its labels are {now['labels']!r}, and were {saved['labels']!r}.")
     if saved.get("kind", now["kind"]) != now["kind"]:
@@ -149,7 +243,13 @@ def _task_problems(name: str, saved: Json, now: Json) -> list[str]:
         )
     if before["optim"] != after["optim"]:
         problems.append(f"task {name!r}: the optimizer is {after['optim']!r}, and was {before['optim']!r}.")
-    changed = [key for key in after if before.get(key) != after[key] and key not in ("batch_size", "optim")]
-    for key in changed:
-        logger.warning("resume: task %r: %s is %r now, and was %r.", name, key, after[key], before.get(key))
+    handled = ["batch_size", "optim"]
+    if measured:
+        handled += (figure := ["metric", "greater_is_better"])
+        problems += [
+            f"task {name!r}: {key} is {after[key]!r}, and was {before[key]!r}: its best figure so far is of the other."
+            for key in figure
+            if before.get(key, after[key]) != after[key]
+        ]
+    _log_changes(f"task {name!r}: ", before, after, [key for key in after if key not in handled])
     return problems

@@ -26,15 +26,32 @@ def resume(name: str, spoil: Change, *words: str, verb: str = RESUME) -> Case:
 def index(name: str, change: Callable[[dict[str, Any]], object], *words: str) -> Case:  # Any: plain JSON
     """The index says something else, and its digest is right."""
 
+    return resume(name, lambda folder: _rewrite(folder, change), "checkpoint-1", *words)
+
+
+def given(name: str, change: Callable[[dict[str, Any]], object], *words: str) -> Case:  # Any: plain JSON
+    """What the run was given says something else, and all digests are right."""
+
     def spoil(folder: Path) -> None:
-        file = folder / LAST / "checkpoint.json"
+        file = folder / LAST / "run.json"
         content = json.loads(file.read_text())
-        content.pop("sha256")
         change(content)
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        file.write_text(json.dumps({**content, "sha256": hashlib.sha256(text.encode()).hexdigest()}))
+        file.write_text(json.dumps(content))
+        raw = file.read_bytes()
+        entry = {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+        _rewrite(folder, lambda index: index["files"].update({"run.json": entry}))
 
     return resume(name, spoil, "checkpoint-1", *words)
+
+
+def _rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:  # Any: plain JSON
+    """Change the index, and its digest with it."""
+    file = folder / LAST / "checkpoint.json"
+    content = json.loads(file.read_text())
+    content.pop("sha256")
+    change(content)
+    text = json.dumps(content, sort_keys=True)
+    file.write_text(json.dumps({**content, "sha256": hashlib.sha256(text.encode()).hexdigest()}))
 
 
 def _flip(name: str) -> Change:
@@ -111,11 +128,16 @@ CASES = (
     index("index of another program", lambda c: c.update(format="other checkpoint")),
     index("index without files", lambda c: c.update(files={})),
     index("index whose files are a list", lambda c: c.update(files=[1])),
-    index("index that leads out", lambda c: c["files"].update({"../../secret": {"size": 1, "sha256": "0" * 64}}), "digest"),
-    index("index with an absolute path", lambda c: c["files"].update({"/etc/passwd": {"size": 1, "sha256": "0" * 64}}), "digest"),
-    index("index with a file that is not there", lambda c: c["files"].update({"more.json": {"size": 1, "sha256": "0" * 64}}), "digest"),
+    index("index that leads out", lambda c: c["files"].update({"../../secret": {"size": 1, "sha256": "0" * 64}}), "outside"),
+    index("index with an absolute path", lambda c: c["files"].update({"/etc/passwd": {"size": 1, "sha256": "0" * 64}}), "outside"),
+    index("index with a file that is not there", lambda c: c["files"].update({"more.json": {"size": 1, "sha256": "0" * 64}}), "more.json"),
     index("index with a size below zero", lambda c: next(iter(c["files"].values())).update(size=-1)),
     index("index with a digest of letters", lambda c: next(iter(c["files"].values())).update(sha256="xyz")),
+    given("given no base", lambda c: c.pop("base"), "run.json"),
+    given("given tasks as a list", lambda c: c.update(tasks=[1]), "run.json"),
+    given("given arguments as a text", lambda c: c.update(arguments="x"), "run.json"),
+    given("given adapters that are null", lambda c: c.update(adapters={"words": None}), "run.json"),
+    given("given another quantization", lambda c: c.update(quantization="8 bits"), "quantization"),
     resume("a file is missing", _each(Path.unlink), "checkpoint-1", "found none"),
     resume("a file is empty", _each(lambda file: file.write_bytes(b"")), "checkpoint-1"),
     resume("a file is cut", lambda folder: _cut(_files(folder)[0].name)(folder), "checkpoint-1"),
@@ -129,6 +151,7 @@ CASES = (
     resume("a round that is not there", untouched, "checkpoint-7", verb="train recipe.yaml --output-dir run --resume run/checkpoint-7"),
     resume("the last of none", _no_checkpoints, "run", verb="train recipe.yaml --output-dir run --resume last"),
     resume("with another rank", replaced("{r: 4,", "{r: 8,"), "words"),
+    resume("with another scale", replaced("lora_alpha: 8", "lora_alpha: 16"), "words", "lora_alpha is 16, and was 8"),
     resume("with another template", replaced("{text} is", "{text} was"), "words"),
     resume("with other labels", replaced("[negative, positive]", "[positive, negative]"), "words"),
     resume("with fewer rows", written("verbs.jsonl", '{"lemma": "go", "past": "went"}\n'), "past tense"),

@@ -51,8 +51,6 @@ WAITING: Mapping[str, str] = {
     "image: a processor of no size": _OPEN,
     "image: a processor of a huge size": _LIMITS,
     "image: images for a base of texts": _OPEN,
-    "checkpoint: with another dtype": _OPEN,
-    "checkpoint: with another sharing": _OPEN,
     "tokenizer: config of no layers": _OPEN,
 }
 """Cases that are not answered well yet, as `subject: name`, each with the reason; one that is must leave this list."""

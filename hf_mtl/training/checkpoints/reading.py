@@ -64,7 +64,8 @@ class Checkpoint:
 
     def _file(self, name: str) -> Path:
         if name not in self.index.files:
-            raise CheckpointError(f"{self.folder} holds no {name!r}; it has {listing(self.index.files)}.")
+            found = listing(self.index.files) or "no files"
+            raise CheckpointError(f"{self.folder} holds no {name!r}; it has {found}. {ADVICE}")
         return self.folder / name
 
 
