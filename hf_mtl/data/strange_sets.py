@@ -85,7 +85,7 @@ def read_set(
         for file in _files(builder):
             if (path := Path(file)).is_file():
                 check_archive(path)
-        with _understood(builder.base_path):
+        with _understood(builder.repo_id or builder.base_path):
             streams: IterableDatasetDict = builder.as_streaming_dataset()
         return streams
     config = DownloadConfig(use_etag=False, token=builder.token, storage_options=builder.storage_options)
@@ -129,7 +129,7 @@ def _check_card(card: Path, source: str) -> None:
 
 
 def _check_files(builder: DatasetBuilder, source: str, folder: Path | None) -> None:
-    if outside := [file for file in _files(builder) if not _is_inside(file, builder.base_path, folder)]:
+    if outside := [file for file in _files(builder) if not _is_inside(file, builder.repo_id, folder)]:
         where = "its repository" if folder is None else "its folder"
         raise DataError(
             f"{source}: its {_CARD} names files outside of {where}: {listing(outside[:3])}. They are not read: whoever "
@@ -141,13 +141,12 @@ def _files(builder: DatasetBuilder) -> list[str]:
     return [file for part in (builder.config.data_files or {}).values() for file in part]
 
 
-def _is_inside(file: str, base: str, folder: Path | None) -> bool:
+def _is_inside(file: str, repo: str | None, folder: Path | None) -> bool:
     *members, file = file.split("::")
     if not all(member.startswith(_INSIDE) for member in members):
         return False
     if folder is None:
-        start = f"{base.rstrip('/')}/"
-        return start.startswith("hf://datasets/") and file.startswith(start) and ".." not in file.split("/")
+        return repo is not None and file.startswith(f"hf://datasets/{repo}@") and ".." not in file.split("/")
     return ".." not in PurePosixPath(file).parts and Path(file).is_relative_to(folder)
 
 

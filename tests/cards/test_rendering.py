@@ -39,6 +39,7 @@ EVIL = (
     "\u202eturned\u200b",
     "'single' \"double\" '''three'''",
     "x" * 500,
+    "\x1b[31mred\x07\x00 \ud800 \x85 \u2028",
 )
 
 
@@ -99,10 +100,14 @@ def spoiled(facts: SuiteFacts, evil: str) -> SuiteFacts:
             licence=evil,
             languages=(evil,),
             adapter=tuple(dataclasses.replace(each, name=evil, value=evil) for each in task.adapter),
-            figures=tuple(dataclasses.replace(each, over_seeds={evil: evil}) for each in task.figures),
+            figures=tuple(
+                dataclasses.replace(each, metric=f"{evil} {each.metric}", over_seeds={evil: evil})
+                for each in task.figures
+            ),
             rows=tuple(
                 dataclasses.replace(
                     rows, source=evil, note=evil, drawn=evil, hub_id=evil, config=evil, licence=evil, revision=evil,
+                    nearest=evil, hub_split=evil, skipped={evil: 2},
                     numbers=dataclasses.replace(rows.numbers, labels={evil: 3}) if rows.numbers else None,
                 )
                 for rows in task.rows
@@ -113,6 +118,11 @@ def spoiled(facts: SuiteFacts, evil: str) -> SuiteFacts:
         facts,
         name=evil,
         base=dataclasses.replace(facts.base, hub_id=evil, note=evil, licence=evil),
+        settings=tuple(
+            dataclasses.replace(each, name=evil, value=evil, default=evil) for each in facts.settings
+        ),
+        objective=evil,
+        isolation=evil,
         tasks=tuple(own(task) for task in facts.tasks),
         sharing=evil,
         environment={evil: evil},

@@ -7,6 +7,7 @@ Uploads are regular or, for weights, through large file storage (batch, PUT, ver
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 import hashlib
 import json
@@ -31,7 +32,8 @@ class Fault:
         path: A regular expression that the method and path must match from the start, as "PUT /lfs".
         kind: "status" answers with an error; "drop" closes the connection without an answer; "lost" does what is asked
             and closes it then; "half" reads or sends half of the body and closes it; "stall" waits; "redirect" sends
-            the client to another host with `status`; "refer" answers, and names that host for what comes next.
+            the client to another host with `status`; "refer" answers, and names that host for what comes next; "held"
+            does what is asked and keeps the answer back; "pause" does it when the faults are healed.
         times: How many requests.
         skip: How many matching requests go well before.
         status: Of the answer.
@@ -53,6 +55,7 @@ class State:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.kept: dict[str, Repo] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -118,6 +121,8 @@ class Handler(BaseHTTPRequestHandler):
             self.state.released.wait(60)
             self._hang_up()
             return
+        if kind == "pause":
+            self.state.released.wait(60)
         if kind == "redirect" and self.fault is not None:
             self._send(self.fault.status, {}, {"Location": self.fault.host + self.path})
             return
@@ -133,6 +138,9 @@ class Handler(BaseHTTPRequestHandler):
             if self.fault is not None and self.fault.retry_after is not None:
                 headers["Retry-After"] = str(self.fault.retry_after)
             self._send(refused.status, {"error": refused.message}, headers)
+        if kind == "held":  # without the lock
+            self.state.released.wait(60)
+            self._hang_up()
 
     do_GET = do_HEAD = do_POST = do_PUT = _serve
 
@@ -157,6 +165,7 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.fault.kind if self.fault else ""
         if fault == "lost":
             self._hang_up()
+        if fault in ("lost", "held"):
             return
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(raw)), **(headers or {})}.items():
@@ -178,6 +187,12 @@ class Handler(BaseHTTPRequestHandler):
             if what == "reset":
                 state.released.set()
                 state.reset()
+            elif what == "keep":  # all repositories as they are, for "restore"
+                state.kept = copy.deepcopy(state.repos)
+            elif what == "restore":
+                state.released.set()
+                state.reset()
+                state.repos = copy.deepcopy(state.kept)
             elif what == "faults":
                 state.faults += [Fault(**fault) for fault in asked]
             elif what == "heal":
@@ -195,6 +210,9 @@ class Handler(BaseHTTPRequestHandler):
                 answer = repo.add("main", repo.commits[-1].files | files, "by hand").sha
             elif what == "drop":  # somebody deletes it
                 del state.repos[asked]
+            elif what == "move":  # somebody force-pushes an older commit
+                repo = state.repos[asked["repo"]]
+                repo.branches["main"] = repo.commits[asked["to"]].sha
             elif what == "branch":
                 repo = state.repos[asked["repo"]]
                 repo.branches[asked["branch"]] = repo.branches["main"]

@@ -1,11 +1,10 @@
-"""kill -9 at each kind of request of a push, its first and its last: the Hub then, and after the next push."""
+"""kill -9 before and after every request of a push: the Hub then, and after the next push."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 from pathlib import Path
@@ -20,10 +19,10 @@ from transformers import AutoTokenizer
 from hf_mtl import RoutedModel, load_base
 from hf_mtl.export import save_suite
 
-pytestmark = pytest.mark.slow  # some dozens of pushes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # some hundreds of pushes
 
 WEIGHTS = "adapter_model.safetensors"
-Repos = dict[str, dict[str, bytes]]
+Repos = dict[str, dict[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,8 @@ def small(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         model.add_adapter(name, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
     folder = tmp_path_factory.mktemp("small") / "small"
     save_suite(model, folder, processor=AutoTokenizer.from_pretrained(tiny_llama))
-    (folder / "README.md").write_text("# A suite\n")
+    for place in (folder, folder / "verbs", folder / "words"):
+        (place / "README.md").write_text(f"# {place.name}\n")
     return folder
 
 
@@ -45,7 +45,16 @@ def _digest(folder: Path) -> dict[str, str]:
 
 
 def _on_hub(hub: HubControl) -> Repos:
-    return {repo: hub.files(repo) for repo in hub.ask("repos")}
+    """By repository, what its main branch holds."""
+    found = {}
+    for repo, kept in hub.ask("repos").items():
+        last = next(own for own in kept["commits"] if own["sha"] == kept["branches"]["main"])
+        found[repo] = {path: text for path, text in last["files"].items() if path != ".gitattributes"}
+    return found
+
+
+def _messages(hub: HubControl) -> dict[str, list[str]]:
+    return {repo: [own["message"] for own in kept["commits"]] for repo, kept in hub.ask("repos").items()}
 
 
 def _named_is_there(hub: HubControl) -> None:
@@ -61,58 +70,55 @@ def _named_is_there(hub: HubControl) -> None:
             assert {f"{start}adapter_config.json", f"{start}{WEIGHTS}"} <= files.keys()
 
 
-def _ends_of_each_kind(requests: list[str]) -> list[int]:
-    """The first and the last request of each kind: names of repositories, commits and files left out."""
-    kinds: dict[str, list[int]] = {}
-    for number, path in enumerate(requests):
-        kinds.setdefault(re.sub(r"/ada/[^/.]+|[0-9a-f]{40,64}", "*", path), []).append(number)
-    return sorted({number for found in kinds.values() for number in (found[0], found[-1])})
+def _killed_at(hub: HubControl, client: HubClient, number: int, moment: str, *push: Any) -> None:
+    """Kill a push at its request of this number, counted from 0.
 
-
-def _killed_at(hub: HubControl, client: HubClient, number: int, *push: Any) -> None:
-    """Kill a push at its request of this number, counted from 0; the server has read the request and does nothing."""
-    hub.fail(".*", "stall", skip=number)
+    Args:
+        moment: "stall": the server has read the request and does nothing; "held": it has done all and says nothing.
+    """
+    hub.fail(".*", moment, skip=number)
     process = client.start("push", *push)
-    hub.wait_for(lambda entry: entry["fault"] == "stall")
+    hub.wait_for(
+        lambda entry: entry["fault"] == moment and (moment == "stall" or entry["status"] is not None)
+    )
     os.kill(process, signal.SIGKILL)
     assert client.end() is None
     hub.ask("heal")
 
 
+@pytest.mark.parametrize("moment", ["stall", "held"], ids=["before", "after"])
 @pytest.mark.parametrize("layout", ["folders", "repositories"])
 @pytest.mark.parametrize("update", [False, True], ids=["new", "update"])
 def test_every_request(
-    hub: HubControl, client: HubClient, small: Path, tmp_path: Path, layout: str, update: bool
+    hub: HubControl, client: HubClient, small: Path, tmp_path: Path, layout: str, update: bool, moment: str
 ) -> None:
     suite = shutil.copytree(small, tmp_path / "suite")
     options = {"layout": layout}
 
-    def begin() -> Repos:
-        """The Hub before the push, and the folder that is to be pushed."""
-        hub.ask("reset")
-        if update:
-            for task in ("verbs", "words"):
-                shutil.copyfile(small / task / WEIGHTS, suite / task / WEIGHTS)
-            client.must("push", suite, "ada", options)
-            for task in ("verbs", "words"):
-                weights = load_file(suite / task / WEIGHTS)
-                save_file({key: own + 1 for key, own in weights.items()}, suite / task / WEIGHTS)
-        hub.log(clear=True)
-        return _on_hub(hub)
-
-    before = begin()
+    hub.ask("put", {"repo": "ada/novel", "files": {"README.md": "Another thing of hers"}})
+    if update:
+        client.must("push", suite, "ada", options)
+        hub.ask("put", {"repo": "ada/suite", "files": {"notes.md": "Written on the Hub's page"}})
+        for task in ("verbs", "words"):
+            weights = load_file(suite / task / WEIGHTS)
+            save_file({key: own + 1 for key, own in weights.items()}, suite / task / WEIGHTS)
+    hub.ask("keep")
+    before = _on_hub(hub)
+    hub.log(clear=True)
     client.must("push", suite, "ada", options)
     requests = [f"{entry['method']} {entry['path']}" for entry in hub.log()]
-    wanted, here = _on_hub(hub), _digest(suite)
+    wanted, messages, here = _on_hub(hub), _messages(hub), _digest(suite)
     assert any("/commit/" in path for path in requests) and any("/verify" in path for path in requests)
-    for number in _ends_of_each_kind(requests):
-        path = requests[number]
-        begin()
-        _killed_at(hub, client, number, suite, "ada", options)
+    assert wanted["ada/novel"] == before["ada/novel"]
+    assert "notes.md" in wanted["ada/suite"] or not update
+    for number, path in enumerate(requests):
+        hub.ask("restore")
+        _killed_at(hub, client, number, moment, suite, "ada", options)
         for repo, files in _on_hub(hub).items():
             assert files in ({}, before.get(repo, {}), wanted[repo]), (path, repo)
         _named_is_there(hub)
         assert _digest(suite) == here, path
         client.must("push", suite, "ada", options)
         assert _on_hub(hub) == wanted, path
+        assert _messages(hub) == messages, path  # none twice
         _named_is_there(hub)

@@ -98,7 +98,7 @@ def card_files(folder: Path) -> Iterator[Path]:
     if not card.is_file():
         return
     yield card
-    text = card.read_text(encoding="utf-8")
+    text = card.read_text(encoding="utf-8", errors="replace")  # names of pictures are all that is looked for
     for path in sorted(folder.iterdir()):
         if path.name in text and any(fnmatchcase(path.name, pattern) for pattern in _PICTURES):
             yield path
