@@ -12,6 +12,7 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from hf_mtl.errors import ConfigError, HfMtlError
 from hf_mtl.hub_host import NO_ANSWER, token_stays
 from hf_mtl.models.base_config import check_settings
+from hf_mtl.models.hub_files import commit_of
 from hf_mtl.packages import PILLOW
 
 __all__ = ["read_image_processor", "read_tokenizer", "said"]
@@ -31,7 +32,7 @@ def read_tokenizer(located: str | Path, *, shown: str) -> PreTrainedTokenizerBas
         check_settings(Path(located))
         with token_stays():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                located, trust_remote_code=False
+                located, trust_remote_code=False, revision=commit_of(str(located)) or "main"
             )
     except Exception as error:  # whatever broken files make of it; tokenizers raises no class of its own
         raise ConfigError(f"No tokenizer could be loaded from {shown!r}: {said(error)}") from error
@@ -44,7 +45,7 @@ def read_image_processor(located: str | Path, *, shown: str) -> BaseImageProcess
     try:
         with token_stays():
             processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(
-                located, trust_remote_code=False
+                located, trust_remote_code=False, revision=commit_of(str(located)) or "main"
             )
     except Exception as error:  # whatever broken files make of it; tokenizers raises no class of its own
         raise ConfigError(f"No image processor could be loaded from {shown!r}: {said(error)}") from error

@@ -22,7 +22,7 @@ from huggingface_hub import HfApi, ModelCard, constants, get_session, snapshot_d
 from peft import AutoPeftModelForCausalLM, PeftModel
 from rich.console import Console
 from torchrun import torchrun
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_mtl import (
     MultiTaskPipeline,
@@ -35,7 +35,7 @@ from hf_mtl import (
 from hf_mtl.cli import app
 from hf_mtl.export import load_suite
 from hf_mtl.export.hub import dry_run, push_suite
-from hf_mtl.models import load_base
+from hf_mtl.models import load_base, load_processor
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
 
@@ -92,6 +92,13 @@ def base_of(source: str, options: dict[str, Any] | None = None) -> object:
         "hub_id": identity.hub_id,
         "name": "" if Path(str(model.name_or_path)).exists() else model.name_or_path,
     }
+
+
+def tokenizer_of(source: str) -> object:
+    """A tokenizer's template and whether it knows a new token."""
+    tokenizer = load_processor(source)
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return [tokenizer.chat_template, "<new>" in tokenizer.get_vocab()]
 
 
 def plain_logits(base: str, sources: Mapping[str, list[str]]) -> object:
@@ -234,8 +241,8 @@ def _told(job: Callable[..., object]) -> Callable[..., str]:
 JOBS = {
     job.__name__: _told(job)
     for job in (
-        push, dry, command, two_processes, shell, upload_base, base_of, plain_logits, auto_logits, suite_logits,
-        chosen_logits, pipeline_answers, validate_cards, train, fetch,
+        push, dry, command, two_processes, shell, upload_base, base_of, tokenizer_of, plain_logits, auto_logits,
+        suite_logits, chosen_logits, pipeline_answers, validate_cards, train, fetch,
     )
 }  # fmt: skip
 

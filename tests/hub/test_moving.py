@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -86,6 +87,30 @@ def test_a_repository_that_is_deleted(
     assert found.error.startswith("SavedAdapterError: ") and "ada/gone" in found.error, found.printed
     again = client.do("chosen_logits", "ada/tiny-llama", {TASK: f"ada/gone:{TASK}"})
     assert again.error.startswith("SavedAdapterError: ") and "ada/gone" in again.error
+
+
+@pytest.mark.parametrize("path", ["tokenizer.json", "tokenizer_config.json", "config.json"])
+def test_a_tokenizer_is_of_one_commit(
+    hub: HubControl, client: HubClient, tiny_llama: Path, path: str
+) -> None:
+    repo = f"ada/moving-{path.partition('.')[0].replace('_', '-')}"  # what no cache has yet
+    client.must("upload_base", tiny_llama, repo)
+    vocabulary = json.loads((tiny_llama / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary["added_tokens"].append({**vocabulary["added_tokens"][0], "id": 9999, "content": "<new>"})
+    settings = json.loads((tiny_llama / "tokenizer_config.json").read_text(encoding="utf-8"))
+    new = {
+        "tokenizer.json": json.dumps(vocabulary),
+        "tokenizer_config.json": json.dumps({**settings, "chat_template": "new"}),
+    }
+    hub.fail(rf"(GET|HEAD) /ada/moving.*/resolve/.*/{path}", "pause")
+    client.start("tokenizer_of", repo)
+    hub.wait_for(lambda entry: entry["fault"] == "pause")
+    hub.ask("put", {"repo": repo, "files": new})
+    hub.ask("heal")
+    outcome = client.end()
+    assert outcome is not None
+    template, knows = outcome.done
+    assert (template == "new") == knows, outcome.done
 
 
 def test_a_pull_that_broke_off_is_not_taken_for_whole(
