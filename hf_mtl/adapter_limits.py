@@ -22,6 +22,9 @@ MAX_VIRTUAL_TOKENS: Final = 65_536
 """No base has positions for as many."""
 
 _MAX_NAMES: Final = 20_000  # of a field; each is tried on each layer's name
+_MAX_TARGETS: Final = 3_000  # PEFT compares each with all others
+_MAX_COMPILED: Final = 500  # Python keeps as many patterns, and beyond that compiles each for every layer
+_MAX_LETTERS: Final = 1_000  # of a name; PEFT looks at all its ends
 _MAX_PATTERNS: Final = 2_000  # ranks and scales by layer; the deepest model has 882 linear layers to adapt
 
 # By field, what PEFT makes of a pattern; and whether that has to fit the whole name.
@@ -35,6 +38,10 @@ _FORMS: Final[Mapping[str, tuple[str, bool]]] = {
     "modules_to_save": (r"(^|.*\.){}($|\..*)", False),
 }
 _NAMES_IN_LISTS: Final = ("target_modules", "exclude_modules", "feedforward_modules")
+_MOST: Final = {
+    "target_modules": _MAX_TARGETS,
+    **dict.fromkeys(("modules_to_save", "layers_pattern"), _MAX_COMPILED),
+}
 _SIZES: Final = {"r": ("a rank", MAX_RANK), "num_virtual_tokens": ("a number", MAX_VIRTUAL_TOKENS)}
 _SHOWN: Final = 60
 
@@ -72,9 +79,15 @@ def pattern_problems(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 def _list_problems(name: str, value: object) -> Iterator[tuple[str, str]]:
     """What is wrong with a field that holds a pattern, names, or patterns as keys."""
-    most = _MAX_PATTERNS if isinstance(value, Mapping) else _MAX_NAMES
-    if isinstance(value, Collection) and not isinstance(value, str) and len(value) > most:
-        yield name, f"expected at most {most:,} entries, found {len(value):,}."
+    most = _MAX_PATTERNS if isinstance(value, Mapping) else _MOST.get(name, _MAX_NAMES)
+    entries = value if isinstance(value, Collection) and not isinstance(value, str) else ()
+    if len(entries) > most:
+        yield name, f"expected at most {most:,} entries, found {len(entries):,}."
+    elif long := next((own for own in _patterns(entries) if len(own) > _MAX_LETTERS), None):
+        yield (
+            name,
+            f"expected names of at most {_MAX_LETTERS:,} letters, found {_shown(long)} of {len(long):,}.",
+        )
     elif name in _FORMS and not (name in _NAMES_IN_LISTS and not isinstance(value, str)):
         form, whole = _FORMS[name]
         for pattern in _patterns(value):

@@ -29,6 +29,7 @@ from hf_mtl.errors import ConfigError, listing
 
 __all__ = ["PLAN", "check_target", "full_weight", "place", "seeded", "unhonoured"]
 
+_SHOWN = 1_000  # letters of an error
 PLAN = "plan"  # the name under which PEFT places an adapter while it is planned
 
 # How PEFT's warnings begin of patterns that match no layer.
@@ -110,8 +111,8 @@ def place(
             set_additional_trainable_modules(base, config, base.config.to_dict(), PLAN)
         except RuntimeError as error:  # torch's, where a copy of integers shall require a gradient
             raise ConfigError(
-                f"PEFT cannot place this {type(config).__name__}: {error}. If modules_to_save names quantised layers: "
-                f"a copy per adapter is supported for linear layers that are not quantised."
+                f"PEFT cannot place this {type(config).__name__}: {_cut(error)}. If modules_to_save names quantised "
+                f"layers: a copy per adapter is supported for linear layers that are not quantised."
             ) from error
         except (TypeError, ValueError, Warning) as error:
             linear = {
@@ -120,7 +121,7 @@ def place(
                 if isinstance(layer, nn.Linear | Conv1D) and not path.endswith(f".{PLAN}")
             }
             raise ConfigError(
-                f"PEFT cannot place this {type(config).__name__}: {error} Linear layers of this base are called "
+                f"PEFT cannot place this {type(config).__name__}: {_cut(error)} Linear layers of this base are called "
                 f"{listing(linear)}."
             ) from error
         updates = {
@@ -137,6 +138,12 @@ def place(
     return AdapterPlan(config, updates | saved)
 
 
+def _cut(error: Exception) -> str:
+    """What PEFT says, which repeats all names of the config."""
+    text = str(error)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def _check_saved(config: PeftConfig, saved: Collection[str]) -> None:
     missing = [
         name
@@ -145,7 +152,7 @@ def _check_saved(config: PeftConfig, saved: Collection[str]) -> None:
     ]
     if missing:
         raise ConfigError(
-            f"modules_to_save names {listing(missing)}, which the base has no module for. Name linear layers, for "
+            f"modules_to_save names {listing(missing[:20])}, which the base has no module for. Name linear layers, for "
             f"example 'lm_head'."
         )
 

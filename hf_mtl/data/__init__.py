@@ -21,7 +21,7 @@ from hf_mtl.data.row_tokens import Prompt, RowTokens, prompt_ids
 from hf_mtl.data.rows import Row
 from hf_mtl.data.skipping import SkippedRows, bad_row, count_reasons
 from hf_mtl.data.templates import Chat, PromptCompletion, RowTemplate, TextPair, render
-from hf_mtl.data.tokens import added_ids, checked_text
+from hf_mtl.data.tokens import added_ids, checked_text, encode_texts
 from hf_mtl.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ __all__ = [
     "cut_into_chunks",
     "derived_seed",
     "encode_rows",
+    "encode_texts",
     "few_shot",
     "fill_micro_batches",
     "fill_pattern",

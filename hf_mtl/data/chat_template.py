@@ -68,6 +68,16 @@ class ChatTemplate:
     options: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever the template takes
 
     def __post_init__(self) -> None:
+        from transformers import PreTrainedTokenizerBase
+
+        kind = type(self.tokenizer)
+        if kind.apply_chat_template is not PreTrainedTokenizerBase.apply_chat_template:
+            raise ConfigError(
+                f"{kind.__name__} writes chats by Python code of its own, which takes no chat template and knows no "
+                f"limits. Save its tokenizer in the usual form, AutoTokenizer.from_pretrained(SOURCE, "
+                f"mistral_format=False).save_pretrained(FOLDER), and give that; or use PromptCompletion(prompt=..., "
+                f"completion=...)."
+            )
         if self.tokenizer.chat_template is None and self.source is None:
             raise ConfigError(
                 "The tokenizer has no chat template, so chat messages cannot be rendered. Give one "
@@ -182,19 +192,12 @@ class ChatTemplate:
         tools: list[Any] | None,
         **how: Any,  # Any: as above
     ) -> Any:  # Any: as above
-        """The template on plain data, within the limits of templates.
-
-        A tokenizer with an `apply_chat_template` of its own, in Python, is asked for what it does.
-        """
-        from transformers import PreTrainedTokenizerBase
-
+        """The template on plain data, within the limits of templates."""
         from hf_mtl.data.template_budget import limited
         from hf_mtl.data.template_chat import limited_tree
 
         # Any: transformers takes a text, and hands on to Jinja what it is given
-        template: Any = self.source
-        if type(self.tokenizer).apply_chat_template is PreTrainedTokenizerBase.apply_chat_template:
-            template = limited_tree(self.tokenizer.get_chat_template(self.source, tools))
+        template: Any = limited_tree(self.tokenizer.get_chat_template(self.source, tools))
         shown, called = [plain(message) for message in messages], plain(tools)
         with limited(shown, called):
             return self.tokenizer.apply_chat_template(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final
 
-from hf_mtl.data.plain_data import Placeholder, Plain, plain
+from hf_mtl.data.plain_data import Placeholder, Plain, is_absent, plain
 from hf_mtl.data.rows import Row
 from hf_mtl.errors import ConfigError, DataError, did_you_mean, listing
 
@@ -86,8 +86,11 @@ class _Place:
         )
 
     def _check(self, value: Plain) -> None:
-        if value is None:
-            raise DataError(f"{self.text} of the template has no value in this row.", reason="missing column")
+        if is_absent(value):
+            raise DataError(
+                f"{self.text} of the template has no value in this row: it is {value}. Write one, or take the row out.",
+                reason="missing column",
+            )
         if isinstance(value, Placeholder):
             raise DataError(
                 f"{self.text} of the template is {value!s}, which has no text; make a column of text of it.",

@@ -6,10 +6,12 @@ Needs Pillow: `pip install 'hf-mtl[vision]'`; torchvision is not needed.
 from __future__ import annotations
 
 import math
+import stat
 import struct
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
@@ -62,7 +64,15 @@ def pixel_values(value: object, processor: BaseImageProcessor, *, channels: int 
     # Some processors make RGB out of every mode themselves.
     if expected is not None and not settings.get("do_convert_rgb"):
         _check_mode(image, expected)
-    made: Tensor = processor(image, return_tensors="pt")["pixel_values"][0]
+    try:
+        made: Tensor = processor(image, return_tensors="pt")["pixel_values"][0]
+    except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+        raise DataError(
+            f"the base's {type(processor).__name__} makes nothing of this image of {image.width} x {image.height} "
+            f"pixels: {type(error).__name__}: {error}. Its settings are in the base's preprocessor_config.json: save "
+            f"the processor again, or make the image a usual one.",
+            reason="unsuitable image",
+        ) from error
     return made
 
 
@@ -118,8 +128,8 @@ def _image(value: object) -> Image:
         return Pictures.fromarray(_array(value))
     raise DataError(
         f"expected an image (PIL, an array, nested lists, or a dict with 'bytes' or 'path'), found "
-        f"{type(value).__name__}. A column of paths becomes images by "
-        'rows.cast_column("image", datasets.Image()).',
+        f'{_shown(value)}. A column of paths becomes images by rows.cast_column("image", datasets.Image()); in a '
+        f"data file, where its paths name images in the file's folder.",
         reason="corrupt image",
     )
 
@@ -136,8 +146,34 @@ def _decoded(value: Mapping[str, object]) -> Image:
         "bytes": data if isinstance(data, bytes) else None,
         "path": path if isinstance(path, str) else None,
     }
+    if raw["bytes"] is None:
+        _check_path(str(path))
     images = Images(mode=mode if isinstance(mode, str) else None)
     return _decoded_by(lambda: images.decode_example(raw), f"image {path or 'in these bytes'}")
+
+
+def _check_path(path: str) -> None:
+    """Only files are opened: `datasets` would fetch an address, and a device or a pipe may have no end."""
+    if path.rpartition("::")[2].startswith("hf://"):
+        return  # of a data set that is streamed from the Hub
+    if "://" in path or "::" in path:
+        found = (
+            "is an address, and images are read from this machine only. Download it first, and name the file"
+        )
+    else:
+        try:
+            mode = Path(path).stat().st_mode
+        except (OSError, ValueError) as error:
+            found = f"is not there ({error.args[-1]}). Put the file there, or correct its path in the row"
+        else:
+            if stat.S_ISREG(mode):
+                return
+            found = f"is {'a folder' if stat.S_ISDIR(mode) else 'no ordinary file'}; expected the file of an image"
+    raise DataError(f"the image {path!r} {found}.", reason="corrupt image")
+
+
+def _shown(value: object) -> str:
+    return f"the text {value!r:.200}" if isinstance(value, str) else type(value).__name__
 
 
 def _loaded(image: Image) -> Image:

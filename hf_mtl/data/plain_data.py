@@ -11,6 +11,7 @@ A template is text that may come from a stranger; it gets no object whose method
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from datetime import date, time, timedelta
@@ -22,7 +23,7 @@ from uuid import UUID
 
 from hf_mtl.errors import DataError
 
-__all__ = ["Placeholder", "Plain", "plain"]
+__all__ = ["Placeholder", "Plain", "is_absent", "plain"]
 
 Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[Plain, Plain] | None"
 
@@ -33,6 +34,11 @@ _DEEPEST: Final = 100
 
 class Placeholder(str):
     """Stands for a value that has no text, such as an image: it can be asked for, and not be written."""
+
+
+def is_absent(value: object) -> bool:
+    """Whether a row has nothing there: None, or NaN, which tables have in its place."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def plain(value: object) -> Plain:

@@ -11,13 +11,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import reduce
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from hf_mtl.data.conll import read_conll
 from hf_mtl.data.file_formats import check_file, check_sample, format_of
-from hf_mtl.data.image_paths import SAMPLE, are_images
+from hf_mtl.data.image_paths import are_images
 from hf_mtl.data.json_files import json_document, json_lines
 from hf_mtl.data.plain_text import read_texts
 from hf_mtl.data.read_once import read_once
@@ -83,8 +82,7 @@ def _plain(rows: list[dict[str, Any]], path: Path) -> RowTable | None:  # Any: w
             _sort_of_all(values)
     except _Unsure:
         return None
-    sample = {name: list(islice(values, SAMPLE)) for name, values in columns.items()}
-    return None if any(are_images(values, path.parent) for values in sample.values()) else RowTable(columns)
+    return None if any(are_images(values, path.parent) for values in columns.values()) else RowTable(columns)
 
 
 def _sort_of_all(values: Iterable[object], *, inside: bool = False) -> Sort:

@@ -18,7 +18,7 @@ from hf_mtl.data.conversation import Conversation, Message
 from hf_mtl.data.examples import IGNORED, Encoded
 from hf_mtl.data.rows import Row
 from hf_mtl.data.templates import Chat, PromptCompletion, RowTemplate, TextPair, render
-from hf_mtl.data.tokens import checked_text, first_learned, tokens_of, whole_text
+from hf_mtl.data.tokens import checked_text, encode_texts, first_learned, tokens_of, whole_text
 from hf_mtl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -82,10 +82,9 @@ class RowTokens:
             )
         prompt = whole_text(texts.prompt, self.tokenizer).ids
         if self.separate:
+            written = checked_text(texts.completion)
             ids = list(
-                self.tokenizer(text_target=checked_text(texts.completion), add_special_tokens=False)[
-                    "input_ids"
-                ]
+                encode_texts(self.tokenizer, text_target=written, add_special_tokens=False)["input_ids"]
             )
             ids, first = [*prompt, *ids], len(prompt)
         else:

@@ -21,7 +21,7 @@ from jinja2.runtime import Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Namespace
 
-from hf_mtl.data.plain_data import Placeholder
+from hf_mtl.data.plain_data import Placeholder, is_absent
 from hf_mtl.data.template_budget import FAILURES, ITEM, charge, size_of
 from hf_mtl.data.template_guards import GUARDS
 from hf_mtl.data.template_rewriting import rewritten
@@ -94,9 +94,10 @@ def written_value(value: Value) -> Value:
     if type(value) is str:
         charge(ITEM + len(value))
         return value
-    if value is None:
+    if is_absent(value):
         raise DataError(
-            "a field that is written has no value in this row; ask first: {% if field %}...{% endif %}.",
+            f"a field that is written has no value in this row (it is {value}); ask first: "
+            "{% if field %}...{% endif %}.",
             reason="missing column",
         )
     if isinstance(value, Placeholder):

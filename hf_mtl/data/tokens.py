@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_mtl.errors import DataError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 __all__ = [
     "Tokens",
     "added_ids",
     "checked_text",
     "common_start",
+    "encode_texts",
     "first_learned",
     "tokens_between",
     "tokens_of",
@@ -59,13 +60,40 @@ def checked_text(text: str) -> str:
     return text
 
 
+def encode_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    *texts: Any,  # Any: what the tokenizer takes: texts, or lists of words
+    **how: Any,  # Any: its options
+) -> BatchEncoding:
+    """What a tokenizer makes of texts.
+
+    Raises:
+        DataError: If it has no token for a part of them, and none for what is unknown.
+    """
+    try:
+        return tokenizer(*texts, **how)
+    except Exception as error:
+        if type(error) is not Exception:  # tokenizers raises no class of its own
+            raise
+        shown = ", ".join(f"{text!r:.80}" for text in (*texts, how.get("text_target")) if text)
+        raise DataError(
+            f"the tokenizer cannot read {shown}: {error}. Its files do not fit together: use the base's own tokenizer, "
+            f"as its author saved it, or give it an unknown token.",
+            reason="no tokens",
+        ) from error
+
+
 def tokens_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:
     """The tokens of a text that has its special tokens already, as a chat template writes it."""
-    encoded = tokenizer(
-        checked_text(text), add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False
+    read = encode_texts(
+        tokenizer,
+        checked_text(text),
+        add_special_tokens=False,
+        return_offsets_mapping=tokenizer.is_fast,
+        verbose=False,
     )
-    ends = [end for _, end in encoded["offset_mapping"]] if tokenizer.is_fast else None
-    return Tokens(list(encoded["input_ids"]), ends)
+    ends = [end for _, end in read["offset_mapping"]] if tokenizer.is_fast else None
+    return Tokens(list(read["input_ids"]), ends)
 
 
 def whole_text(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:
@@ -74,18 +102,19 @@ def whole_text(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:
     A tokenizer that puts an end token behind every text would end a prompt with it; one that puts a begin token
     before every text would give a text that begins with it a second one.
     """
-    encoded = tokenizer(
+    read = encode_texts(
+        tokenizer,
         checked_text(text),
         return_offsets_mapping=tokenizer.is_fast,
         return_special_tokens_mask=True,
         verbose=False,
     )
-    ids, added = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
+    ids, added = list(read["input_ids"]), list(read["special_tokens_mask"])
     last = len(ids) - sum(1 for _ in takewhile(bool, reversed(added)))
     first = sum(1 for _ in takewhile(bool, added[:last]))
     twice = 0 < first < last and ids[first] == ids[first - 1] == tokenizer.bos_token_id
     kept = slice(first if twice else 0, last or first)
-    ends = [end for _, end in encoded["offset_mapping"]][kept] if tokenizer.is_fast else None
+    ends = [end for _, end in read["offset_mapping"]][kept] if tokenizer.is_fast else None
     return Tokens(ids[kept], ends)
 
 

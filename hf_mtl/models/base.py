@@ -145,8 +145,18 @@ def load_config(source: str | Path) -> PreTrainedConfig:
 
 
 def facts_of(config: PreTrainedConfig) -> BaseFacts:
-    """What a configuration says about reading rows."""
-    return BaseFacts.of(config.to_dict(), images=reads_images(config), writes=writes_text(config))
+    """What a configuration says about reading rows.
+
+    Raises:
+        ConfigError: If a value is missing, or none that is read there.
+    """
+    try:
+        return BaseFacts.of(config.to_dict(), images=reads_images(config), writes=writes_text(config))
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise ConfigError(
+            f"The config.json of this {config.model_type} model does not say how its inputs are read: "
+            f"{type(error).__name__}: {error}. Download or save the model again."
+        ) from error
 
 
 def writes_text(config: PreTrainedConfig) -> bool:
@@ -224,9 +234,9 @@ def load_base(
             options["quantization_config"] = quantisation_config(quantization, own)
         options |= {"dtype": wanted, **weights.options}
         model: PreTrainedModel = _auto_class(config).from_pretrained(weights.source, **options)
-    if weights.source != located:
-        model.name_or_path = model.config.name_or_path = located
-    return model, identify(model, source=str(source), hub_id=hub_id)
+        if weights.source != located:
+            model.name_or_path = model.config.name_or_path = located
+        return model, identify(model, source=str(source), hub_id=hub_id)
 
 
 def empty_base(source: str | Path) -> PreTrainedModel:
@@ -271,6 +281,8 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
     if loaded_from and file.is_file():
         try:
             origin = dict(read_json(file))
+            if not all(isinstance(own, str) for own in origin.values() if own is not None):
+                raise ValueError("expected texts")
         except (ValueError, TypeError) as error:
             raise ConfigError(
                 f"{file} should say where the base comes from, but cannot be read: {error}"

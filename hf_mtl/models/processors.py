@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import AutoTokenizer, BaseImageProcessor, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, BaseImageProcessor, PreTrainedConfig, PreTrainedTokenizerBase
 
 # By its own module: the name at the top level asks for torchvision until transformers 5.18.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
+from transformers.models.auto.tokenization_auto import get_tokenizer_config, tokenizer_class_from_name
+from transformers.utils.import_utils import DummyObject
 
 from hf_mtl.errors import ConfigError, HfMtlError
 from hf_mtl.hub_host import NO_ANSWER, token_stays
 from hf_mtl.models.base_config import check_settings
+from hf_mtl.models.base_settings import image_problems
 from hf_mtl.models.hub_files import commit_of
+from hf_mtl.notices import logger_of
 from hf_mtl.packages import PILLOW
 
 __all__ = ["read_image_processor", "read_tokenizer", "said"]
+
+logger = logger_of(__name__)
 
 
 def read_tokenizer(located: str | Path, *, shown: str) -> PreTrainedTokenizerBase:
@@ -31,6 +37,7 @@ def read_tokenizer(located: str | Path, *, shown: str) -> PreTrainedTokenizerBas
     try:
         check_settings(Path(located))
         with token_stays():
+            _check_class(located, shown)
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 located, trust_remote_code=False, revision=commit_of(str(located)) or "main"
             )
@@ -47,9 +54,43 @@ def read_image_processor(located: str | Path, *, shown: str) -> BaseImageProcess
             processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(
                 located, trust_remote_code=False, revision=commit_of(str(located)) or "main"
             )
+        if problems := [*image_problems(processor.to_dict())]:
+            raise ValueError(
+                f"preprocessor_config.json: {'; '.join(problems)}. Mend the file, or save it again."
+            )
     except Exception as error:  # whatever broken files make of it; tokenizers raises no class of its own
         raise ConfigError(f"No image processor could be loaded from {shown!r}: {said(error)}") from error
     return processor
+
+
+def _check_class(located: str | Path, shown: str) -> None:
+    """Check the class that a tokenizer's files name: `AutoTokenizer` would load a model, if it is one of a model.
+
+    Raises:
+        ValueError: If it is no class of a tokenizer.
+    """
+    try:
+        config = PreTrainedConfig.get_config_dict(located)[0]
+    except OSError:  # a tokenizer alone
+        config = {}
+    name = get_tokenizer_config(located).get("tokenizer_class") or config.get("tokenizer_class")
+    if name is None:
+        return
+    named: object = tokenizer_class_from_name(name)
+    if named is None:
+        logger.warning(
+            "The tokenizer of %r asks for the class %r, which transformers does not have: its tokenizer.json is read "
+            "as it stands. Upgrade transformers if a newer version has the class.",
+            shown,
+            name,
+        )
+    elif not isinstance(named, DummyObject) and not (
+        isinstance(named, type) and issubclass(named, PreTrainedTokenizerBase)
+    ):
+        raise ValueError(
+            f"its tokenizer_class is {name!r}, which is no tokenizer. Name the class of the tokenizer in "
+            f"tokenizer_config.json, or save it again"
+        )
 
 
 def said(error: Exception) -> str:

@@ -13,7 +13,6 @@ from hf_mtl.data.read_once import reading_once
 from hf_mtl.errors import CheckpointError, ConfigError, did_you_mean, listing
 from hf_mtl.packages import BITSANDBYTES
 from hf_mtl.paths import expanded, is_file, is_folder
-from hf_mtl.recipe.base_settings import settings_problem
 from hf_mtl.recipe.document import Document
 from hf_mtl.recipe.plain_settings import is_plain_training
 from hf_mtl.recipe.recognised import is_encoder_decoder
@@ -105,6 +104,7 @@ def _weight_problems(folder: Path, recipe: Recipe, document: Document) -> list[s
 
 def _source_problem(source: str, hub_id: str, folder: Path) -> str:
     from hf_mtl.data.assets import ASSETS
+    from hf_mtl.models.base_settings import settings_problems
 
     name = source.removeprefix(ASSET_PREFIX)
     if name == source:
@@ -113,7 +113,8 @@ def _source_problem(source: str, hub_id: str, folder: Path) -> str:
             return f"there is no folder {str(place)!r:.500}."
         if not is_file(place / "config.json"):
             return f"{str(place)!r} holds no model: config.json is missing."
-        return settings_problem(place) or ""
+        found = "; ".join(settings_problems(place))
+        return found and f"{str(place)!r}: {found}. Download or save the model again, or mend the file."
     models = {key: asset for key, asset in ASSETS.items() if asset.kind == "model"}
     if name not in models:
         return f"unknown asset {name!r}.{did_you_mean(name, models)} Valid: {listing(models)}."

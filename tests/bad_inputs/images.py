@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
 
-from bad_inputs.case import Case, Change, all_of, cli, removed, untouched, written
+from bad_inputs.case import Case, Change, all_of, changed_json, cli, removed, untouched, written
 
 __all__ = ["CASES"]
 
@@ -25,7 +26,7 @@ tasks:
 """
 
 
-def images(name: str, spoil: Change, *words: str, more: str = "", verb: str = "validate recipe.yaml") -> Case:
+def images(name: str, spoil: Change, *words: str, more: str = "", code: int = 2) -> Case:
     """One image, one row or the base is spoiled."""
 
     def change(folder: Path) -> None:
@@ -34,7 +35,7 @@ def images(name: str, spoil: Change, *words: str, more: str = "", verb: str = "v
         _rows(*ROWS)(folder)
         spoil(folder)
 
-    return cli(name, verb, *words, spoil=change, needs=("vit", "pictures"))
+    return cli(name, "validate recipe.yaml", *words, spoil=change, needs=("vit", "pictures"), code=code)
 
 
 def _rows(*rows: object) -> Change:
@@ -84,7 +85,16 @@ def _text_bomb(folder: Path) -> None:
     (folder / "pictures/1.png").write_bytes(raw[:33] + note + raw[33:])
 
 
-P, PC = "vit/preprocessor_config.json", "vit/config.json"
+def _pipe(folder: Path) -> None:
+    (folder / "pictures/1.png").unlink()
+    os.mkfifo(folder / "pictures/1.png")
+
+
+def _processor(**changes: object) -> Change:
+    return changed_json(P, changes)
+
+
+P = "vit/preprocessor_config.json"
 CASES = (
     picture("an empty image", b"", "1.png"),
     picture("an image of text", "hello", "1.png"),
@@ -111,8 +121,15 @@ CASES = (
     images("an image is null", _second(image=None), "pictures", "row"),
     images("an image is an empty text", _second(image=""), "pictures"),
     images("an image leads out", _second(image="../../../../etc/passwd"), "pictures", "passwd"),
+    images("an image leads out by its whole path", _second(image="/var/lib/1.png"), "pictures", "/var/lib/1.png", "leads out"),
+    images("an image leads out and ends as one", _second(image="../../1.png"), "row 1", "../../1.png", "leads out"),
+    images("an image at an address in an archive", _second(image="zip://1.png::https://example.org/a.png"), "row 1", "example.org"),
+    images("an image leads out in an object", _rows(*[{**row, "image": {"path": "/var/lib/1.png"}} for row in ROWS]), "row 0", "/var/lib/1.png", "leads out"),
+    images("an image is a pipe", _pipe, "row 1", "1.png", "no ordinary file"),
+    images("an image of a name of 5,000 letters", _second(image="a" * 5_000 + ".png"), "row 1"),
+    images("no image is there", removed("pictures"), "row 0", "pictures/0.png"),
     images("no column of images", _rows({"text": "a", "label": "a"}, {"text": "b", "label": "b"}), "pictures", "image"),
-    images("a label that is null", _second(label=None), "pictures", "label"),
+    images("a label that is null", _second(label=None), "pictures", "valid", code=0),  # a row without a label
     images("a label of another sort", _second(label=["a"]), "pictures", "label"),
     images("one label only", _rows(*[{**row, "label": "a"} for row in ROWS]), "pictures", "label"),
     images("columns of no part", untouched, "recipe.yaml:8", "picture", more="columns: {picture: image}"),
@@ -122,5 +139,12 @@ CASES = (
     images("a processor of an unknown class", written(P, '{"image_processor_type": "WonderProcessor"}'), "vit"),
     images("a processor of no size", written(P, '{"image_processor_type": "ViTImageProcessor", "size": {"height": 0, "width": 0}}'), "vit"),
     images("a processor of a huge size", written(P, '{"image_processor_type": "ViTImageProcessor", "size": {"height": 100000, "width": 100000}}'), "vit"),
-    images("images for a base of texts", written("vit/config.json", '{"model_type": "bert"}'), "vit"),
+    images("a processor of a negative size", _processor(size={"height": -8, "width": 8}), "vit", "size.height is -8"),
+    images("a processor of a size that is a text", _processor(size={"height": "big", "width": 8}), "vit"),
+    images("a processor of a huge crop", _processor(do_center_crop=True, crop_size={"height": 10**6, "width": 8}), "vit", "crop_size.height"),
+    images("a processor whose mean is a text", _processor(image_mean="grey"), "vit", "image_mean"),
+    images("a processor of too many means", _processor(image_mean=[0.5] * 7, image_std=[0.5] * 7), "row 0"),
+    images("a processor that divides by zero", _processor(image_std=[0.0, 0.0, 0.0]), "vit", "image_std"),
+    images("a base of images of three sides", changed_json("vit/config.json", {"image_size": [12, 12, 12]}), "config.json"),
+    images("images for a base of texts", written("vit/config.json", '{"model_type": "bert"}'), "pictures", "bert model", "image-classification"),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl.data.chat_template import ChatTemplate
 from hf_mtl.data.conversation import Conversation
-from hf_mtl.errors import DataError
+from hf_mtl.errors import ConfigError, DataError
 
 MESSAGES: list[dict[str, Any]] = [  # Any: messages
     {"role": "user", "content": " Add 2 and 3. ", "wide": "%999999999d"},
@@ -76,6 +76,20 @@ def test_an_ordinary_template_is_rendered_as_transformers_does(
 ) -> None:
     expected = tokenizer.apply_chat_template(MESSAGES, tokenize=False, chat_template=source)
     assert ChatTemplate(tokenizer, source).text(MESSAGES, None, prompt=False) == expected
+
+
+def test_a_tokenizer_that_writes_chats_by_code_of_its_own_is_refused(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    class Backend(type(tokenizer)):  # type: ignore[misc]  # a class that is found at run time
+        def apply_chat_template(self, *args: object, **options: object) -> str:
+            return "\n" * 10**10
+
+    own = Backend(tokenizer_object=tokenizer.backend_tokenizer)  # type: ignore[attr-defined]  # of a fast tokenizer
+    with pytest.raises(
+        ConfigError, match="Backend writes chats by Python code of its own, .* mistral_format=False"
+    ):
+        ChatTemplate(own, "{% for m in messages %}{{ m.content }}{% endfor %}")
 
 
 def test_marks_are_those_of_the_limited_template(tokenizer: PreTrainedTokenizerBase) -> None:

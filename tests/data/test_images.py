@@ -107,10 +107,18 @@ def test_the_channels_of_the_base_rule_where_the_processor_has_no_means(grey: Ba
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("digit.png", r"found str\. A column of paths becomes images by rows.cast_column"),
+        ("digit.png", r"found the text 'digit.png'\. A column of paths becomes images by rows.cast_column"),
         ({"text": "a"}, "found the keys 'text'"),
         ({"bytes": b"GIF?", "path": None}, "in these bytes cannot be decoded"),
-        ({"bytes": None, "path": "nowhere.png"}, "the image nowhere.png cannot be decoded"),
+        (
+            {"bytes": None, "path": "nowhere.png"},
+            r"the image 'nowhere.png' is not there \(No such file or directory\)\. Put",
+        ),
+        ({"bytes": None, "path": "."}, r"the image '\.' is a folder"),
+        ({"bytes": None, "path": "/dev/null"}, "the image '/dev/null' is no ordinary file"),
+        ({"bytes": None, "path": "https://example.org/a.png"}, "is an address, .* Download it first"),
+        ({"bytes": None, "path": "zip://a.png::https://example.org/a.zip"}, "is an address"),
+        ({"bytes": None, "path": "x" * 5_000}, "is not there"),
         ([[1, 2], [3]], "differ in length"),
         (np.zeros((2, 8, 9)), r"found \[2, 8, 9\]"),
         (np.ones((4, 4)) / 2, "found float64 from 0.5 to 0.5. Values from 0 to 1 are scaled by"),

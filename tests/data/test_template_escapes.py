@@ -217,12 +217,23 @@ def test_an_ordinary_format_string_is_filled_as_python_does(template: str) -> No
     "value",
     [
         datetime.date(2026, 7, 1), datetime.timedelta(days=2), Decimal("1.10"), np.float32(0.1), np.int64(7),
-        np.str_("a"), np.datetime64("2026-07-01"), True, 10**30, float("nan"),
+        np.str_("a"), np.datetime64("2026-07-01"), True, 10**30, float("inf"),
     ],
 )  # fmt: skip
 def test_a_value_keeps_its_text(value: object) -> None:
     assert fill_pattern("{x}", {"x": value}) == f"{value}"
     assert fill_pattern("{{ x }}", {"x": value}, "jinja") == f"{value}"
+
+
+@pytest.mark.parametrize("missing", [float("nan"), np.float32("nan")])
+def test_what_is_missing_in_a_table_is_not_written(missing: object) -> None:
+    with pytest.raises(
+        DataError, match=r"\{x\} of the template has no value in this row: it is nan\. Write one"
+    ):
+        fill_pattern("{x}", {"x": missing})
+    with pytest.raises(DataError, match=r"has no value in this row \(it is nan\); ask first"):
+        fill_pattern("{{ x }}", {"x": missing}, "jinja")
+    assert fill_pattern("{% if x == x %}{{ x }}{% endif %}-", {"x": missing}, "jinja") == "-"
 
 
 def test_an_image_can_be_asked_for_and_not_written() -> None:

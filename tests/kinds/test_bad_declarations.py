@@ -233,7 +233,9 @@ def test_an_image_of_another_mode_is_told(bases: Callable[[str], Path], mode: st
 
 def test_what_is_no_image_is_told(bases: Callable[[str], Path]) -> None:
     case = replace(KINDS["images"], rows=[{"image": "a.png", "label": 0}])
-    with pytest.raises(DataError, match=r"task 't', eval, row 0: expected an image .* found str"):
+    with pytest.raises(
+        DataError, match=r"task 't', eval, row 0: expected an image .* found the text 'a.png'"
+    ):
         ours(bases("vit"), task_of("t", case), dtype="float32")
 
 

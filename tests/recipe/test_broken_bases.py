@@ -35,7 +35,7 @@ def test_settings(base: Path, name: str, content: bytes) -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe(base.parent / "recipe.yaml")
     [problem] = caught.value.problems
-    assert problem.startswith("recipe.yaml:1 model.source: ") and f"/model/{name}'" in problem
+    assert problem.startswith("recipe.yaml:1 model.source: ") and f"/model': {name}" in problem
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,8 @@ def test_tokenizers(base: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("num_attention_heads", 0, "ZeroDivisionError"),
+        ("num_attention_heads", 0, "config.json: num_attention_heads is 0; expected a whole number from 1"),
+        ("pad_token_id", 10**9, "AssertionError: Padding_idx must be within num_embeddings"),
         ("hidden_act", "x", "KeyError"),
         ("hidden_size", 64, "its weights have other shapes than its config.json says"),
     ],

@@ -35,6 +35,8 @@ _RANKS, _NUMBERS = ("r", "rank_pattern"), ("lora_alpha", "lora_dropout", "alpha_
 _PATTERNS = ("target_modules", "exclude_modules", "feedforward_modules")  # where they are one text
 _LISTS = (*_PATTERNS, "modules_to_save")
 
+_STARTS = ("init_lora_weights",)  # true, false, or the name of a way
+
 # Left out: how a library would find and import a class (never followed), and what concerns one process alone.
 _LEFT_OUT = ("auto_mapping", "runtime_config")
 # How the weights began, where that leaves the base alone: they are in the file now.
@@ -68,7 +70,7 @@ def read_config(file: Path, *, where: str) -> SavedConfig:
     content = _read(file, where)
     kind = _kind(content, where)
     known = {field.name for field in dataclasses.fields(kind)}
-    problems = [*_unknown(content, known, kind.__name__), *_absurd(content)]
+    problems = [*_unknown(content, known, kind.__name__), *_absurd(content), *_odd_sorts(content, kind)]
     if problems:
         more = [f"... and {len(problems) - _SHOWN:,} more."] if len(problems) > _SHOWN else []
         raise SavedAdapterError([f"{where}: {problem}" for problem in [*problems[:_SHOWN], *more]])
@@ -141,13 +143,32 @@ def _absurd(content: Json) -> Iterator[str]:
                 yield f"its config has {key}={rank!r:.80}; expected a rank from 1 to {MAX_RANK}."
     for name in _NUMBERS:
         for key, value in _numbers(content, name):
-            if not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 yield f"its config has {key}={value!r:.80}; expected a finite number."
+            elif name == "lora_dropout" and not 0 <= value <= 1:
+                yield f"its config has {key}={value!r:.80}; expected a number from 0 to 1."
     tokens = content.get("num_virtual_tokens", 1)
     if type(tokens) is not int or not 1 <= tokens <= MAX_VIRTUAL_TOKENS:
         yield f"its config has num_virtual_tokens={tokens!r:.80}; expected a number from 1 to {MAX_VIRTUAL_TOKENS}."
     yield from _odd_names(content)
     yield from (f"its config has {name}: {problem}" for name, problem in pattern_problems(content))
+
+
+def _odd_sorts(content: Json, kind: type[PeftConfig]) -> Iterator[str]:
+    """Switches that are neither on nor off, and numbers and patterns of layers that are none."""
+    for field in dataclasses.fields(kind):
+        value = content.get(field.name, field.default)
+        if isinstance(field.default, bool) and field.name not in _STARTS and not isinstance(value, bool):
+            yield f"its config has {field.name}={value!r:.80}; expected true or false."
+    layers = content.get("layers_to_transform")
+    numbers = layers if isinstance(layers, list) else [layers]
+    if layers is not None and not all(type(each) is int and each >= 0 for each in numbers):
+        yield f"its config has layers_to_transform={layers!r:.80}; expected the number of a layer, or a list of some."
+    for name in ("layers_pattern", "revision"):
+        value = content.get(name)
+        texts = value if isinstance(value, list) and name == "layers_pattern" else [value]
+        if value is not None and not all(isinstance(each, str) for each in texts):
+            yield f"its config has {name}={value!r:.80}; expected a text."
 
 
 def _numbers(content: Json, name: str) -> Iterator[tuple[str, object]]:

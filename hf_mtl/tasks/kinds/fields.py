@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from hf_mtl.data import IGNORED, Example, Row, checked_text, fill_pattern, pattern_fields
+from hf_mtl.data import IGNORED, Example, Row, checked_text, encode_texts, fill_pattern, pattern_fields
 from hf_mtl.errors import DataError, did_you_mean, listing
 from hf_mtl.tasks.kinds.declared import Role
 from hf_mtl.tasks.kinds.kind import Context
-
-if TYPE_CHECKING:
-    from transformers import BatchEncoding
 
 __all__ = ["asked_texts", "by_role", "part", "text", "texts", "whole", "words"]
 
@@ -155,10 +151,10 @@ def tokens_of(context: Context, first: str, second: str | None = None) -> tuple[
     Returns:
         Token ids `[S]`; token types `[S]`, empty where all are 0; whether tokens were cut off at the longest part.
     """
-    encoded: BatchEncoding = context.tokenizer(first, second, truncation=False, verbose=False)
+    encoded = encode_texts(context.tokenizer, first, second, truncation=False, verbose=False)
     most = context.max_length
     truncated = most is not None and len(encoded["input_ids"]) > most
     if truncated:
-        encoded = context.tokenizer(first, second, truncation=True, max_length=most)
+        encoded = encode_texts(context.tokenizer, first, second, truncation=True, max_length=most)
     types = list(encoded.get("token_type_ids") or ())
     return list(encoded["input_ids"]), types if any(types) else [], truncated

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from hf_mtl.data import encode_texts
 from hf_mtl.errors import ConfigError
 from hf_mtl.tasks.kinds.kind import Context
 
@@ -41,11 +42,11 @@ def sentence_of(text: str, context: Context) -> Sentence:
             f"{type(tokenizer).__name__} is a slow one."
         )
     options = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
-    encoded = tokenizer(text, truncation=False, verbose=False, **options)
+    encoded = encode_texts(tokenizer, text, truncation=False, verbose=False, **options)
     most = context.max_length
     truncated = most is not None and len(encoded["input_ids"]) > most
     if truncated:
-        encoded = tokenizer(text, truncation=True, max_length=most, **options)
+        encoded = encode_texts(tokenizer, text, truncation=True, max_length=most, **options)
     special = [bool(each) for each in encoded["special_tokens_mask"]]
     offsets = [(start, stop) for start, stop in encoded["offset_mapping"]]
     return Sentence(text, list(encoded["input_ids"]), offsets, special, truncated)

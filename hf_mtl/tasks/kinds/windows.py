@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from hf_mtl.data import encode_texts
 from hf_mtl.errors import ConfigError, DataError
 from hf_mtl.tasks.kinds.kind import Context
 
@@ -54,7 +55,7 @@ def windows(question: str, body: str, context: Context, *, stride: int) -> Itera
     most -= len(end)
     # Without a token between the texts of a pair, the last word of the question would touch the context.
     gap = "" if tokenizer.sep_token_id is not None else "\n"
-    asked = len(tokenizer(question + gap, "", verbose=False)["input_ids"])
+    asked = len(encode_texts(tokenizer, question + gap, "", verbose=False)["input_ids"])
     if most - asked <= stride:
         raise DataError(
             f"the question has {asked} tokens, which leaves {max(0, most - asked)} of a window of "
@@ -62,7 +63,8 @@ def windows(question: str, body: str, context: Context, *, stride: int) -> Itera
             f"context; expected more than doc_stride={stride}. Raise max_length or lower doc_stride.",
             reason="over-long prompt",
         )
-    encoded = tokenizer(
+    encoded = encode_texts(
+        tokenizer,
         question + gap,
         body,
         truncation="only_second",
