@@ -71,7 +71,7 @@ def encode_texts(
         DataError: If it has no token for a part of them, and none for what is unknown.
     """
     try:
-        return tokenizer(*texts, **how)
+        made: BatchEncoding = tokenizer(*texts, **how)
     except Exception as error:
         if type(error) is not Exception:  # tokenizers raises no class of its own
             raise
@@ -81,6 +81,7 @@ def encode_texts(
             f"as its author saved it, or give it an unknown token.",
             reason="no tokens",
         ) from error
+    return made
 
 
 def tokens_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Tokens:

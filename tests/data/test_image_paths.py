@@ -12,6 +12,7 @@ from datasets import Image as Images
 from PIL import Image as Pictures
 
 from hf_mtl.data.files import read_rows, stream_rows
+from hf_mtl.data.images import with_raw_images
 from hf_mtl.data.plain_rows import read_plain_rows
 from hf_mtl.errors import DataError
 
@@ -86,8 +87,8 @@ def test_an_object_with_a_path_stays_inside_too(folder: Path, outside: str) -> N
 def test_an_image_with_bytes_may_have_any_path(folder: Path) -> None:
     raw = (folder / "pictures" / "2.PNG").read_bytes()
     file = _parquet(folder, [{"bytes": raw, "path": "/home/somebody/1.png"}])
-    for rows in (read_rows(file), stream_rows(file)):
-        assert [row["image"].getpixel((0, 0)) for row in rows] == [2]
+    assert [row["image"].getpixel((0, 0)) for row in read_rows(file)] == [2]
+    assert [row["image"]["bytes"] for row in with_raw_images(stream_rows(file))] == [raw]
 
 
 def test_a_folder_that_is_linked_is_in_the_folder(
