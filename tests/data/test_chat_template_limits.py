@@ -85,7 +85,7 @@ def test_a_tokenizer_that_writes_chats_by_code_of_its_own_is_refused(
         def apply_chat_template(self, *args: object, **options: object) -> str:
             return "\n" * 10**10
 
-    own = Backend(tokenizer_object=tokenizer.backend_tokenizer)  # type: ignore[attr-defined]  # of a fast tokenizer
+    own = Backend(tokenizer_object=tokenizer.backend_tokenizer)
     with pytest.raises(
         ConfigError, match="Backend writes chats by Python code of its own, .* mistral_format=False"
     ):
