@@ -1,4 +1,4 @@
-"""The whole table, by subject, and the cases that wait for a change."""
+"""The whole table, by subject."""
 
 from __future__ import annotations
 
