@@ -128,7 +128,7 @@ def test_as_a_page(folder: Path) -> None:
     [
         (("--task", "wrods"), "the recipe has no task 'wrods'. Did you mean 'words'?"),
         (("--set", "tasks.mood.kind=seq2seq-lm"), "template is missing"),
-        (("--set", "tasks.words.kind=seq2seq-lm"), "task 'words': seq2seq-lm needs an encoder-decoder"),
+        (("--set", "tasks.words.kind=seq2seq-lm"), "tasks.words.kind: seq2seq-lm needs an encoder-decoder"),
     ],
 )
 def test_mistakes(folder: Path, arguments: tuple[str, ...], message: str) -> None:
