@@ -153,14 +153,14 @@ def _check_inside(path: str, found: str, where: str, folder: str) -> None:
     """
     if "://" in path or "::" in path:
         raise DataError(
-            f"{where}: the image {path!r} is an address; expected the path of a file in the data file's folder. "
+            f"{where}: the image {path!r:.300} is an address; expected the path of a file in the data file's folder. "
             f"Download it there, and name the file.",
             reason="corrupt image",
         )
     inside = os.path.normpath(Path.cwd() / folder)
     if not Path(os.path.normpath(Path.cwd() / found)).is_relative_to(inside):
         raise DataError(
-            f"{where}: the image {path!r} leads out of the data file's folder, {folder!r}; rows name images in it "
+            f"{where}: the image {path!r:.300} leads out of the data file's folder, {folder!r}; rows name images in it "
             f"only, so that a stranger's file reads no others. Put the data file above its images, or a link to their "
             f"folder beside it.",
             reason="corrupt image",

@@ -169,7 +169,7 @@ def _check_path(path: str) -> None:
             if stat.S_ISREG(mode):
                 return
             found = f"is {'a folder' if stat.S_ISDIR(mode) else 'no ordinary file'}; expected the file of an image"
-    raise DataError(f"the image {path!r} {found}.", reason="corrupt image")
+    raise DataError(f"the image {path!r:.300} {found}.", reason="corrupt image")
 
 
 def _shown(value: object) -> str:
