@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from hf_mtl.tasks import RowEncoder
 from hf_mtl.training.building import row_source
 from hf_mtl.training.checkpoints import Checkpoint, as_damage, asked_checkpoint, read_checkpoint
 from hf_mtl.training.construction import with_lengths
+from hf_mtl.training.given import arguments_document, task_document
 from hf_mtl.training.owners import Shapes, check_shapes
 from hf_mtl.training.resuming import check_run, check_trainer_state
 
@@ -55,9 +55,7 @@ def resume_problems(
         now = _document(recipe, base)
         saved: Any = checkpoint.document("run")  # Any: plain JSON
         with as_damage(str(checkpoint.folder / "run.json")):
-            # What is not known without weights is taken to be as it was.
-            tasks = {name: saved["tasks"].get(name, {}) | own for name, own in now["tasks"].items()}
-            check_run(saved, saved | now | {"tasks": tasks}, where=str(checkpoint.folder))
+            check_run(saved, now, where=str(checkpoint.folder))
     except ConfigError as error:
         problems += error.problems
     except (CheckpointError, DataError) as error:
@@ -96,12 +94,10 @@ def _document(recipe: Recipe, base: ConfiguredBase) -> dict[str, Any]:  # Any: p
         virtual = number if isinstance(number, int) else 0
         encoder = RowEncoder(task, base.context(task.declared, virtual=virtual), virtual)
         source, settings, own = row_source(encoder, run.args, {})
-        tasks[name] = {
-            "settings": asdict(settings), "rows": source.fingerprint(), "count": source.rows,
-            "kind": repr(task.own_kind), "labels": list(task.declared.labels or ()),
-        }  # fmt: skip
+        tasks[name] = task_document(task, source, settings)
         problems += own
     if problems:
         raise ConfigError(problems)
-    seed = run.args.seed if run.args.data_seed is None else run.args.data_seed
-    return {"seed": seed, "processes": run.args.world_size, "tasks": tasks}
+    model = recipe.model
+    dtype = {"dtype": model.dtype} if model.dtype not in (None, "auto") and model.quantization is None else {}
+    return {**arguments_document(run.args), **dtype, "tasks": tasks}

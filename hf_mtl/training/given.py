@@ -17,7 +17,7 @@ from hf_mtl.training.owners import Owners
 from hf_mtl.training.settings import TaskSettings, defaults_of_shared
 from hf_mtl.training.sources import RowSource
 
-__all__ = ["run_document"]
+__all__ = ["arguments_document", "run_document", "task_document"]
 
 Json = dict[str, Any]  # Any: plain JSON
 
@@ -55,33 +55,43 @@ def run_document(
         settings: Its tasks' settings.
         owners: Whose parameters are whose.
     """
-    sharing = sharing_of(args.sharing)
     usual = dataclasses.asdict(defaults_of_shared(args, rounds=0))
     shared = {key: value for key, value in usual.items() if key not in _OF_TASKS} if owners.users else None
     return {
+        **arguments_document(args),
         "base": model.identity.fingerprint,
-        "seed": args.seed if args.data_seed is None else args.data_seed,
-        "processes": args.world_size,
         "dtype": str(model.base.dtype).removeprefix("torch."),
         "quantization": quantisation_note(model.base),
-        "mixed_precision": str(args.mixed_precision),
-        "device": args.device.type,
-        "sharing": _sharing(sharing),
         "shared": shared,
         "adapters": {name: _adapter(config) for name, config in model.adapter_configs.items()},
-        "arguments": {name: _plain(vars(args)[name]) for name in _ARGUMENTS},
         "tasks": {
-            name: {
-                "settings": dataclasses.asdict(settings[name]),
-                "rows": source.fingerprint(),
-                "count": source.rows,
-                "kind": repr(tasks[name].own_kind),
-                "labels": list(tasks[name].declared.labels or ()),
-                "reads": _reads(tasks[name]),
-                "uses": sorted(model.routes[name]),
-            }
+            name: {**task_document(tasks[name], source, settings[name]), "uses": sorted(model.routes[name])}
             for name, source in sources.items()
         },
+    }
+
+
+def arguments_document(args: MultiTaskTrainingArguments) -> Json:
+    """What of a run's document its arguments say, without a model."""
+    return {
+        "seed": args.seed if args.data_seed is None else args.data_seed,
+        "processes": args.world_size,
+        "mixed_precision": str(args.mixed_precision),
+        "device": args.device.type,
+        "sharing": _sharing(sharing_of(args.sharing)),
+        "arguments": {name: _plain(vars(args)[name]) for name in _ARGUMENTS},
+    }
+
+
+def task_document(task: Task, source: RowSource, settings: TaskSettings) -> Json:
+    """What of a run's document one task says, without a model."""
+    return {
+        "settings": dataclasses.asdict(settings),
+        "rows": source.fingerprint(),
+        "count": source.rows,
+        "kind": repr(task.own_kind),
+        "labels": list(task.declared.labels or ()),
+        "reads": _reads(task),
     }
 
 

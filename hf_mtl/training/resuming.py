@@ -110,7 +110,8 @@ def check_trainer_state(checkpoint: Checkpoint) -> None:
 def check_run(saved: Json, now: Json, *, where: str, measured: Collection[str] = ()) -> None:
     """Compare what a run was given with what it is given now; differences that are well defined are logged.
 
-    Older versions wrote less (`given.run_document`); what a checkpoint does not hold is not compared.
+    Older versions wrote less (`given.run_document`), and without weights less is known now; only what both hold is
+    compared.
 
     Args:
         saved: What the run was given.
@@ -120,7 +121,10 @@ def check_run(saved: Json, now: Json, *, where: str, measured: Collection[str] =
 
     Raises:
         CheckpointError: With all differences that a resume cannot make sense of.
+        KeyError: If the checkpoint lacks what every version wrote.
     """
+    if missing := [key for key in _ALWAYS if key not in saved]:
+        raise KeyError(missing[0])
     problems = [*_base_problems(saved, now), *_sharing_problems(saved, now), *_adapter_problems(saved, now)]
     problems += _argument_problems(saved, now, measured)
     for name in saved["tasks"].keys() & now["tasks"].keys():
@@ -144,11 +148,10 @@ def check_run(saved: Json, now: Json, *, where: str, measured: Collection[str] =
 
 def _base_problems(saved: Json, now: Json) -> Iterator[str]:
     for key, text in _OF_BASE.items():
-        before = saved[key] if key in _ALWAYS else saved.get(key, now[key])
-        if before != now[key]:
-            yield text.format(now=now[key], before=before)
+        if key in saved and key in now and saved[key] != now[key]:
+            yield text.format(now=now[key], before=saved[key])
     for key in _ROUNDING:
-        if saved.get(key, now[key]) != now[key]:
+        if key in saved and key in now and saved[key] != now[key]:
             what = "resume: %s is %r now, and was %r; sums may round differently."
             logger.warning(what, key, now[key], saved[key])
 
@@ -163,14 +166,14 @@ def _sharing_problems(saved: Json, now: Json) -> Iterator[str]:
         )
         return
     for name in saved["tasks"].keys() & now["tasks"].keys():
-        used, uses = saved["tasks"][name].get("uses"), now["tasks"][name]["uses"]
-        if used is not None and used != uses:
+        used, uses = saved["tasks"][name].get("uses"), now["tasks"][name].get("uses")
+        if None not in (used, uses) and used != uses:
             yield (
                 f"task {name!r}: it uses the adapters {listing(uses)}, and used {listing(used)}: another sharing, of "
                 f"{after['name']!r}."
             )
     _log_changes("sharing: ", before, after, _LOGGED_OF_SHARING)
-    usual, own = saved.get("shared"), now["shared"]
+    usual, own = saved.get("shared"), now.get("shared")
     if usual is not None and own is not None:
         if usual["optim"] != own["optim"]:
             yield f"the optimizer of the shared parameters is {own['optim']!r}, and was {usual['optim']!r}."
@@ -179,7 +182,7 @@ def _sharing_problems(saved: Json, now: Json) -> Iterator[str]:
 
 def _adapter_problems(saved: Json, now: Json) -> Iterator[str]:
     """Options of adapters beside their parameters; a field that another version of peft does not know is left out."""
-    before, after = saved.get("adapters", {}), now["adapters"]
+    before, after = saved.get("adapters", {}), now.get("adapters", {})
     for name in sorted(before.keys() & after.keys()):
         old, new = before[name], after[name]
         changed = [key for key in new if key in old and old[key] != new[key]]
