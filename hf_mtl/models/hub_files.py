@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, list_repo_files, snapshot_download
+from huggingface_hub import list_repo_files, snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its network layer's
     GatedRepoError,
     HfHubHTTPError,
@@ -19,7 +19,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from hf_mtl.errors import CheckpointError
 from hf_mtl.hub_host import NO_ANSWER, token_stays
 
-__all__ = ["commit_of", "download", "exactly", "files_of"]
+__all__ = ["download", "exactly", "files_of"]
 
 _NETWORK = (
     OSError,
@@ -57,20 +57,6 @@ def download(repo: str, revision: str | None, patterns: Sequence[str], *, token:
     except _NETWORK as error:
         # Not chained: the client's errors carry their request, and that the token.
         raise CheckpointError(_refusal(error, repo, revision)) from None
-
-
-def commit_of(model: str) -> str | None:
-    """The commit that the main branch of a model's repository is at, so that all its files can be read from there.
-
-    None for a folder, and where there is no such repository with a `config.json`: whatever reads it next says so.
-    """
-    if Path(model).is_dir():
-        return None
-    try:
-        with token_stays():
-            return Path(hf_hub_download(model, "config.json")).parent.name
-    except _NETWORK:
-        return None
 
 
 def files_of(repo: str, revision: str | None, *, token: str | None) -> list[str]:

@@ -15,7 +15,6 @@ from hf_mtl.errors import ConfigError, HfMtlError
 from hf_mtl.hub_host import NO_ANSWER, token_stays
 from hf_mtl.models.base_config import check_settings
 from hf_mtl.models.base_settings import image_problems
-from hf_mtl.models.hub_files import commit_of
 from hf_mtl.notices import logger_of
 from hf_mtl.packages import PILLOW
 
@@ -39,7 +38,7 @@ def read_tokenizer(located: str | Path, *, shown: str) -> PreTrainedTokenizerBas
         with token_stays():
             _check_class(located, shown)
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                located, trust_remote_code=False, revision=commit_of(str(located)) or "main"
+                located, trust_remote_code=False
             )
     except Exception as error:  # whatever broken files make of it; tokenizers raises no class of its own
         raise ConfigError(f"No tokenizer could be loaded from {shown!r}: {said(error)}") from error
@@ -52,7 +51,7 @@ def read_image_processor(located: str | Path, *, shown: str) -> BaseImageProcess
     try:
         with token_stays():
             processor: BaseImageProcessor = AutoImageProcessor.from_pretrained(
-                located, trust_remote_code=False, revision=commit_of(str(located)) or "main"
+                located, trust_remote_code=False
             )
         if problems := [*image_problems(processor.to_dict())]:
             raise ValueError(
