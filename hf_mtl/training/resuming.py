@@ -122,9 +122,13 @@ def check_run(saved: Json, now: Json, *, where: str, measured: Collection[str] =
     Raises:
         CheckpointError: With all differences that a resume cannot make sense of.
         KeyError: If the checkpoint lacks what every version wrote.
+        ValueError: If what was saved is of another form.
     """
     if missing := [key for key in _ALWAYS if key not in saved]:
         raise KeyError(missing[0])
+    for key, own in now.items():
+        if isinstance(own, dict) and not isinstance(saved.get(key, own), dict | None):
+            raise ValueError(f"{key}: expected an object, found {saved[key]!r:.60}")
     problems = [*_base_problems(saved, now), *_sharing_problems(saved, now), *_adapter_problems(saved, now)]
     problems += _argument_problems(saved, now, measured)
     for name in saved["tasks"].keys() & now["tasks"].keys():
