@@ -39,6 +39,13 @@ __all__ = ["app", "main"]
 _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 _FAILED = 2
 _UNEXPECTED = 1
+_PERMISSION = "Give yourself the permission, or choose another."
+_REFUSALS = {
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.EIO: "Its disk may be failing: copy it to another place, and try again.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
 _OF_TYPER = ("typer", "click")
 
 
@@ -66,7 +73,7 @@ class _Program(TyperGroup):
             if _is_of_typer(error) or not (isinstance(error, Exception) or _is_panic(error)):
                 _make_printable(error)
                 raise
-            shown: BaseException = _output_error(error) or _name_error(error) or error
+            shown: BaseException = _output_error(error) or _file_error(error) or error
             expected = isinstance(shown, HfMtlError)
             if ctx.params["traceback"]:
                 _show(traceback_of(error))
@@ -107,13 +114,12 @@ def _make_printable(error: BaseException) -> None:
         facts["message"] = printable(facts["message"])
 
 
-def _name_error(error: BaseException) -> ConfigError | None:
-    """What is wrong with a name that the system does not take, wherever it was first used."""
-    if not isinstance(error, OSError) or error.errno != errno.ENAMETOOLONG or error.filename is None:
+def _file_error(error: BaseException) -> ConfigError | None:
+    """What is wrong with a file that the system refuses, wherever it was first used; not with one that is missing."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS or error.filename is None:
         return None
-    return ConfigError(
-        f"{str(error.filename)[:80]!r}... is too long for the name of a file; choose a shorter one."
-    )
+    why = os.strerror(error.errno)
+    return ConfigError(f"{str(error.filename)!r:.120} cannot be used: {why}. {_REFUSALS[error.errno]}")
 
 
 def _output_error(error: BaseException) -> WriteError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 import subprocess
@@ -67,7 +68,7 @@ def test_traceback_in_the_terminal(temporary: Path, monkeypatch: pytest.MonkeyPa
     ("error", "begins", "says"),
     [
         (
-            PermissionError(13, "Permission denied", "rows.csv"),
+            FileNotFoundError(2, "No such file or directory", "rows.csv"),
             "A file, a folder or a connection could not",
             "rows.csv",
         ),
@@ -164,3 +165,29 @@ def test_an_output_that_lacks_characters(hf_mtl_program: object, tmp_path: Path)
     )  # fmt: skip
     assert done.returncode == 2 and done.stderr.startswith(b"ConfigError: ")
     assert b"\\xe9.yaml" in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            PermissionError(errno.EACCES, "", "rows.csv"),
+            "'rows.csv' cannot be used: Permission denied. Give yourself the",
+        ),
+        (
+            OSError(errno.EIO, "", "rows.csv"),
+            "'rows.csv' cannot be used: Input/output error. Its disk may be failing",
+        ),
+        (
+            OSError(errno.ENAMETOOLONG, "", "x" * 5000),
+            "cannot be used: File name too long. Choose a shorter name.",
+        ),
+    ],
+    ids=["permission", "disk", "name"],
+)
+def test_a_file_that_the_system_refuses(
+    error: OSError, message: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run(error, monkeypatch)
+    assert done.exit_code == 2 and message in done.stderr and len(done.stderr) < 400
+    assert not list(temporary.iterdir()), "no traceback is saved of what is no bug"
