@@ -24,7 +24,9 @@ Content = TypeVar("Content")
 Json = dict[str, Any]  # Any: plain JSON
 
 
-def read_record(path: str | Path, what: str, *, newest: int, oldest: int | None = None) -> tuple[int, Json]:
+def read_record(
+    path: str | Path, what: str, *, newest: int, oldest: int | None = None, max_bytes: int = MAX_RECORD_BYTES
+) -> tuple[int, Json]:
     """Read a file of some format version.
 
     Args:
@@ -32,6 +34,7 @@ def read_record(path: str | Path, what: str, *, newest: int, oldest: int | None 
         what: What it should hold, such as "a report", for messages.
         newest: The format that is written today.
         oldest: The first one that is still read; by default the newest.
+        max_bytes: The largest file that is read.
 
     Returns:
         The format version, and the object without it.
@@ -40,7 +43,7 @@ def read_record(path: str | Path, what: str, *, newest: int, oldest: int | None 
         CheckpointError: It cannot be read, or is not of these versions.
     """
     try:
-        content = read_json(Path(path), max_bytes=MAX_RECORD_BYTES)
+        content = read_json(Path(path), max_bytes=max_bytes)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} should hold {what} as JSON, but cannot be read: {error}") from error
     version = content.pop("format_version", None) if isinstance(content, dict) else None

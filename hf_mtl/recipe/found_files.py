@@ -134,7 +134,7 @@ def _splits_of(folder: Path, *, saved: bool) -> list[str | None]:
 
     try:
         if not saved:
-            return list(open_builder(str(folder)).config.data_files)
+            return [str(split) for split in open_builder(str(folder)).config.data_files]
         rows = load_from_disk(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder}: no data is found in it: {error}") from error

@@ -59,7 +59,7 @@ MANIFESTS = (
     run("manifest is a folder", all_of(removed(M), written(M + "/x", "")), "hf_mtl.json"),
     run("manifest is a link to itself", _link, "hf_mtl.json"),
     run("manifest with half a surrogate pair", replaced('"words"', '"wor\\ud800ds"', M), "words"),
-    manifest("version of the future", "99", "Upgrade", format_version=99),
+    manifest("version of the future", "99", "upgrade", format_version=99),
     manifest("version is a text", "format_version", format_version="three"),
     manifest("version is zero", format_version=0),
     manifest("version is null", format_version=None),

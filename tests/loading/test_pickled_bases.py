@@ -100,7 +100,9 @@ def test_what_an_index_of_safetensors_names(folder: Path, trap: Path) -> None:
         load_base(folder)
     for broken in ("[]", "{", '{"weight_map": []}', '{"weight_map": ' + "[" * 100_000):
         (folder / INDEX).write_text(broken)
-        with pytest.raises(ConfigError, match=f"The index '{INDEX}' of the base .* cannot be read"):
+        with pytest.raises(
+            ConfigError, match=f"(The index '{INDEX}' of the base .* cannot be read|{INDEX}: )"
+        ):
             load_base(folder)
     assert not trap.exists()
 

@@ -41,11 +41,16 @@ def fetches(path: Path) -> bool:
 
 
 def in_front_of(path: Path, folder: Path) -> None:
-    """Lay a manifest where the recipe expects a finished run; its content is not looked at when it is validated."""
+    """Lay a manifest where the recipe expects a finished run; its content is not looked at when the recipe is read."""
     adapters = yaml.safe_load(path.read_text(encoding="utf-8"))["model"].get("adapters")
     if adapters is not None:
         (folder / adapters).mkdir(parents=True)
         (folder / adapters / "hf_mtl.json").write_text("{}")
+
+
+def goes_on(path: Path) -> bool:
+    """Whether a recipe goes on from the adapters of a finished run, which `validate` opens."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["model"].get("adapters") is not None
 
 
 def run_script(folder: Path) -> ModuleType:
@@ -98,10 +103,10 @@ def test_a_variant_is_valid(path: Path, variant: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
 def test_a_copy_is_valid(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    in_front_of(folder / "recipe.yaml", tmp_path)
     done = CliRunner().invoke(app, ["recipes", "copy", folder.name, "mine"])
     assert done.exit_code == 0, done.stderr
-    files = [str(path) for path in sorted(Path("mine").glob("*.yaml"))]
+    files = [str(path) for path in sorted(Path("mine").glob("*.yaml")) if not goes_on(path)]
+    assert files
     done = CliRunner().invoke(app, ["recipes", "validate", *files])
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count(": valid, tasks ") == len(files)

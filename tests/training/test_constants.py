@@ -96,6 +96,9 @@ def test_a_run_is_what_it_is_with_a_norm_in_every_pass(
         "eval_steps": 1,
         "dropout": 0.1,
     }
+    _trainer(
+        tiny_llama, tmp_path / "probed", **options
+    ).train()  # the first run of a process probes the base too
     kept = _trainer(tiny_llama, tmp_path / "kept", **options)
     count, passes = _counted(kept)
     monkeypatch.setattr(routing.RoutedPass, "__init__", _without_constants(routing.RoutedPass.__init__))

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from hf_mtl.bounded_json import MAX_BYTES
 from hf_mtl.errors import CheckpointError, ConfigError, listing
 from hf_mtl.files import write_text
 from hf_mtl.files.records import checked_record, read_record
@@ -111,7 +112,7 @@ class Manifest:
             raise CheckpointError(
                 f"{folder} holds no {MANIFEST_FILE}; give the folder that save_model or `hf-mtl train` wrote."
             )
-        _, raw = read_record(file, _WHAT, newest=FORMAT_VERSION, oldest=1)
+        _, raw = read_record(file, _WHAT, newest=FORMAT_VERSION, oldest=1, max_bytes=MAX_BYTES)
         content = checked_record(file, _WHAT, _content_adapter(), raw)
         tasks = content.tasks
         _check_names(file, tasks, {"heads": content.heads, "forms": content.forms, "repos": content.repos})
