@@ -281,8 +281,8 @@ def identify(model: PreTrainedModel, *, source: str | None = None, hub_id: str |
     if loaded_from and file.is_file():
         try:
             origin = dict(read_json(file))
-            if not all(isinstance(own, str) for own in origin.values() if own is not None):
-                raise ValueError("expected texts")
+            if odd := [key for key in ("hub_id", "note") if not isinstance(origin.get(key), str | None)]:
+                raise ValueError(f"{odd[0]} is {origin[odd[0]]!r:.60}; expected a text")
         except (ValueError, TypeError) as error:
             raise ConfigError(
                 f"{file} should say where the base comes from, but cannot be read: {error}"

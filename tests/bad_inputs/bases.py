@@ -125,7 +125,7 @@ VALUES = (
     value("config of a part that is a number", C, text_config=5),
     value("config of outputs without names", C, return_dict=False),
     base("config without a padding token", changed_json(C, {"model_type": "roberta", "pad_token_id": None}), "roberta", "config.json"),
-    weights("origin of the base is a number", written("base/hf_mtl_base.json", '{"hub_id": 5}'), "hf_mtl_base.json", "texts"),
+    weights("origin of the base is a number", written("base/hf_mtl_base.json", '{"hub_id": 5}'), "hf_mtl_base.json", "hub_id is 5"),
     value("quantization is a number", C, quantization_config=4),
     weights("quantization of no kind", changed_json(C, {"quantization_config": {"quant_method": "wonder"}}), "base", "wonder"),
     base("end of generation is a text", written("base/generation_config.json", '{"eos_token_id": "end"}'), "generation_config.json", "eos_token_id"),

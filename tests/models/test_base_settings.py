@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 
+from hf_mtl.models import load_base
 from hf_mtl.models.base_settings import image_problems, settings_problems, value_problems
 
 # As published models have them.
@@ -66,3 +68,18 @@ def test_settings_of_images() -> None:
     }
     found = [text.partition(" is ")[0] for text in image_problems(wrong)]
     assert found == ["size.shortest_edge", "image_mean", "image_std", "rescale_factor"]
+
+
+def test_the_origin_of_an_asset(tiny_llama: Path, tmp_path: Path) -> None:
+    """Of the file as a fetched asset has it, whose version is a number."""
+    folder = shutil.copytree(tiny_llama, tmp_path / "base")
+    origin = {
+        "format_version": 1,
+        "hub_id": "ada/tiny",
+        "origin": "PyPI",
+        "note": "a lossy copy",
+        "licence": "mit",
+    }
+    (folder / "hf_mtl_base.json").write_text(json.dumps(origin))
+    _, identity = load_base(folder)
+    assert (identity.hub_id, identity.note) == ("ada/tiny", "a lossy copy")
