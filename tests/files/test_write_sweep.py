@@ -116,7 +116,7 @@ def _fault(outcome: Outcome) -> str | None:
         return "; ".join(outcome.problems)
     if "Traceback (most recent call last)" in outcome.text:
         return "ends with a traceback"
-    if outcome.status == 0 and "/root/cache/" in outcome.failed:
+    if outcome.status == 0 and "/root/cache" in outcome.failed:
         return None  # datasets has another way: it copies what it cannot rename, and reads on without a lock
     said = any(words in outcome.text for words in ("could not be", "cannot be", "must be writable"))
     named = (
