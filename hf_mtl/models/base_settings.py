@@ -34,16 +34,19 @@ _MAX_INDEX_BYTES: Final = 4 * MAX_BYTES  # it names every tensor
 _LARGEST_IMAGE: Final = 4096  # pixels of a side; what is read of one is some hundreds
 _DTYPE: Final = re.compile(r"(torch\.)?(auto|half|float|double|b?float\d+(_\w+)?|u?int\d+)")
 _MAX_TOKENS: Final = 10_000_000
+_MOST_POSITIONS: Final = 1_000_000_000
 # Of a quantised base: names of layers, which transformers tries as patterns, with these keys or after this mark.
 _PATTERNS: Final = ("modules_to_not_convert", "llm_int8_skip_modules")
 _MARK: Final = "re:"
 
 
 def _whole(least: int, most: int) -> Rule:
-    """A whole number, or a list of some, such as one for each layer."""
+    """A whole number, or some: a list with one for each layer, an object with one for each part."""
 
     def right(value: object) -> bool:
-        values = value if isinstance(value, list) else [value]
+        values = (
+            value if isinstance(value, list) else [*value.values()] if isinstance(value, dict) else [value]
+        )
         return all(type(each) is int and least <= each <= most for each in values)
 
     return right, f"a whole number from {least:,} to {most:,}"
@@ -102,6 +105,10 @@ _TEXT: Final[Rule] = (lambda value: isinstance(value, str), "a text")
 _TRUTH: Final[Rule] = (lambda value: isinstance(value, bool), "true or false")
 _OBJECT: Final[Rule] = (lambda value: isinstance(value, dict), "an object")
 _POSITIVE: Final[Rule] = (_is_above_zero, "a number above 0")
+_POSITIONS: Final[Rule] = (  # MusicFlamingo has 1200.0
+    lambda value: _is_length(value) and value <= _MOST_POSITIONS,  # type: ignore[operator]  # a number
+    f"a whole number from 1 to {_MOST_POSITIONS:,}",
+)
 _SIDE: Final[Rule] = (lambda value: value in ("left", "right"), "'left' or 'right'")
 _TOKEN: Final[Rule] = (_is_token, "a text, or an object with a text as its 'content'")
 _TOKENS: Final = dict.fromkeys(
@@ -123,7 +130,7 @@ _CONFIG: Final[Mapping[str, Rule]] = {
     ),
     **dict.fromkeys(("intermediate_size", "head_dim", "d_ff", "d_kv", "n_inner"), _whole(0, 10_000_000)),
     **dict.fromkeys(("num_labels", "num_experts", "num_local_experts", "n_routed_experts"), _whole(0, 100_000)),
-    **dict.fromkeys(("max_position_embeddings", "n_positions"), _whole(1, 1_000_000_000)),
+    **dict.fromkeys(("max_position_embeddings", "n_positions"), _POSITIONS),
     **dict.fromkeys(("is_encoder_decoder", "tie_word_embeddings"), _TRUTH),
     **dict.fromkeys(
         ("text_config", "vision_config", "audio_config", "quantization_config", "rope_scaling", "rope_parameters",

@@ -8,12 +8,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from hf_mtl.models import load_base
 from hf_mtl.models.base_settings import image_problems, settings_problems, value_problems
 
 # As published models have them.
 REAL = [
+    ("config.json", {"num_hidden_layers": {"vision": 5, "language": 9}, "max_position_embeddings": 1200.0}),
     ("config.json", {"num_hidden_layers": 126, "head_dim": None, "max_position_embeddings": 10_485_760}),
     ("config.json", {"intermediate_size": [8192] * 30, "text_config": {"num_hidden_layers": 0, "hidden_size": 5}}),
     ("config.json", {"time_step_limit": [0.0, math.inf], "torch_dtype": "bfloat16", "dtype": None}),
@@ -83,3 +85,18 @@ def test_the_origin_of_an_asset(tiny_llama: Path, tmp_path: Path) -> None:
     (folder / "hf_mtl_base.json").write_text(json.dumps(origin))
     _, identity = load_base(folder)
     assert (identity.hub_id, identity.note) == ("ada/tiny", "a lossy copy")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of models that are deprecated
+def test_the_defaults_of_every_model() -> None:
+    refused, tried = {}, 0
+    for name in CONFIG_MAPPING:
+        try:
+            content = json.loads(CONFIG_MAPPING[name]().to_json_string(use_diff=False))
+        except Exception:  # noqa: BLE001  # of one that needs an argument or a package
+            continue
+        tried += 1
+        if problems := [*value_problems("config.json", content)]:
+            refused[name] = problems
+    assert not refused and tried > 300
