@@ -23,6 +23,7 @@ PATHS = {
     "with a NUL": "./a\0b",
     "with half a pair": "./\ud800",
     "of no user": "~nobody-of-this-name/x",
+    "of a user with a NUL": "~a\0b",
     "with a line break": "a\nb",
     "below a device": "/dev/null/x",
     "a device": "/dev/null",
