@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -135,6 +136,7 @@ def place(
             if isinstance(module, ModulesToSaveWrapper)
         }
     _check_saved(config, saved)
+    _check_patterns(config, updates)
     return AdapterPlan(config, updates | saved)
 
 
@@ -155,6 +157,14 @@ def _check_saved(config: PeftConfig, saved: Collection[str]) -> None:
             f"modules_to_save names {listing(missing[:20])}, which the base has no module for. Name linear layers, for "
             f"example 'lm_head'."
         )
+
+
+def _check_patterns(config: PeftConfig, changed: Collection[str]) -> None:
+    """Patterns of ranks and alphas match a layer, as PEFT matches them; since 0.21 it warns of those that do not."""
+    for option in ("rank_pattern", "alpha_pattern") if not config.inference_mode else ():
+        forms = {key: re.compile(rf"(.*\.)?({key})$") for key in vars(config).get(option) or ()}
+        if odd := [key for key, form in forms.items() if not any(map(form.match, changed))]:
+            raise ConfigError(f"{option} names {odd[:20]!r}, which match no layer that the adapter changes.")
 
 
 @contextlib.contextmanager

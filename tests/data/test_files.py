@@ -192,5 +192,5 @@ def test_rows_without_columns(tmp_path: Path, name: str) -> None:
 def test_a_parquet_file_of_one_text_over_and_over_is_read_while_it_is_small(tmp_path: Path) -> None:
     rows = Dataset.from_dict({"text": ["the same"] * 300_000})
     rows.to_parquet(tmp_path / "a.parquet")
-    assert (tmp_path / "a.parquet").stat().st_size < 20_000, "it does not unfold to 100 times its size"
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000, "it does not unfold to ten times its size"
     assert read_rows(tmp_path / "a.parquet")["text"][-1] == "the same"
