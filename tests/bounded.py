@@ -1,6 +1,7 @@
 """What a piece of work costs, in a child that can neither hang the tests nor take the machine's memory.
 
->>> outcome = bounded(lambda: b"x" * 50_000_000)
+>>> import mmap
+>>> outcome = bounded(lambda: mmap.mmap(-1, 50_000_000).write(b"x" * 50_000_000))  # of pages that nothing used before
 >>> outcome.text, outcome.megabytes > 40
 ('', True)
 """
