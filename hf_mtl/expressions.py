@@ -253,7 +253,7 @@ def _inside(kind: str, argument: Any) -> _Nodes | None:  # Any: of the parser's 
 
 
 def _least(node: _Node) -> int | None:
-    """How often a repeat has to fit; None of what is no repeat, or of one that fits so often and no more."""
+    """The least count of a repeat; None if the node is not a repeat, or its count is fixed."""
     if not str(node[0]).endswith("_REPEAT") or node[1][0] == node[1][1]:
         return None
     return int(node[1][0])

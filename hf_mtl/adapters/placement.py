@@ -33,8 +33,9 @@ __all__ = ["PLAN", "check_target", "full_weight", "place", "seeded", "unhonoured
 _SHOWN = 1_000  # letters of an error
 PLAN = "plan"  # the name under which PEFT places an adapter while it is planned
 
-# How PEFT's warnings begin of patterns that match no layer.
-_IGNORED = r"The following \w+ keys did not match|You have passed exclude_modules=.* but no modules"
+# How PEFT's warnings begin of patterns that match no layer: those of ranks and alphas are found here, with any version.
+_UNMATCHED = r"The following \w+ keys did not match"
+_NOTHING_EXCLUDED = r"You have passed exclude_modules=.* but no modules"
 
 # Options of every PEFT config that name things, and change nothing in the computation.
 _NAMING = {
@@ -160,11 +161,19 @@ def _check_saved(config: PeftConfig, saved: Collection[str]) -> None:
 
 
 def _check_patterns(config: PeftConfig, changed: Collection[str]) -> None:
-    """Patterns of ranks and alphas match a layer, as PEFT matches them; since 0.21 it warns of those that do not."""
+    """Refuse patterns of ranks and alphas that match no layer, as PEFT matches them, which would ignore them.
+
+    Raises:
+        ConfigError: It names them.
+    """
     for option in ("rank_pattern", "alpha_pattern") if not config.inference_mode else ():
         forms = {key: re.compile(rf"(.*\.)?({key})$") for key in vars(config).get(option) or ()}
         if odd := [key for key, form in forms.items() if not any(map(form.match, changed))]:
-            raise ConfigError(f"{option} names {odd[:20]!r}, which match no layer that the adapter changes.")
+            layers = {path.rpartition(".")[2] for path in changed}
+            raise ConfigError(
+                f"{option} names {odd[:20]!r}, which match no layer that the adapter changes; those are called "
+                f"{listing(layers)}."
+            )
 
 
 @contextlib.contextmanager
@@ -178,14 +187,15 @@ def seeded(base: nn.Module, seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _pefts_warnings(config: PeftConfig) -> Iterator[None]:
-    """What PEFT would ignore of a config that is to be trained is an error; that it transposes concerns nobody.
+    """Raise PEFT's warning that nothing was excluded; hide two others.
 
-    It sets `fan_in_fan_out` for each layer by the layer's type, and warns; there is nothing for a user to do.
+    It sets `fan_in_fan_out` for each layer by the layer's type, which a user need not know.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
+        warnings.filterwarnings("ignore", _UNMATCHED)
         if not config.inference_mode:
-            warnings.filterwarnings("error", _IGNORED)
+            warnings.filterwarnings("error", _NOTHING_EXCLUDED)
         yield
 
 

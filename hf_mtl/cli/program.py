@@ -83,7 +83,7 @@ class _Program(TyperGroup):
 
 
 def _show(text: str, style: str = "") -> None:
-    with contextlib.suppress(OSError):  # nobody can be told
+    with contextlib.suppress(OSError):  # the terminal is gone
         say(Terminal(stderr=True), text, style)
 
 

@@ -109,7 +109,7 @@ def _utf16_lines(path: Path, longest: int) -> Iterator[tuple[int, str]]:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Tell of what the system refuses while a file is read: no permission, a disk that fails, a file that went away."""
+    """Raise a `DataError` for what the system refuses: no permission, a failing disk, a file that was deleted."""
     try:
         yield
     except OSError as error:

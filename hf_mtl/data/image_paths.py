@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hf_mtl.data.row_cache import writing_cache
 from hf_mtl.errors import DataError
+from hf_mtl.paths import is_file
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -78,18 +79,11 @@ def are_images(values: Iterable[object], folder: Path) -> bool:
 def _are_paths(values: Iterable[object], folder: Path) -> bool:
     values = [value for value in values if value is not None]
     paths = [value for value in values if isinstance(value, str) and value.lower().endswith(_ENDINGS)]
-    return 2 * len(paths) > len(values) and any(_is_file(folder / path) for path in paths)
+    return 2 * len(paths) > len(values) and any(is_file(folder / path) for path in paths)
 
 
 def _has_path(value: object) -> bool:
     return isinstance(value, Mapping) and "path" in value
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # too long a name
-        return False
 
 
 def _image(path: object, number: int, *, column: str, folder: str) -> dict[str, object]:

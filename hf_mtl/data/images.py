@@ -168,7 +168,7 @@ def _check_path(path: str) -> None:
         else:
             if stat.S_ISREG(mode):
                 return
-            found = f"is {'a folder' if stat.S_ISDIR(mode) else 'no ordinary file'}; expected the file of an image"
+            found = f"is {'a folder' if stat.S_ISDIR(mode) else 'not an ordinary file'}; expected the file of an image"
     raise DataError(f"the image {path!r:.300} {found}.", reason="corrupt image")
 
 

@@ -66,7 +66,7 @@ def _check_class(located: str | Path, shown: str) -> None:
     """Check the class that a tokenizer's files name: `AutoTokenizer` would load a model, if it is one of a model.
 
     Raises:
-        ValueError: If it is no class of a tokenizer.
+        ValueError: If it is not the class of a tokenizer.
     """
     try:
         config = PreTrainedConfig.get_config_dict(located)[0]
@@ -87,7 +87,7 @@ def _check_class(located: str | Path, shown: str) -> None:
         isinstance(named, type) and issubclass(named, PreTrainedTokenizerBase)
     ):
         raise ValueError(
-            f"its tokenizer_class is {name!r}, which is no tokenizer. Name the class of the tokenizer in "
+            f"its tokenizer_class is {name!r}, which is not a tokenizer. Name the class of the tokenizer in "
             f"tokenizer_config.json, or save it again"
         )
 

@@ -30,7 +30,7 @@ def open_checkpoint(recipe: Recipe, resume: str) -> Checkpoint:
     """Open the checkpoint that a recipe is to go on from.
 
     Raises:
-        CheckpointError: If there is none, or it is not whole.
+        CheckpointError: If it does not exist, or is not whole.
     """
     folder = asked_checkpoint(Path(recipe.output_dir), True if resume == "last" else resume)
     assert folder is not None

@@ -24,13 +24,13 @@ def variants_of(recipe: Recipe) -> dict[str, Variant]:
     """All variants that are compared: the tasks alone, the recipe as it stands where that differs, and its own.
 
     Raises:
-        ConfigError: If one of its own is called like another.
+        ConfigError: If a variant of the recipe has a reserved name.
     """
     variants: dict[str, Variant] = {ALONE: _PRIVATE}
     if recipe.sharing != "private":
         variants[JOINT] = {}
     if taken := sorted(variants.keys() & recipe.variants.keys()):
-        raise ConfigError(f"variants: the name {taken[0]!r} is taken; call the variant otherwise.")
+        raise ConfigError(f"variants: {taken[0]!r} is a reserved variant name; rename it.")
     return variants | recipe.variants
 
 

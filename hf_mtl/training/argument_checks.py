@@ -28,7 +28,7 @@ from hf_mtl.tasks import Task
 from hf_mtl.training.argument_sorts import sort_problems
 from hf_mtl.training.argument_table import ACCELERATOR_FIELDS, FIELDS
 from hf_mtl.training.arguments import MultiTaskTrainingArguments
-from hf_mtl.training.option_names import schedule_problem, unread_options
+from hf_mtl.training.option_names import schedule_options_problem, unread_options
 from hf_mtl.training.precision import precision_problem
 from hf_mtl.training.trackers import tracker_problems
 from hf_mtl.training.treatments import Refused, Treatment
@@ -265,7 +265,7 @@ def _limits(
     if isinstance(given, str):  # which was no JSON object, or it would be a mapping by now
         unread: str | None = "expected a mapping, or a JSON object such as '{\"num_cycles\": 2}'"
     else:
-        unread = schedule_problem(schedules, list(map(str, given)))
+        unread = schedule_options_problem(schedules, list(map(str, given)))
     if unread is not None:
         yield ArgumentProblem(("lr_scheduler_kwargs",), args.lr_scheduler_kwargs, unread)
     if args.push_to_hub and args.hub_model_id is not None and (unfit := _id_problem(args.hub_model_id)):

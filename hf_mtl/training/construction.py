@@ -176,7 +176,7 @@ def _best_problems(args: TrainingArguments | None, suite: TaskSuite, *, more: bo
 
 
 def _strategy(args: TrainingArguments | None) -> str:
-    """When tasks are measured; what is no strategy is reported elsewhere."""
+    """When tasks are measured; an unknown strategy is reported elsewhere."""
     if args is None or args.eval_strategy not in tuple(IntervalStrategy):
         return "no"
     return IntervalStrategy(args.eval_strategy).value

@@ -116,7 +116,7 @@ def _reads(task: Task) -> Json:
 
 
 def _plain(value: object) -> Any:  # Any: plain JSON
-    """A value as JSON that is the same in another process; objects that are no data by their class."""
+    """A value as JSON that is equal in another process; other objects by the name of their class."""
     if isinstance(value, enum.Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -13,7 +13,7 @@ from transformers.training_args import OptimizerNames
 
 from hf_mtl.errors import listing
 
-__all__ = ["schedule_problem", "unread_options"]
+__all__ = ["schedule_options_problem", "unread_options"]
 
 _OPTIONLESS = ("constant", "constant_with_warmup")  # to which transformers hands none
 _USUAL = ("optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "kwargs")
@@ -22,13 +22,13 @@ _USUAL = ("optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "
 _BY_GROUP = ("lr", "weight_decay")
 
 
-def schedule_problem(schedules: Collection[str], given: Collection[str]) -> str | None:
+def schedule_options_problem(schedules: Collection[str], given: Collection[str]) -> str | None:
     """Why some of the names of `lr_scheduler_kwargs` do not go with the schedules in use.
 
-    >>> schedule_problem({"cosine"}, {"num_cycles"}) is None
+    >>> schedule_options_problem({"cosine"}, {"num_cycles"}) is None
     True
-    >>> schedule_problem({"linear"}, {"num_cycles"})
-    "the schedule 'linear' has no option 'num_cycles'; its options are none"
+    >>> schedule_options_problem({"linear"}, {"num_cycles"})
+    "the schedule 'linear' has no option 'num_cycles', or any other"
     """
     reading = [name for name in sorted(schedules) if name not in _OPTIONLESS]
     if given and not reading:
@@ -37,8 +37,8 @@ def schedule_problem(schedules: Collection[str], given: Collection[str]) -> str 
         make: Any = TYPE_TO_SCHEDULER_FUNCTION[SchedulerType(name)]  # Any: functions of different parameters
         options = [own for own in inspect.signature(make).parameters if own not in _USUAL]
         if unknown := sorted(set(given) - set(options)):
-            known = listing(options) or "none"
-            return f"the schedule {name!r} has no option {listing(unknown)}; its options are {known}"
+            known = f"; its options are {listing(options)}" if options else ", or any other"
+            return f"the schedule {name!r} has no option {listing(unknown)}{known}"
     return None
 
 

@@ -53,7 +53,7 @@ def tracker_problems(names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def trackers_writing(callbacks: Sequence[TrainerCallback], folder: Path) -> Iterator[None]:
-    """Tell of what the system refuses to a tracker, or to a thread of one, as a `WriteError`.
+    """Raise a `WriteError` for what the system refuses to a tracker, or to a thread of one.
 
     Args:
         callbacks: All of the trainer's.

@@ -125,7 +125,7 @@ CASES = (
     images("an image leads out and ends as one", _second(image="../../1.png"), "row 1", "../../1.png", "leads out"),
     images("an image at an address in an archive", _second(image="zip://1.png::https://example.org/a.png"), "row 1", "example.org"),
     images("an image leads out in an object", _rows(*[{**row, "image": {"path": "/var/lib/1.png"}} for row in ROWS]), "row 0", "/var/lib/1.png", "leads out"),
-    images("an image is a pipe", _pipe, "row 1", "1.png", "no ordinary file"),
+    images("an image is a pipe", _pipe, "row 1", "1.png", "not an ordinary file"),
     images("an image of a name of 5,000 letters", _second(image="a" * 5_000 + ".png"), "row 1"),
     images("no image is there", removed("pictures"), "row 0", "pictures/0.png"),
     images("no column of images", _rows({"text": "a", "label": "a"}, {"text": "b", "label": "b"}), "pictures", "image"),

@@ -115,7 +115,7 @@ def test_the_channels_of_the_base_rule_where_the_processor_has_no_means(grey: Ba
             r"the image 'nowhere.png' is not there \(No such file or directory\)\. Put",
         ),
         ({"bytes": None, "path": "."}, r"the image '\.' is a folder"),
-        ({"bytes": None, "path": "/dev/null"}, "the image '/dev/null' is no ordinary file"),
+        ({"bytes": None, "path": "/dev/null"}, "the image '/dev/null' is not an ordinary file"),
         ({"bytes": None, "path": "https://example.org/a.png"}, "is an address, .* Download it first"),
         ({"bytes": None, "path": "zip://a.png::https://example.org/a.zip"}, "is an address"),
         ({"bytes": None, "path": "x" * 5_000}, "is not there"),

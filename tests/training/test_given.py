@@ -83,7 +83,7 @@ def outcome(saved: Json, now: Json, caplog: pytest.LogCaptureFixture, **options:
 
 
 def leaves(value: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Json]]:
-    """Every value of a document that is no object, and every empty object."""
+    """Every value of a document that is not an object, and every empty object."""
     if isinstance(value, dict) and value:
         for key, own in value.items():
             yield from leaves(own, (*path, key))
@@ -125,7 +125,7 @@ def test_no_difference_is_accepted_without_a_word(
         for path, value in leaves(document)
         if not outcome(changed(document, path, value), document, caplog)
     ]
-    # The number of stored rows is told beside their hash, which also says how they were read.
+    # The number of stored rows stands beside their hash, which covers how they were read too.
     expected = [f"tasks.{name}.count" for name in document["tasks"] if name != "stream"]
     expected += ["tasks.stream.count"] + (["shared"] if which == "private" else [])
     assert {*silent} - {*expected} == {

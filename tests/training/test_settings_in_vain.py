@@ -1,4 +1,4 @@
-"""Settings that nothing would come of are refused before a model is loaded: there is none here."""
+"""Settings without effect are refused before a model is loaded; the model of these tests does not exist."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def _absurd(content: Json) -> Iterator[str]:
 
 
 def _odd_sorts(content: Json, kind: type[PeftConfig]) -> Iterator[str]:
-    """Switches that are neither on nor off, and numbers and patterns of layers that are none."""
+    """Switches that are not booleans, and layer numbers, patterns and revisions of a wrong type."""
     for field in dataclasses.fields(kind):
         value = content.get(field.name, field.default)
         if isinstance(field.default, bool) and field.name not in _STARTS and not isinstance(value, bool):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 from hf_mtl.data import PromptCompletion, RowTemplate
@@ -43,6 +43,10 @@ class Declared:
     numbers: bool = False
     template: RowTemplate = PromptCompletion("{prompt}", "{completion}")
     max_length: int | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """The fields alone: `datasets` tells an encoder by its pickle, which what was looked up must not change."""
+        return {own.name: vars(self)[own.name] for own in fields(self)}
 
     @cached_property
     def label_numbers(self) -> Mapping[str, int]:
